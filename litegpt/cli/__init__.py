@@ -1,0 +1,1 @@
+"""The commands people type: arguments in, data on stdout, narration on stderr."""

@@ -1,0 +1,47 @@
+"""What every command shares: where it prints, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+
+from rich.console import Console
+
+from litegpt.plan.errors import InputError
+from litegpt.results.text import inert
+
+
+class Exit(IntEnum):
+    """Exit codes, a contract with scripts."""
+
+    WELL = 0
+    TRIALS_FAILED = 1  # some failed or diverged
+    BAD_INPUT = 2
+    HELD = 3  # by another runner
+    INTERRUPTED = 130  # resumable
+
+
+def narrator() -> Console:
+    """Return the console for narration: stderr, without colour where NO_COLOR or a dumb terminal asks for it."""
+    return Console(stderr=True, highlight=False)
+
+
+def complain(message: str) -> None:
+    """Print one line on stderr, harmless whatever names it quotes."""
+    print(f"litegpt: {inert(message)}", file=sys.stderr)
+
+
+def guarded(command: Callable[[], Exit]) -> int:
+    """Run a command; bad input is one clear line and exit code 2, never a traceback."""
+    try:
+        return command()
+    except InputError as error:
+        complain(str(error))
+        return Exit.BAD_INPUT
+    except BrokenPipeError:  # the reader of a pipe has had enough: `litegpt leaderboard ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.WELL
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED

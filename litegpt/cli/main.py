@@ -1,0 +1,36 @@
+"""`litegpt`: the umbrella over the commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from litegpt import __version__
+from litegpt.cli.command import guarded
+
+COMMANDS = {
+    "run": "run a study, or what is left of it (also: litegpt-run)",
+    "plan": "show what a study would run and what it costs",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry of the script `litegpt`. Only the command that is called is imported."""
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="litegpt", description="Studies of small GPTs, from the terminal.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    called = next((word for word in arguments if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name == called:
+            module = importlib.import_module(f"litegpt.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    namespace = parser.parse_args(arguments)
+    return guarded(lambda: namespace.run(namespace))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From a study file to trials and packs: no torch, nothing heavy."""

@@ -1,0 +1,68 @@
+"""What trials cost before they run: parameters and floating-point operations, from arithmetic alone."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from litegpt.plan.expand import Bound
+from litegpt.plan.trial import Trial
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a phase's trials together."""
+
+    parameters_min: int
+    parameters_max: int
+    flops: float  # training alone; evaluation is not counted
+
+
+def parameter_count(trial: Trial, vocab_size: int) -> int:
+    """Return how many parameters the model has.
+
+    Embeddings of tokens and positions; per block attention (query, key and value without bias, a projection), an MLP of
+    four times the width and two layer norms; a last layer norm; an output layer of its own.
+    """
+    width = trial.n_embd
+    attention = 4 * width**2 + width
+    mlp = 8 * width**2 + 5 * width
+    norms = 4 * width
+    embeddings = (vocab_size + trial.block_size) * width
+    output = (width + 1) * vocab_size
+    return embeddings + trial.n_layer * (attention + mlp + norms) + 2 * width + output
+
+
+def training_flops(trial: Trial, vocab_size: int) -> float:
+    """Return the floating-point operations of a trial's whole training, forward and backward.
+
+    Per token 6 N + 12 L C T: N the weights of matrix products (12 L C^2 + C V; embeddings are looked up), L layers,
+    width C, block T, vocabulary V; the second term is attention's two products over the block, unmasked.
+    Source: Chowdhery et al. 2022 (PaLM), appendix B, which nanoGPT's `estimate_mfu` follows.
+    """
+    layers, width, block = trial.n_layer, trial.n_embd, trial.block_size
+    matmul_parameters = 12 * layers * width**2 + width * vocab_size
+    tokens = trial.batch_size * block * trial.max_iters
+    return float((6 * matmul_parameters + 12 * layers * width * block) * tokens)
+
+
+def total_cost(trials: Iterable[Trial], vocab_size: int) -> Cost | None:
+    """Return the cost of trials together; None where there are none."""
+    listed = list(trials)
+    return _cost(listed, len(listed), vocab_size)
+
+
+def cost_bound(bound: Bound, vocab_size: int) -> Cost | None:
+    """Return the most that a phase can cost, and the range its models can be in; None where nothing is known."""
+    return _cost(bound.candidates.trials, bound.trials_max, vocab_size) if bound.candidates else None
+
+
+def _cost(trials: Iterable[Trial], most: int, vocab_size: int) -> Cost | None:
+    """Return the cost of the `most` dearest of the trials, and the parameters of all."""
+    listed = list(trials)
+    if not listed:
+        return None
+    parameters = [parameter_count(trial, vocab_size) for trial in listed]
+    dearest = heapq.nlargest(most, (training_flops(trial, vocab_size) for trial in listed))
+    return Cost(min(parameters), max(parameters), sum(dearest))

@@ -1,0 +1,144 @@
+"""The study file, read and checked whole: `read_study` gives a Study or one InputError that names file and line.
+
+The bounds of a study say how many trials each phase has, or can come to have where it waits for a promotion.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from litegpt.plan.document import Document, read_text
+from litegpt.plan.errors import InputError, did_you_mean
+from litegpt.plan.expand import Bound, Exclusion, bound
+from litegpt.plan.phase import Phase, Promotion
+from litegpt.plan.settings import Setting, Value, shown
+from litegpt.plan.tables import read_name, read_phase, read_settings
+from litegpt.plan.trial import HYPERPARAMETERS
+
+__all__ = ["Phase", "Promotion", "Study", "parse_study", "read_study"]
+
+VALIDATION_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its file says it."""
+
+    path: Path
+    name: str
+    corpus: str  # as written: a file, a folder or a glob
+    corpus_base: Path  # what `corpus` is relative to: the folder of the file
+    validation_fraction: float
+    defaults: Mapping[str, Setting]
+    phases: tuple[Phase, ...]
+    bounds: Mapping[str, Bound]  # by phase name
+
+    def phase(self, name: str) -> Phase:
+        """Return the phase of that name; InputError where there is none."""
+        for phase in self.phases:
+            if phase.name == name:
+                return phase
+        names = [phase.name for phase in self.phases]
+        hint = did_you_mean(name, names) or f": one of {', '.join(names)}"
+        raise InputError(f"no phase {shown(name)}{hint}", self.path)
+
+    @property
+    def corpus_location(self) -> str:
+        """The corpus from the root of the file system on."""
+        return os.path.normpath(self.corpus_base / self.corpus)
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file. InputError: whatever is wrong with it, with the line."""
+    return parse_study(read_text(path), path)
+
+
+def parse_study(text: str, path: Path) -> Study:
+    """Return the study of a text that is or would be the file at `path`."""
+    document = Document(text, path)
+    data = document.data
+    document.check_keys(data, ("study", "defaults", "phase"))
+    head = document.table(data.get("study", {}), "study")
+    document.check_keys(head, ("name", "corpus", "validation_fraction"), "study")
+    defaults_table = document.table(data.get("defaults", {}), "defaults")
+    document.check_keys(defaults_table, HYPERPARAMETERS, "defaults")
+    defaults = read_settings(document, defaults_table, "defaults")
+    phases = _read_phases(document, defaults)
+    return Study(
+        path=path,
+        name=read_name(document, head.get("name", path.stem), "study"),
+        corpus=_read_corpus(document, head),
+        corpus_base=Path(os.path.abspath(path)).parent,
+        validation_fraction=_read_fraction(document, head),
+        defaults=defaults,
+        phases=phases,
+        bounds=_bounds(document, phases),
+    )
+
+
+def _read_corpus(document: Document, head: Mapping[str, Any]) -> str:
+    if "corpus" not in head:
+        raise document.error("corpus is missing from [study]: name a file, a folder or a glob", "study")
+    corpus = head["corpus"]
+    if not isinstance(corpus, str) or not corpus.strip() or "\0" in corpus:
+        raise document.error(f"corpus must be a file, a folder or a glob, not {shown(corpus)}", "study", "corpus")
+    return corpus
+
+
+def _read_fraction(document: Document, head: Mapping[str, Any]) -> float:
+    fraction = head.get("validation_fraction", VALIDATION_FRACTION)
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+        message = f"validation_fraction must be a number between 0 and 1, not {shown(fraction)}"
+        raise document.error(message, "study", "validation_fraction")
+    return float(fraction)
+
+
+def _read_phases(document: Document, defaults: Mapping[str, Setting]) -> tuple[Phase, ...]:
+    tables = document.tables(document.data.get("phase", []), "phase")
+    if not tables:
+        raise document.error("a study needs at least one [[phase]]", "study")
+    names: list[str] = []
+    for index, table in enumerate(tables):
+        if "name" not in table:
+            raise document.error("name is missing from [[phase]]", "phase", index)
+        name = read_name(document, table["name"], "phase", index)
+        if name.casefold() in map(str.casefold, names):
+            raise document.error(f"two phases are named '{name}'", "phase", index, "name")
+        names.append(name)
+    phases: dict[str, Phase] = {}
+    for index, table in enumerate(tables):
+        phases[names[index]] = read_phase(document, index, table, defaults, names, phases)
+    return tuple(phases.values())
+
+
+def _bounds(document: Document, phases: tuple[Phase, ...]) -> dict[str, Bound]:
+    """Return every phase's bound; InputError where values that are written together make no legal trial."""
+    bounds: dict[str, Bound] = {}
+    for index, phase in enumerate(phases):
+        try:
+            reach = bound(phase, bounds[phase.source.name] if phase.source else None)
+        except InputError as error:
+            raise document.error(str(error), "phase", index) from None
+        bounds[phase.name] = reach
+        if reach.candidates is None:
+            continue
+        excluded = reach.candidates.excluded
+        illegal = next((exclusion for exclusion in excluded if exclusion.illegal), None)
+        if illegal and (phase.promotion is None or not reach.candidates.trials):
+            raise document.error(_illegal_combination(phase, illegal), "phase", index, "grid")
+        if not reach.candidates.trials:
+            raise document.error(f"every permutation of phase '{phase.name}' is excluded", "phase", index, "exclude")
+    return bounds
+
+
+def _illegal_combination(phase: Phase, exclusion: Exclusion) -> str:
+    told: Mapping[str, Value] = exclusion.settings
+    combination = ", ".join(f"{name} = {value}" for name, value in told.items())
+    mend = "exclude it with [[phase.exclude]]"
+    if "n_head" in exclusion.reason:
+        mend += " or derive n_head (n_head = 'n_embd // 64')"
+    return f"phase '{phase.name}' has an illegal combination, {combination}: {exclusion.reason}; {mend}"

@@ -1,0 +1,1 @@
+"""The results folder: plain append-only files, their writers and their readers."""

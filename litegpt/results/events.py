@@ -1,0 +1,230 @@
+"""What a journal tells: one class per event, its fields the keys of the line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from litegpt.plan.expand import Exclusion
+from litegpt.plan.phase import Promotion
+from litegpt.plan.trial import Trial
+from litegpt.results.fields import timestamp
+from litegpt.results.lines import Record
+
+FORMAT = 1
+
+EndState = Literal["done", "diverged", "failed", "stopped"]
+TrialStatus = Literal["queued", "running", "done", "diverged", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class CorpusIdentity:
+    """Which text a study ran on."""
+
+    path: str
+    sha256: str
+    characters: int
+    vocab_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened to a study."""
+
+    event: ClassVar[str]
+    is_promise: ClassVar[bool] = False  # the runner goes on only when it is on the disk
+
+    def record(self) -> Record:
+        """Return the line to append, stamped with the time."""
+        return {"event": self.event, "time": timestamp(), **self._fields()}
+
+    def _fields(self) -> Record:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOpened(Event):
+    """The first event of a journal."""
+
+    event = "study_opened"
+    is_promise = True
+    format: int = FORMAT
+    study: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyStarted(Event):
+    """A runner took the study up: for the first time, or to resume it."""
+
+    event = "study_started"
+    is_promise = True
+    study: str
+    corpus: CorpusIdentity
+    versions: Mapping[str, str]  # of litegpt, python and torch
+    host: str
+    pid: int
+    devices: Sequence[str]
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyInterrupted(Event):
+    """The runner left before the end."""
+
+    event = "study_interrupted"
+    is_promise = True
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyEnded(Event):
+    """Every phase has ended."""
+
+    event = "study_ended"
+    is_promise = True
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasePlanned(Event):
+    """A phase's trials are known."""
+
+    event = "phase_planned"
+    is_promise = True
+    phase: str
+    trials: Sequence[str]  # ids
+    excluded: Sequence[Exclusion] = ()
+    promotion: Promotion | None = None
+    promoted: Sequence[str] = ()  # ids of the source phase's trials, best first
+
+    def _fields(self) -> Record:
+        return {
+            "phase": self.phase,
+            "trials": self.trials,
+            "excluded": [_exclusion(exclusion) for exclusion in self.excluded],
+            "promotion": self.promotion
+            and {
+                "from": self.promotion.source,
+                "top": self.promotion.top,
+                "by": self.promotion.by,
+                "how": self.promotion.how,
+                "start": self.promotion.start,
+                "promoted": self.promoted,
+            },
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseEnded(Event):
+    """Each of a phase's trials has ended; the counts are of trials."""
+
+    event = "phase_ended"
+    is_promise = True
+    phase: str
+    done: int
+    diverged: int
+    failed: int
+    stopped: int
+    excluded: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialQueued(Event):
+    """A trial waits for its first attempt; its id follows from the settings."""
+
+    event = "trial_queued"
+    is_promise = True
+    phase: str
+    settings: Trial
+
+    def _fields(self) -> Record:
+        return {"phase": self.phase, "trial": self.settings.id, "settings": self.settings.settings()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialStarted(Event):
+    """A worker began an attempt at a trial."""
+
+    event = "trial_started"
+    phase: str
+    trial: str
+    attempt: int
+    worker: str
+    device: str
+    precision: str
+    pack: str
+    pack_width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEnded(Event):
+    """An attempt ended the trial; the figures are of its last step."""
+
+    event = "trial_ended"
+    is_promise = True
+    phase: str
+    trial: str
+    attempt: int
+    state: EndState
+    reason: str | None = None
+    step: int | None = None
+    seconds: float | None = None
+    train_loss: float | None = None
+    val_loss: float | None = None
+    best_val_loss: float | None = None
+    best_val_step: int | None = None
+    final_loss: float | None = None
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRequeued(Event):
+    """A trial is to be tried again: its worker was lost, or the run was interrupted."""
+
+    event = "trial_requeued"
+    is_promise = True
+    phase: str
+    trial: str
+    attempt: int  # the one that was lost
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackEnded(Event):
+    """A pack left its worker."""
+
+    event = "pack_ended"
+    pack: str
+    phase: str
+    trials: Sequence[str]  # ids
+    wall_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStarted(Event):
+    """A worker process is ready for packs."""
+
+    event = "worker_started"
+    worker: str
+    pid: int
+    device: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLost(Event):
+    """A worker process is gone."""
+
+    event = "worker_lost"
+    worker: str
+    pid: int
+    device: str
+    reason: str
+
+
+def _exclusion(exclusion: Exclusion) -> Record:
+    record: Record = {"settings": exclusion.settings, "reason": exclusion.reason}
+    return {**record, "illegal": True} if exclusion.illegal else record

@@ -1,0 +1,77 @@
+"""The values of a record, checked: what is missing or of another type is None, and nothing here raises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from litegpt.plan.errors import InputError
+from litegpt.plan.trial import HYPERPARAMETERS, Trial
+
+
+def number(value: object) -> float | None:
+    """Return a finite number as a float."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return value if isinstance(value, float) and math.isfinite(value) else None
+
+
+def whole(value: object) -> int | None:
+    """Return an integer."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def text(value: object) -> str | None:
+    """Return a text."""
+    return value if isinstance(value, str) else None
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """Return the texts in a list."""
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """Return an object's keys and values, none where it is no object."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list | tuple) else []
+
+
+def moment(value: object) -> datetime | None:
+    """Return the time an ISO 8601 text names; UTC where it names no zone."""
+    try:
+        parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return parsed.replace(tzinfo=UTC) if parsed is not None and parsed.tzinfo is None else parsed
+
+
+def timestamp() -> str:
+    """Return the time now as records hold it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def trial(value: object) -> Trial | None:
+    """Return the trial whose settings these are; keys it does not know, or of another type, are left out."""
+    settings: dict[str, Any] = {}
+    for key, item in mapping(value).items():
+        check = _HYPERPARAMETER_CHECKS.get(key)
+        if check is not None and (checked := check(item)) is not None:
+            settings[key] = checked
+    try:
+        return Trial(**settings)
+    except (TypeError, ValueError, InputError):  # one that has no default is missing, or the values contradict
+        return None
+
+
+_CHECKS: dict[type, Callable[[object], int | float | str | None]] = {int: whole, float: number, str: text}
+_HYPERPARAMETER_CHECKS = {name: _CHECKS[kind] for name, kind in HYPERPARAMETERS.items()} | {"start_from": text}

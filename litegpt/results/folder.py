@@ -1,0 +1,123 @@
+"""Where a study's results lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from litegpt.plan.errors import InputError, did_you_mean
+from litegpt.results.text import HARMFUL, inert
+
+LONGEST_NAME_BYTES = 255
+
+
+def is_name(name: str) -> bool:
+    """Whether this can be a folder inside another: no way out, not hidden, printable, not too long for a disk."""
+    return (
+        name[:1] not in ("", ".", " ")
+        and "/" not in name
+        and "\\" not in name
+        and not HARMFUL.search(name)
+        and len(name.encode()) <= LONGEST_NAME_BYTES
+    )
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """The files of one trial: results/<study>/<phase>/<trial>."""
+
+    path: Path
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state.json"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.safetensors"
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The files of one study: results/<study>. Raises InputError for a name that would lead elsewhere."""
+
+    root: Path
+    study: str
+
+    def __post_init__(self) -> None:
+        _check_name(self.study, "a study")
+
+    @classmethod
+    def find(cls, path: Path) -> StudyFolder:
+        """Return the study whose folder a user named. Raises InputError where it is none, with what is near."""
+        absolute = path.resolve()
+        if _holds_study(absolute):
+            return cls(absolute.parent, absolute.name) if path.name in ("", "..") else cls(path.parent, path.name)
+        if absolute.is_dir():
+            names = [folder.study for folder in list_studies(path)]
+            held = f"it holds the studies {', '.join(names)}" if names else "it holds no journal.jsonl"
+            raise InputError(f"not the folder of a study: {held}", path)
+        if absolute.exists():
+            raise InputError("a file, where the folder of a study is wanted (results/<study>)", path)
+        near = did_you_mean(path.name, [folder.study for folder in list_studies(path.parent)])
+        raise InputError(f"no such folder{near}", path)
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.study
+
+    @property
+    def snapshot(self) -> Path:
+        return self.path / "study.toml"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "runner.lock"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "runner.log"
+
+    def trial(self, phase: str, trial_id: str) -> TrialFolder:
+        """Return a trial's folder. Raises InputError for a name that would lead elsewhere."""
+        _check_name(phase, "a phase")
+        _check_name(trial_id, "a trial")
+        path = self.path / phase
+        if path in (self.snapshot, self.journal, self.lock, self.log):
+            raise InputError(f"'{phase}' cannot name a phase: a file of the study has that name")
+        return TrialFolder(path / trial_id)
+
+
+def list_studies(root: Path) -> list[StudyFolder]:
+    """Return the studies in a results folder by name; none where the folder is missing."""
+    if not root.is_dir():
+        return []
+    names = sorted(entry.name for entry in root.iterdir() if is_name(entry.name) and _holds_study(entry))
+    return [StudyFolder(root, name) for name in names]
+
+
+def _holds_study(path: Path) -> bool:
+    return (path / "journal.jsonl").is_file() or (path / "study.toml").is_file()
+
+
+def _check_name(name: str, what: str) -> None:
+    if not is_name(name):
+        raise InputError(
+            f"'{inert(name)}' cannot name {what}: it takes a plain folder name (no slashes, no leading dot)"
+        )

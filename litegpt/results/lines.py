@@ -1,0 +1,172 @@
+"""Files of JSON lines that only grow: one writer, any number of readers, and a line is either whole or ignored."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from litegpt.results.text import HARMFUL
+
+Record = dict[str, Any]
+
+CHUNK_BYTES = 1 << 18
+LONGEST_LINE_BYTES = 1 << 24
+TAIL_BYTES = 64
+
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # others write bare NaN tokens
+
+
+class LineWriter:
+    """The only writer of a file of JSON lines.
+
+    The folder is made where it is missing. A last line that a crash has torn is closed first, so it loses only itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder_to_sync = None if path.exists() else path.parent
+        self._file: FileIO = open(path, "a+b", buffering=0)  # noqa: SIM115 - O_APPEND, and a write is one system call
+        size = self._file.seek(0, os.SEEK_END)
+        self._torn = size > 0 and os.pread(self._file.fileno(), 1, size - 1) != b"\n"
+        if self._torn:
+            self._write(b"")
+
+    def append(self, *records: Mapping[str, Any], sync: bool = False) -> None:
+        """Append each record as one line, all in one write; with `sync`, return once they are on the disk.
+
+        NaN and infinity are written as null. Raises OSError where the disk takes only a part: whole lines may then be
+        there already, and a half one is closed by the next append. Nothing is written of a batch that is not JSON.
+        """
+        self._write(b"".join(_line(record) for record in records))
+        if sync:
+            os.fsync(self._file.fileno())
+            if self._folder_to_sync is not None:
+                _sync_folder(self._folder_to_sync)
+                self._folder_to_sync = None
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> LineWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(b"\n" + data if self._torn else data)
+        while rest:
+            written = self._file.write(rest)
+            self._torn = bytes(rest[written - 1 : written]) != b"\n"
+            rest = rest[written:]
+
+
+class LineReader:
+    """Follow a file of JSON lines; a missing file reads as empty.
+
+    `damaged` counts the lines that are no JSON object, or too long to be one of ours. `restarted` says that the last
+    `read` found another file in place of the one read before and began it anew: drop what came from the old one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damaged = 0
+        self.restarted = False
+        self._begin()
+
+    def read(self) -> list[Record]:
+        """Return the records of the lines finished since the last call. An unfinished last line is left for later."""
+        self.restarted = False
+        try:
+            file = open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed below; a missing file is no error
+        except FileNotFoundError:
+            self._check_same(None, b"")
+            return []
+        with file:
+            status = os.fstat(file.fileno())
+            self._check_same((status.st_dev, status.st_ino), self._tail_of(file))
+            before = self._offset
+            records = self._records(file)
+            if self._offset != before:
+                self._tail = self._tail_of(file)
+        return records
+
+    def _begin(self) -> None:
+        self._offset = 0  # bytes consumed, up to and with a newline
+        self._identity: tuple[int, int] | None = None
+        self._tail = b""  # the bytes before the offset: an i-number is reused too soon to tell a replaced file by
+        self._in_overlong_line = False
+
+    def _check_same(self, identity: tuple[int, int] | None, tail: bytes) -> None:
+        if self._offset and (identity, tail) != (self._identity, self._tail):
+            self._begin()
+            self.damaged = 0
+            self.restarted = True
+        self._identity = identity
+
+    def _tail_of(self, file: FileIO) -> bytes:
+        start = max(0, self._offset - TAIL_BYTES)
+        return os.pread(file.fileno(), self._offset - start, start)
+
+    def _records(self, file: FileIO) -> list[Record]:
+        records: list[Record] = []
+        file.seek(self._offset)
+        unfinished = b""
+        while chunk := file.read(CHUNK_BYTES):
+            *lines, unfinished = (unfinished + chunk).split(b"\n")
+            for line in lines:
+                self._offset += len(line) + 1
+                if self._in_overlong_line:
+                    self._in_overlong_line = False
+                elif line and not line.isspace():
+                    record = _record(line)
+                    if record is None:
+                        self.damaged += 1
+                    else:
+                        records.append(record)
+            if self._in_overlong_line or len(unfinished) > LONGEST_LINE_BYTES:
+                self.damaged += not self._in_overlong_line
+                self._in_overlong_line = True
+                self._offset += len(unfinished)
+                unfinished = b""
+        return records
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    try:
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_without_nan(record), ensure_ascii=False, allow_nan=False)
+    # Letters stay readable in `tail`; what could act on the terminal there is escaped.
+    return HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode() + b"\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+def _record(line: bytes) -> Record | None:
+    try:
+        record = _DECODER.decode(line.decode())
+    except (ValueError, RecursionError):  # broken UTF-8, broken JSON, absurd numbers; absurd nesting
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,116 @@
+"""The state of a study, of its phases and of its trials, as the journal tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import get_args
+
+from litegpt.plan.expand import Exclusion
+from litegpt.plan.phase import Promotion
+from litegpt.plan.trial import Trial
+from litegpt.results.events import CorpusIdentity, TrialStatus
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """What the journal tells of one trial. The figures are those of `trial_ended`: None until then."""
+
+    phase: str
+    id: str
+    settings: Trial
+    state: TrialStatus = "queued"
+    attempt: int = 0  # the latest; 0 before the first
+    reason: str | None = None  # why it failed, was stopped or is queued again
+    started: datetime | None = None  # the latest attempt
+    ended: datetime | None = None
+    worker: str | None = None
+    device: str | None = None
+    precision: str | None = None
+    pack: str | None = None
+    pack_width: int | None = None
+    step: int | None = None
+    seconds: float | None = None  # the trial's own cost
+    train_loss: float | None = None
+    val_loss: float | None = None
+    best_val_loss: float | None = None
+    best_val_step: int | None = None
+    final_loss: float | None = None
+    tokens_per_second: float | None = None
+
+    def requeued(self, reason: str | None) -> TrialState:
+        """Return the trial as it waits for another attempt."""
+        return TrialState(self.phase, self.id, self.settings, attempt=self.attempt, reason=reason)
+
+
+@dataclass
+class PhaseState:
+    """What the journal tells of one phase."""
+
+    name: str
+    planned: tuple[str, ...] = ()  # trial ids
+    trials: dict[str, TrialState] = field(default_factory=dict)  # by id; also those of an earlier plan
+    excluded: tuple[Exclusion, ...] = ()
+    promotion: Promotion | None = None
+    promoted: tuple[str, ...] = ()  # ids of the source phase's trials, best first
+    started: datetime | None = None  # planned
+    ended: datetime | None = None
+    seconds: float | None = None
+    pack_wall_seconds: float = 0.0  # the sum over packs
+
+    def current(self) -> list[TrialState]:
+        """Return the trials of the present plan; an edited study leaves others behind."""
+        if not self.planned:
+            return list(self.trials.values())
+        return [self.trials[trial_id] for trial_id in self.planned if trial_id in self.trials]
+
+    def counts(self) -> dict[TrialStatus, int]:
+        """Return how many trials of the present plan are in each state."""
+        counts: dict[TrialStatus, int] = dict.fromkeys(get_args(TrialStatus), 0)
+        current = self.current()
+        for trial in current:
+            counts[trial.state] += 1
+        counts["queued"] += max(0, len(self.planned) - len(current))  # planned a moment ago
+        return counts
+
+
+@dataclass
+class WorkerState:
+    """A worker process that is up."""
+
+    worker: str
+    pid: int | None
+    device: str | None
+
+
+@dataclass
+class StudyState:
+    """What the journal tells of a study."""
+
+    study: str | None = None
+    format: int | None = None
+    phases: dict[str, PhaseState] = field(default_factory=dict)
+    workers: dict[str, WorkerState] = field(default_factory=dict)  # those that are up
+    corpus: CorpusIdentity | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    host: str | None = None  # of the runner
+    pid: int | None = None  # of the runner
+    devices: tuple[str, ...] = ()
+    precision: str | None = None
+    opened: datetime | None = None
+    started: datetime | None = None  # the latest run
+    ended: datetime | None = (
+        None  # the latest run, whole or interrupted; None while a runner is at work (or was killed)
+    )
+    interrupted: str | None = None  # why the latest run was
+    seconds: float | None = None
+
+    def trials(self) -> Iterable[TrialState]:
+        """Return the trials of every phase."""
+        return (trial for phase in self.phases.values() for trial in phase.trials.values())
+
+    def counts(self) -> dict[TrialStatus, int]:
+        """Return how many trials are in each state, over the phases planned so far."""
+        per_phase = [phase.counts() for phase in self.phases.values()]
+        return {state: sum(counts[state] for counts in per_phase) for state in get_args(TrialStatus)}

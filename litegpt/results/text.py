@@ -1,0 +1,29 @@
+"""Text from files, made safe to show."""
+
+from __future__ import annotations
+
+import re
+
+HARMFUL = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # control characters: escape sequences begin with one of them
+    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # invisible, or reordering their line
+    "\ud800-\udfff"  # surrogates: no encoding takes them
+    "]"
+)
+"""A character that moves the cursor, recolours or reorders a terminal's line, or cannot be printed at all."""
+
+
+def inert(text: str, *, newlines: bool = False) -> str:
+    """Return text that cannot act on a terminal: each harmful character becomes one visible symbol (ESC becomes ␛).
+
+    With `newlines`, line breaks and tabs are kept; otherwise the result is one line. Markup is the screen's affair.
+    """
+    if newlines:
+        text = text.replace("\r\n", "\n")
+    return HARMFUL.sub(lambda match: match[0] if newlines and match[0] in "\n\t" else _symbol(match[0]), text)
+
+
+def _symbol(character: str) -> str:
+    code = ord(character)
+    return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "\N{REPLACEMENT CHARACTER}"

@@ -1,0 +1,1 @@
+"""The runner, its workers and the lock on a study."""

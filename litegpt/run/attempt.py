@@ -1,0 +1,226 @@
+"""One attempt at the trials of a pack, in a worker: from request to metrics, samples and checkpoints on the disk."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.plan.errors import InputError
+from litegpt.plan.trial import Trial
+from litegpt.results.folder import TrialFolder
+from litegpt.results.metrics import Evaluation, MetricsWriter
+from litegpt.results.samples import Sample, append_sample, read_samples
+from litegpt.run.messages import Alive, Message, PackOver, TrainPack, TrialEvaluated, TrialOver, TrialRequest
+from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights
+from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.generate import generate
+from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
+from litegpt.train.pack import Pack
+from litegpt.train.precision import resolve_precision
+
+SAMPLE_CHARACTERS = 300
+SAMPLE_TEMPERATURE = 1.0
+SAMPLE_SEED = 0
+
+
+class PackTrainer:
+    """Trains packs on one device, keeping the corpus there between them."""
+
+    def __init__(self, device: str, send: Callable[[Message], None]) -> None:
+        self.device = torch.device(device)
+        self.send = send
+        self._corpus_key: tuple[str, str, float] | None = None
+
+    def train(self, request: TrainPack, should_stop: Callable[[], bool]) -> None:
+        """Train a pack and tell how each trial ended; whatever goes wrong fails its trials and nothing else."""
+        started = time.perf_counter()
+        attempts = [_Attempt(trial, self.send) for trial in request.trials]
+        try:
+            self._load_corpus(request)
+            attempts.sort(key=lambda attempt: attempt.step)
+            for _, group in itertools.groupby(attempts, key=lambda attempt: attempt.step):
+                self._train_group(request.pack, list(group), should_stop)
+        except Exception as error:
+            for attempt in attempts:
+                if not attempt.over:
+                    attempt.fail(error)
+        finally:
+            for attempt in attempts:
+                attempt.metrics.close()
+        self.send(PackOver(pack=request.pack, wall_seconds=time.perf_counter() - started))
+
+    def _load_corpus(self, request: TrainPack) -> None:
+        key = (request.corpus, request.corpus_base, request.validation_fraction)
+        if key != self._corpus_key:
+            self.text: CorpusText = read_corpus(request.corpus, Path(request.corpus_base))
+            self.tokenizer = CharacterTokenizer(self.text.symbols)
+            cut = self.text.cut(request.validation_fraction)
+            self.corpus = Corpus(self.tokenizer.encode(self.text.text), cut, self.device)
+            self._corpus_key = key
+
+    def _train_group(self, pack_name: str, group: Sequence[_Attempt], should_stop: Callable[[], bool]) -> None:
+        """Train the attempts that stand at the same step as one model."""
+        trials = [attempt.trial for attempt in group]
+        precision = resolve_precision(trials[0].precision, self.device)
+        pack = Pack(trials, self.corpus, self.tokenizer.vocab_size, precision)
+        progress = [attempt.restore(pack, index) for index, attempt in enumerate(group)]
+        names = [attempt.trial.id for attempt in group]
+
+        def report(event: Evaluated | Ended | Beat) -> None:
+            if isinstance(event, Beat):
+                self.send(Alive(pack=pack_name, trials=names, step=event.step))
+            elif isinstance(event, Evaluated):
+                group[event.index].record(event, len(group))
+            elif event.state != "stopped":
+                endings.append(event)
+            else:
+                group[event.index].end(event)
+
+        endings: list[Ended] = []
+        training = Training(pack, [attempt.files for attempt in group], self.text.symbols, report, progress)
+        training.run(should_stop)
+        if endings:
+            self._write_samples(training, group, endings)
+        for ended in endings:
+            group[ended.index].end(ended)
+
+    def _write_samples(self, training: Training, group: Sequence[_Attempt], endings: Sequence[Ended]) -> None:
+        """Add what each trial writes at its end, and at its best where that was earlier."""
+        texts = self._generate(training.pack)
+        for ended in endings:
+            if ended.state == "done" and ended.evaluation is not None:
+                group[ended.index].add_sample(ended.evaluation.step, ended.evaluation.val_loss, *texts[ended.index])
+        if training.best is None:
+            return
+        last_steps = {ended.evaluation.step if ended.evaluation else None for ended in endings}
+        if all(ended.progress.best_val_step in last_steps for ended in endings):
+            return
+        training.pack.model.weights.copy_(training.best)
+        texts = self._generate(training.pack)
+        for ended in endings:
+            step = ended.progress.best_val_step
+            if step is not None:
+                group[ended.index].add_sample(step, ended.progress.best_val_loss, *texts[ended.index])
+
+    def _generate(self, pack: Pack) -> list[tuple[str, str]]:
+        """Return (prompt, text) for each trial of a pack."""
+        prompt = "\n" if "\n" in self.text.symbols else self.text.symbols[0]
+        tokens = generate(
+            pack.model,
+            self.tokenizer.encode(prompt).tolist(),
+            SAMPLE_CHARACTERS,
+            temperature=SAMPLE_TEMPERATURE,
+            seed=SAMPLE_SEED,
+        )
+        return [(prompt, self.tokenizer.decode(list(trial))) for trial in zip(*tokens, strict=True)]
+
+
+class _Attempt:
+    """One trial of a pack: where it stands, and where its records go."""
+
+    def __init__(self, request: TrialRequest, send: Callable[[Message], None]) -> None:
+        self.request, self.send = request, send
+        self.trial = Trial(**request.settings)
+        self.folder = TrialFolder(Path(request.folder))
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        self.files = TrialFiles(self.folder.checkpoint, self.folder.best)
+        self.metrics = MetricsWriter(self.folder.metrics)
+        self.over = False
+        self.checkpoint = self._read_checkpoint()
+
+    def _read_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint to go on from; one that is damaged is as good as none."""
+        try:
+            checkpoint = read_checkpoint(self.folder.checkpoint)
+        except InputError:
+            return None
+        return checkpoint if checkpoint.trial == self.trial else None
+
+    @property
+    def step(self) -> int:
+        """The step to go on from."""
+        return 0 if self.checkpoint is None else self.checkpoint.progress.step
+
+    def restore(self, pack: Pack, index: int) -> Progress:
+        """Bring row `index` of a pack to where this trial stands."""
+        if self.checkpoint is not None:
+            return restore(pack, index, self.checkpoint)
+        if self.request.start_from is not None:
+            restore_weights(pack, index, read_checkpoint(Path(self.request.start_from)))
+        return Progress()
+
+    def record(self, event: Evaluated, pack_width: int) -> None:
+        """Add a line to the metrics, unless an earlier attempt has measured this step already."""
+        evaluation = Evaluation(
+            step=event.step,
+            train_loss=event.train_loss,
+            val_loss=event.val_loss,
+            final_loss=event.final_loss,
+            seconds=round(event.seconds, 6),
+            tokens_per_second=event.tokens_per_second,
+            learning_rate=event.learning_rate,
+            loss_scale=event.loss_scale,
+            skipped_steps=event.skipped_steps,
+            pack_width=pack_width,
+            attempt=self.request.attempt,
+            state="diverged" if event.val_loss is None else None,
+        )
+        self.metrics.append(evaluation)
+        self.send(
+            TrialEvaluated(
+                phase=self.request.phase,
+                trial=self.trial.id,
+                step=event.step,
+                train_loss=event.train_loss,
+                val_loss=event.val_loss,
+                tokens_per_second=event.tokens_per_second,
+            )
+        )
+
+    def add_sample(self, step: int, loss: float | None, prompt: str, text: str) -> None:
+        """Add a generated text, unless an earlier attempt has written it already."""
+        if any(sample.step == step for sample in read_samples(self.folder.samples)):
+            return
+        sample = Sample(
+            step=step,
+            loss=loss,
+            text=text,
+            prompt=prompt,
+            temperature=SAMPLE_TEMPERATURE,
+            seed=SAMPLE_SEED,
+            attempt=self.request.attempt,
+        )
+        append_sample(self.folder.samples, sample)
+
+    def end(self, ended: Ended) -> None:
+        """Tell the runner how the attempt ended."""
+        last, progress = ended.evaluation, ended.progress
+        figures = {
+            "step": progress.step,
+            "seconds": round(progress.seconds, 6),
+            "train_loss": last and last.train_loss,
+            "val_loss": last and last.val_loss,
+            "best_val_loss": progress.best_val_loss,
+            "best_val_step": progress.best_val_step,
+            "final_loss": last and last.final_loss,
+            "tokens_per_second": last and last.tokens_per_second,
+        }
+        reason = "the loss is no longer finite" if ended.state == "diverged" else None
+        self._tell(ended.state, reason, figures)
+
+    def fail(self, error: Exception) -> None:
+        """Tell the runner that the attempt failed; the traceback stays in the trial's folder."""
+        (self.folder.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        what = "out of memory" if isinstance(error, torch.OutOfMemoryError) else type(error).__name__
+        first_line = (str(error).splitlines() or [""])[0]
+        self._tell("failed", first_line if isinstance(error, InputError) else f"{what}: {first_line}", {})
+
+    def _tell(self, state: str, reason: str | None, figures: dict[str, object]) -> None:
+        self.over = True
+        self.send(TrialOver(phase=self.request.phase, trial=self.trial.id, state=state, reason=reason, figures=figures))

@@ -1,0 +1,130 @@
+"""What runner and workers tell each other: one JSON object a line, over the worker's stdin and stdout."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A line on a pipe; its class goes under the key `kind`."""
+
+    kind: ClassVar[str]
+
+    def line(self) -> bytes:
+        """Return the message as it goes over the pipe."""
+        return json.dumps({"kind": self.kind, **dataclasses.asdict(self)}).encode() + b"\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRequest:
+    """One trial of a pack: its settings, its folder, and the weights to start from, if any."""
+
+    phase: str
+    settings: dict[str, Any]
+    folder: str
+    attempt: int
+    start_from: str | None = None  # a file of weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainPack(Message):
+    """To a worker: train these trials of one shape."""
+
+    kind = "train"
+    pack: str
+    corpus: str
+    corpus_base: str
+    validation_fraction: float
+    trials: list[TrialRequest]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopPack(Message):
+    """To a worker: write checkpoints and end this pack."""
+
+    kind = "stop"
+    pack: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready(Message):
+    """From a worker: it can take packs."""
+
+    kind = "ready"
+    pid: int
+    device: str
+    device_name: str
+    precision: str  # what 'auto' means there
+    torch: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unusable(Message):
+    """From a worker: its device cannot be used, and it leaves."""
+
+    kind = "unusable"
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alive(Message):
+    """From a worker, twice a second: the pack at work has made `step` updates."""
+
+    kind = "alive"
+    pack: str
+    trials: list[str]
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEvaluated(Message):
+    """From a worker: a line was added to a trial's metrics."""
+
+    kind = "evaluated"
+    phase: str
+    trial: str
+    step: int
+    train_loss: float | None
+    val_loss: float | None
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOver(Message):
+    """From a worker: an attempt is over, and everything it wrote is on the disk."""
+
+    kind = "over"
+    phase: str
+    trial: str
+    state: str  # done, diverged, failed, or stopped with a checkpoint
+    reason: str | None = None
+    figures: dict[str, Any] = field(default_factory=dict)  # those of the journal's trial_ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOver(Message):
+    """From a worker: it is idle again."""
+
+    kind = "pack_over"
+    pack: str
+    wall_seconds: float
+
+
+_KINDS: dict[str, type[Message]] = {kind.kind: kind for kind in Message.__subclasses__()}
+
+
+def parse(line: bytes) -> Message | None:
+    """Return the message in a line, None where it is none."""
+    try:
+        fields = json.loads(line)
+        message = _KINDS[fields.pop("kind")](**fields)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if isinstance(message, TrainPack):
+        trials = [TrialRequest(**trial) for trial in fields["trials"]]
+        return dataclasses.replace(message, trials=trials)
+    return message

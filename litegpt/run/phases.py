@@ -1,0 +1,94 @@
+"""What a runner has to do in a phase: its trials, from the plan and from what the journal says is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+
+from litegpt.plan.expand import Expansion, expand_phases
+from litegpt.plan.phase import Phase, Promotion
+from litegpt.plan.study import Study
+from litegpt.plan.trial import Trial
+from litegpt.results.events import Event, PhasePlanned, TrialEnded, TrialQueued
+from litegpt.results.folder import StudyFolder
+from litegpt.results.ranking import rank
+from litegpt.results.state import PhaseState, StudyState, TrialState
+
+
+def resolve_study(study: Study, state: StudyState) -> dict[str, Expansion]:
+    """Return the trials of every phase that can be known by now; a promotion waits until its source is complete."""
+
+    def ranked(source: Phase, promotion: Promotion) -> list[Trial] | None:
+        known = state.phases.get(source.name)
+        if known is None or not is_complete(known):
+            return None
+        return [trial.settings for trial in rank(known.current(), promotion.by)]
+
+    return expand_phases(study.phases, ranked)
+
+
+def is_complete(phase: PhaseState) -> bool:
+    """Tell whether every planned trial of a phase has ended."""
+    counts = phase.counts()
+    return bool(phase.planned) and not counts["queued"] and not counts["running"]
+
+
+def planning_events(state: StudyState, phase: Phase, expansion: Expansion) -> list[Event]:
+    """Return what the journal must be told before the phase's trials can run; nothing where it knows already."""
+    known = state.phases.get(phase.name, PhaseState(phase.name))
+    events: list[Event] = [
+        TrialQueued(phase=phase.name, settings=trial) for trial in expansion.trials if trial.id not in known.trials
+    ]
+    trial_ids = tuple(trial.id for trial in expansion.trials)
+    if trial_ids != known.planned:
+        plan = PhasePlanned(
+            phase=phase.name,
+            trials=trial_ids,
+            excluded=expansion.excluded,
+            promotion=phase.promotion,
+            promoted=promoted_ids(state, phase),
+        )
+        events.insert(0, plan)
+    return events
+
+
+def promoted_ids(state: StudyState, phase: Phase) -> list[str]:
+    """Return the ids of the trials that a phase was promoted from, best first."""
+    if phase.promotion is None:
+        return []
+    source = state.phases[phase.promotion.source]
+    return [trial.id for trial in rank(source.current(), phase.promotion.by)[: phase.promotion.top]]
+
+
+def reuse_results(state: StudyState, folder: StudyFolder, phase: str) -> Iterator[TrialEnded]:
+    """Copy what another phase has already trained with the very same settings; yield how those trials ended."""
+    done: Mapping[str, TrialState] = {
+        trial.id: trial
+        for other in state.phases.values()
+        if other.name != phase
+        for trial in other.trials.values()
+        if trial.state == "done"
+    }
+    for trial in state.phases[phase].current():
+        twin = done.get(trial.id)
+        if twin is None or trial.state != "queued":
+            continue
+        source, target = folder.trial(twin.phase, twin.id).path, folder.trial(phase, trial.id).path
+        if not source.is_dir():
+            continue
+        shutil.copytree(source, target, dirs_exist_ok=True)
+        yield TrialEnded(
+            phase=phase,
+            trial=trial.id,
+            attempt=0,
+            state="done",
+            reason=f"the same setting was trained in {twin.phase}",
+            step=twin.step,
+            seconds=twin.seconds,
+            train_loss=twin.train_loss,
+            val_loss=twin.val_loss,
+            best_val_loss=twin.best_val_loss,
+            best_val_step=twin.best_val_step,
+            final_loss=twin.final_loss,
+            tokens_per_second=twin.tokens_per_second,
+        )

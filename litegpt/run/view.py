@@ -1,0 +1,198 @@
+"""How far a run is, on a terminal as a live view and elsewhere as plain lines. Narration: it all goes to stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from litegpt.plan.cost import training_flops
+from litegpt.results.progress import PhaseProgress, phase_progress
+from litegpt.results.state import PhaseState
+from litegpt.run.runner import Runner, RunningTrial
+
+LINE_SECONDS = 5.0  # between two plain lines
+REFRESH_SECONDS = 0.25
+RUNNING_ROWS = 8
+
+
+class View(Protocol):
+    """Shows a run; `observe` is called often and must be cheap."""
+
+    def __enter__(self) -> View: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def observe(self, runner: Runner) -> None:
+        """Show how far the run is now, if it is time to."""
+
+
+def view_for(console: Console) -> View:
+    """Return a live view for a terminal that can move its cursor, plain lines for anything else."""
+    return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else PlainView(console)
+
+
+class Forecast:
+    """How long the known phases still take, from the speed of this run."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun: float | None = None
+        self._before = 0.0  # flops that were done when this run began
+
+    def seconds_left(self, runner: Runner) -> float | None:
+        """Return the seconds until every planned trial has ended, None while no speed is known."""
+        vocab_size = len(runner.corpus.symbols)
+        done = total = 0.0
+        for phase in runner.state.phases.values():
+            for trial in phase.current():
+                flops = training_flops(trial.settings, vocab_size)
+                running = runner.running.get((phase.name, trial.id))
+                total += flops
+                if running is not None:
+                    done += flops * running.step / trial.settings.max_iters
+                elif trial.state not in ("queued", "running"):
+                    done += flops
+        if self._begun is None:
+            if runner.running:
+                self._begun, self._before = self._clock(), done
+            return None
+        elapsed, gained = self._clock() - self._begun, done - self._before
+        return (total - done) * elapsed / gained if gained > 0 and elapsed > 1 else None
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as people read them: '12 s', '3:05', '2:03:05'."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def throughput(runner: Runner) -> float:
+    """Return the tokens per second of the trials at work together."""
+    return sum(trial.tokens_per_second or 0.0 for trial in runner.running.values())
+
+
+class PlainView:
+    """A line every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._forecast = Forecast()
+        self._due = 0.0
+        self._phase_ends: set[str] = set()
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def observe(self, runner: Runner) -> None:
+        """Print a line for each phase that has ended, and one on the phase at work every few seconds."""
+        for phase in runner.state.phases.values():
+            if phase.ended is not None and phase.name not in self._phase_ends:
+                self._phase_ends.add(phase.name)
+                self._print(_phase_line(phase_progress(phase)))
+        now = time.monotonic()
+        if runner.running and now >= self._due:
+            self._due = now + LINE_SECONDS
+            phase = runner.state.phases[next(iter(runner.running.values())).phase]
+            line = _phase_line(phase_progress(phase))
+            left = duration(self._forecast.seconds_left(runner))
+            self._print(f"{line}, {throughput(runner):,.0f} tokens/s, {left} left")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _phase_line(progress: PhaseProgress) -> str:
+    parts = [f"{progress.phase}: {progress.ended}/{progress.trials} trials"]
+    parts += [f"{count} {name}" for name, count in _troubles(progress)]
+    if progress.best_val_loss is not None:
+        parts.append(f"best validation loss {progress.best_val_loss:.3f}")
+    return ", ".join(parts)
+
+
+def _troubles(progress: PhaseProgress) -> list[tuple[str, int]]:
+    counts = [("diverged", progress.diverged), ("failed", progress.failed), ("stopped", progress.stopped)]
+    return [(name, count) for name, count in counts if count]
+
+
+class LiveView:
+    """Phases with bars, the trials at work and the forecast, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._forecast = Forecast()
+        self._due = 0.0
+
+    def __enter__(self) -> LiveView:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def observe(self, runner: Runner) -> None:
+        """Redraw, at most four times a second."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + REFRESH_SECONDS
+        self._live.update(self._draw(runner), refresh=True)
+
+    def _draw(self, runner: Runner) -> Group:
+        left = self._forecast.seconds_left(runner)
+        footer = f"{throughput(runner):,.0f} tokens/s · {duration(left)} left in the phases known"
+        if runner.interrupted:
+            footer = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
+        return Group(_phase_table(runner), _running_table(list(runner.running.values())), Text(footer, style="dim"))
+
+
+def _phase_table(runner: Runner) -> Table:
+    table = Table(box=None, padding=(0, 1), show_edge=False)
+    for heading in ("phase", "", "trials", "running", "best val loss"):
+        table.add_column(heading, justify="left" if heading in ("phase", "") else "right", header_style="dim")
+    for phase in runner.phases:
+        progress = phase_progress(runner.state.phases.get(phase.name, PhaseState(phase.name)))
+        trouble = "".join(f" {count} {name}" for name, count in _troubles(progress))
+        table.add_row(
+            Text(phase.name),
+            ProgressBar(total=max(1, progress.trials), completed=progress.ended, width=24),
+            Text.assemble(f"{progress.ended}/{progress.trials or '?'}", (trouble, "red")),
+            str(progress.running or ""),
+            "" if progress.best_val_loss is None else f"{progress.best_val_loss:.3f}",
+        )
+    return table
+
+
+def _running_table(running: list[RunningTrial]) -> Table:
+    table = Table(box=None, padding=(0, 1), show_edge=False)
+    for heading in ("trial", "step", "val loss", "tokens/s"):
+        table.add_column(heading, justify="left" if heading == "trial" else "right", header_style="dim")
+    for trial in running[:RUNNING_ROWS]:
+        table.add_row(
+            Text(trial.settings.id),
+            f"{trial.step}/{trial.settings.max_iters}",
+            "" if trial.val_loss is None else f"{trial.val_loss:.3f}",
+            "" if trial.tokens_per_second is None else f"{trial.tokens_per_second:,.0f}",
+        )
+    if len(running) > RUNNING_ROWS:
+        table.add_row(Text(f"and {len(running) - RUNNING_ROWS} more", style="dim"))
+    return table

@@ -1,0 +1,100 @@
+"""A worker process: it lives on one device, trains the packs it is sent and leaves when its stdin ends.
+
+Started as `python -m litegpt.run.worker --device cpu --threads 1`. Stdout carries messages alone: whatever else prints
+is sent to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import signal
+import sys
+import threading
+from functools import partial
+
+from litegpt.run.messages import Message, Ready, StopPack, TrainPack, Unusable, parse
+
+
+def main() -> int:
+    """Serve packs until stdin ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the runner's to answer
+    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    inbox = _Inbox()
+    signal.signal(signal.SIGTERM, lambda *_: inbox.leave())
+    threading.Thread(target=inbox.listen, daemon=True).start()
+
+    def send(message: Message) -> None:
+        pipe.write(message.line())
+
+    ready = _prepare(arguments.device, arguments.threads)
+    send(ready)
+    if isinstance(ready, Unusable):
+        return 1
+    from litegpt.run.attempt import PackTrainer
+
+    trainer = PackTrainer(arguments.device, send)
+    while (pack := inbox.packs.get()) is not None:
+        trainer.train(pack, partial(inbox.should_stop, pack.pack))
+    return 0
+
+
+class _Inbox:
+    """What the runner asks for, read by a thread of its own."""
+
+    def __init__(self) -> None:
+        self.packs: queue.SimpleQueue[TrainPack | None] = queue.SimpleQueue()  # None: no more
+        self._stopped: set[str] = set()
+        self._leaving = False
+
+    def listen(self) -> None:
+        """Take requests off stdin. Its end means that the runner is gone and another may start: leave at once."""
+        for line in sys.stdin.buffer:
+            message = parse(line)
+            if isinstance(message, TrainPack):
+                self.packs.put(message)
+            elif isinstance(message, StopPack):
+                self._stopped.add(message.pack)
+        os._exit(0)
+
+    def leave(self) -> None:
+        """Stop the pack at work, with checkpoints, and take no more."""
+        self._leaving = True
+        self.packs.put(None)
+
+    def should_stop(self, pack: str) -> bool:
+        """Tell whether a pack is to be stopped."""
+        return self._leaving or pack in self._stopped
+
+
+def _prepare(device_name: str, threads: int) -> Ready | Unusable:
+    import torch
+
+    from litegpt.train.precision import resolve_precision
+
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # moments that fade to denormals would slow a CPU down
+    device = torch.device(device_name)
+    if device.type == "cuda":
+        try:
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            return Unusable(reason=str(error).splitlines()[0])
+        torch.backends.cuda.matmul.allow_tf32 = True
+    return Ready(
+        pid=os.getpid(),
+        device=device_name,
+        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        precision=resolve_precision("auto", device),
+        torch=torch.__version__,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

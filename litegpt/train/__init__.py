@@ -1,0 +1,1 @@
+"""The training core: torch, numpy and safetensors only; it reports through callbacks."""

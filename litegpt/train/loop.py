@@ -1,0 +1,190 @@
+"""The training loop: advance a pack, evaluate it, keep checkpoints, and tell a callback what happened."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from litegpt.plan.trial import evaluation_steps
+from litegpt.train.checkpoint import Progress, save_checkpoint, save_weights
+from litegpt.train.pack import Pack
+from litegpt.train.schedule import learning_rate
+
+HEARTBEAT_SECONDS = 0.5
+CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints that the end does not need
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """Where one trial's checkpoints go."""
+
+    checkpoint: Path
+    best: Path
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation of the trial at `index` of the pack; losses are None where they are not finite."""
+
+    index: int
+    step: int
+    train_loss: float | None
+    val_loss: float | None
+    final_loss: float | None  # the last minibatch's; None before the first update
+    seconds: float  # the trial's own cost so far: shared time is divided by the pack's width
+    tokens_per_second: float | None
+    learning_rate: float
+    loss_scale: float | None
+    skipped_steps: int | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The trial at `index` is over: 'done' or 'diverged'; or 'stopped' by request, with a checkpoint to go on from."""
+
+    index: int
+    state: str
+    evaluation: Evaluated | None
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The pack is alive and has made `step` updates."""
+
+    step: int
+
+
+class Training:
+    """One pack's training from where it stands to the end, or until told to stop.
+
+    `symbols` is the vocabulary that the checkpoints carry. `report` is called with Evaluated, Ended and Beat events;
+    an evaluation is reported before the checkpoint that contains it, and is repeated after a resume.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        files: Sequence[TrialFiles],
+        symbols: tuple[str, ...],
+        report: Callable[[Evaluated | Ended | Beat], None],
+        progress: Sequence[Progress] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.pack, self.files, self.symbols, self.report, self.clock = pack, files, symbols, report, clock
+        self.progress = list(progress or (Progress() for _ in pack.trials))
+        self.pack.step = self.progress[0].step
+        self.best: Tensor | None = None  # [P, N], the weights at each trial's best validation loss so far
+        self._best_unsaved = [False] * len(pack.trials)
+        self._evaluations: list[Evaluated | None] = [None] * len(pack.trials)
+        self._mark = clock()  # up to where time has been accounted for
+        self._mark_step = pack.step
+        self._checkpoint_due = self._mark
+        self._beat_due = self._mark
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Train to the last step; where `should_stop` turns true, write checkpoints and end the trials as 'stopped'."""
+        pack = self.pack
+        evaluate_at = set(evaluation_steps(pack.trials[0]))
+        last = pack.trials[0].max_iters
+        while True:
+            if pack.step in evaluate_at:
+                self._evaluate()
+                if pack.step == last or not pack.alive.any():
+                    break
+                self._save_if_due()
+            if should_stop():
+                self._account_time()
+                self._save()
+                self._end("stopped")
+                return
+            pack.advance()
+            self._beat()
+        self._save()
+        self._end("done")
+
+    def _account_time(self) -> float:
+        """Charge each trial its share of the time since the last call; return that share in seconds."""
+        now = self.clock()
+        share = (now - self._mark) / len(self.pack.trials)
+        self._mark = now
+        for progress in self.progress:
+            progress.seconds += share
+            progress.step = self.pack.step
+        return share
+
+    def _evaluate(self) -> None:
+        pack, step = self.pack, self.pack.step
+        train_losses, val_losses = (losses.tolist() for losses in pack.evaluate())
+        final_losses = pack.minibatch_losses.tolist()
+        alive = pack.alive.tolist()
+        share = self._account_time()
+        first = pack.trials[0]
+        tokens = (step - self._mark_step) * first.batch_size * first.block_size
+        self._mark_step = step
+        for index, trial in enumerate(pack.trials):
+            scale = pack.loss_scale
+            evaluation = Evaluated(
+                index=index,
+                step=step,
+                train_loss=_finite(train_losses[index]) if alive[index] else None,
+                val_loss=_finite(val_losses[index]) if alive[index] else None,
+                final_loss=_finite(final_losses[index]),
+                seconds=self.progress[index].seconds,
+                tokens_per_second=tokens / share if tokens else None,
+                learning_rate=learning_rate(trial, max(0, step - 1)),
+                loss_scale=None if scale is None else float(scale.scale[index]),
+                skipped_steps=None if scale is None else int(scale.skipped[index]),
+            )
+            self._evaluations[index] = evaluation
+            self._keep_best(index, evaluation)
+            self.report(evaluation)
+
+    def _keep_best(self, index: int, evaluation: Evaluated) -> None:
+        progress, loss = self.progress[index], evaluation.val_loss
+        if loss is None or (progress.best_val_loss is not None and loss >= progress.best_val_loss):
+            return
+        progress.best_val_loss, progress.best_val_step = loss, evaluation.step
+        if self.best is None:
+            self.best = self.pack.model.weights.clone()
+        self.best[index] = self.pack.model.weights[index]
+        self._best_unsaved[index] = True
+
+    def _save_if_due(self) -> None:
+        """Write checkpoints, unless that would take more than its share of the time."""
+        started = self.clock()
+        if self.pack.step and started >= self._checkpoint_due:
+            self._save()
+            now = self.clock()
+            self._checkpoint_due = now + (now - started) / CHECKPOINT_SHARE
+
+    def _save(self) -> None:
+        for index, files in enumerate(self.files):
+            progress = self.progress[index]
+            if self._best_unsaved[index] and self.best is not None:
+                at_best = replace(progress, step=progress.best_val_step or 0)
+                save_weights(self.pack, index, self.best, at_best, self.symbols, files.best)
+                self._best_unsaved[index] = False
+            save_checkpoint(self.pack, index, progress, self.symbols, files.checkpoint)
+
+    def _end(self, state: str) -> None:
+        self._account_time()
+        alive = self.pack.alive.tolist()
+        for index, progress in enumerate(self.progress):
+            ended = state if alive[index] else "diverged"
+            self.report(Ended(index, ended, self._evaluations[index], progress))
+
+    def _beat(self) -> None:
+        now = self.clock()
+        if now >= self._beat_due:
+            self._beat_due = now + HEARTBEAT_SECONDS
+            self.report(Beat(self.pack.step))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

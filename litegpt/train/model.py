@@ -1,0 +1,186 @@
+"""The model: a pre-norm, character-level GPT with a leading trial axis.
+
+Every weight is [P, ...], one slice a trial: P = 1 is an ordinary model, P > 1 a pack of trials that share their shape and
+nothing else. Matrix products are batched over trials (`baddbmm`), attention folds trials into its batch, and no operation
+mixes two trials, so a trial that diverges leaves its neighbours' bits alone.
+
+All weights of a trial lie in one row of `GPT.weights` [P, N], and the parameters that the forward pass uses are views of
+it. The optimizer, gradient norms and checkpoints then work on whole rows instead of on dozens of tensors.
+
+Architecture: nanoGPT (https://github.com/karpathy/nanoGPT) as the original study used it: learned positions, ReLU,
+no biases on queries, keys and values, untied output layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from litegpt.plan.trial import Trial
+from litegpt.train.noise import Noise
+
+ALIGNMENT = 64  # elements; every view of a row starts on a 256-byte boundary, as fast matrix kernels want
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What trials must have in common to be trained as one model."""
+
+    n_layer: int
+    n_head: int
+    n_embd: int
+    block_size: int
+    vocab_size: int
+
+    @classmethod
+    def of(cls, trial: Trial, vocab_size: int) -> ModelShape:
+        """Return the shape of a trial's model."""
+        return cls(trial.n_layer, trial.n_head, trial.n_embd, trial.block_size, vocab_size)
+
+
+def parameter_shapes(shape: ModelShape) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield each parameter's name and its shape within one trial; matrices are [inputs, outputs]."""
+    width = shape.n_embd
+    yield "token_embedding", (shape.vocab_size, width)
+    yield "position_embedding", (shape.block_size, width)
+    for layer in range(shape.n_layer):
+        block = f"blocks.{layer}"
+        yield f"{block}.norm1.weight", (width,)
+        yield f"{block}.norm1.bias", (width,)
+        yield f"{block}.attention.qkv.weight", (width, 3 * width)
+        yield f"{block}.attention.output.weight", (width, width)
+        yield f"{block}.attention.output.bias", (width,)
+        yield f"{block}.norm2.weight", (width,)
+        yield f"{block}.norm2.bias", (width,)
+        yield f"{block}.mlp.up.weight", (width, 4 * width)
+        yield f"{block}.mlp.up.bias", (4 * width,)
+        yield f"{block}.mlp.down.weight", (4 * width, width)
+        yield f"{block}.mlp.down.bias", (width,)
+    yield "norm.weight", (width,)
+    yield "norm.bias", (width,)
+    yield "output.weight", (width, shape.vocab_size)
+    yield "output.bias", (shape.vocab_size,)
+
+
+class GPT:
+    """P models of one shape. `weights` and `gradients` are [P, N] fp32, a row a trial."""
+
+    def __init__(self, shape: ModelShape, n_trials: int, device: torch.device | str = "cpu") -> None:
+        self.shape = shape
+        self.slices: dict[str, tuple[int, tuple[int, ...]]] = {}
+        size = 0
+        for name, dimensions in parameter_shapes(shape):
+            self.slices[name] = (size, dimensions)
+            size += math.ceil(math.prod(dimensions) / ALIGNMENT) * ALIGNMENT
+        self.weights = torch.zeros(n_trials, size, device=device)
+        self.gradients = torch.zeros_like(self.weights)
+        self.parameters = {name: view.requires_grad_() for name, view in self.views(self.weights).items()}
+        for name, view in self.views(self.gradients).items():
+            self.parameters[name].grad = view
+        causal = torch.ones(shape.block_size, shape.block_size, dtype=torch.bool, device=device).tril()
+        self.causal_bias = torch.zeros(causal.shape, device=device).masked_fill(~causal, float("-inf"))
+
+    def views(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return the named parameters inside `rows` [P, N] (weights, gradients or moments) as [P, ...] views."""
+        return {
+            name: rows[:, start : start + math.prod(dimensions)].detach().view(-1, *dimensions)
+            for name, (start, dimensions) in self.slices.items()
+        }
+
+    @torch.no_grad()
+    def initialise(self, seeds: list[int]) -> None:
+        """Draw each trial's weights from its seed alone, on the CPU, so that no pack, slot or machine changes them.
+
+        Matrices and embeddings are normal with deviation 0.02, the two that write into the residual stream smaller by
+        sqrt(2 n_layer); biases are zero and norms one (GPT-2, as in nanoGPT).
+        """
+        rows: dict[int, Tensor] = {}
+        for seed in seeds:
+            if seed not in rows:
+                rows[seed] = self._initial_row(seed)
+        self.weights.copy_(torch.cat([rows[seed] for seed in seeds]))
+
+    def _initial_row(self, seed: int) -> Tensor:
+        row = torch.zeros(1, self.weights.shape[1])
+        generator = torch.Generator().manual_seed(seed)
+        for name, view in self.views(row).items():
+            if name.endswith("norm.weight") or name.endswith(("norm1.weight", "norm2.weight")):
+                view.fill_(1.0)
+            elif not name.endswith("bias"):
+                residual = name.endswith(("attention.output.weight", "mlp.down.weight"))
+                deviation = 0.02 / math.sqrt(2 * self.shape.n_layer) if residual else 0.02
+                view.normal_(0.0, deviation, generator=generator)
+        return row
+
+    def logits(self, tokens: Tensor, noise: Noise | None = None) -> Tensor:
+        """Return next-token logits [P, B*T, V] for tokens [P, B, T]; `noise` gives dropout masks in training."""
+        n_trials, batch, length = tokens.shape
+        shape, weights = self.shape, self.parameters
+        offsets = torch.arange(n_trials, device=tokens.device)[:, None, None] * shape.vocab_size
+        x = F.embedding(tokens + offsets, weights["token_embedding"].flatten(0, 1))
+        x = x + weights["position_embedding"][:, None, :length]
+        x = x.view(n_trials, batch * length, shape.n_embd)
+        for layer in range(shape.n_layer):
+            x = x + self._attention(layer, self._norm(f"blocks.{layer}.norm1", x), batch, noise)
+            x = x + self._mlp(layer, self._norm(f"blocks.{layer}.norm2", x), noise)
+        return self._linear("output", self._norm("norm", x))
+
+    def losses(self, tokens: Tensor, targets: Tensor, noise: Noise | None = None) -> Tensor:
+        """Return each trial's mean cross-entropy [P], in nats a token, for tokens and targets [P, B, T]."""
+        return self.sum_losses(tokens, targets, noise) / tokens[0].numel()
+
+    def sum_losses(self, tokens: Tensor, targets: Tensor, noise: Noise | None = None) -> Tensor:
+        """Return each trial's summed cross-entropy [P], leaving out targets of -100."""
+        logits = self.logits(tokens, noise).float()
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        return losses.view(len(tokens), -1).sum(dim=1)
+
+    def _linear(self, name: str, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.parameters[f"{name}.bias"][:, None], x, self.parameters[f"{name}.weight"])
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
+        if len(weight) == 1:  # the fused kernel takes one trial's weights only
+            return F.layer_norm(x, x.shape[-1:], weight[0], bias[0])
+        return torch.addcmul(bias[:, None], F.layer_norm(x, x.shape[-1:]), weight[:, None])
+
+    def _mlp(self, layer: int, x: Tensor, noise: Noise | None) -> Tensor:
+        hidden = F.relu(self._linear(f"blocks.{layer}.mlp.up", x))
+        return dropout(self._linear(f"blocks.{layer}.mlp.down", hidden), noise)
+
+    def _attention(self, layer: int, x: Tensor, batch: int, noise: Noise | None) -> Tensor:
+        n_trials, rows, width = x.shape
+        heads, length = self.shape.n_head, rows // batch
+        qkv = torch.bmm(x, self.parameters[f"blocks.{layer}.attention.qkv.weight"])
+        # [P, B*T, 3C] -> three of [P*B, H, T, D]: trials fold into the batch of the attention kernels
+        q, k, v = qkv.view(n_trials * batch, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+        if noise is None:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            y = self._noisy_attention(q, k, v, n_trials, noise)
+        y = y.transpose(1, 2).reshape(n_trials, rows, width)
+        return dropout(self._linear(f"blocks.{layer}.attention.output", y), noise)
+
+    def _noisy_attention(self, q: Tensor, k: Tensor, v: Tensor, n_trials: int, noise: Noise) -> Tensor:
+        """Attention with dropout from given masks: q, k, v and the result are [P*B, H, T, D]."""
+        batch, heads, length, size = q.shape
+        bias = self.causal_bias[:length, :length].to(q.dtype)
+        scores = torch.baddbmm(
+            bias.expand(batch * heads, -1, -1),
+            q.reshape(-1, length, size),
+            k.reshape(-1, length, size).transpose(1, 2),
+            alpha=size**-0.5,
+        )
+        weights = dropout(scores.softmax(dim=-1).view(n_trials, -1), noise)
+        y = torch.bmm(weights.view(-1, length, length), v.reshape(-1, length, size))
+        return y.view(batch, heads, length, size)
+
+
+def dropout(x: Tensor, noise: Noise | None) -> Tensor:
+    """Return `x` [P, ...] with dropout by the next masks of `noise`, or as it is."""
+    return x if noise is None else x * noise.mask(x)

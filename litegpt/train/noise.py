@@ -1,0 +1,72 @@
+"""Randomness that belongs to a trial: keyed by its seed and the step, never by pack, slot or machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mix(values: np.ndarray) -> np.ndarray:
+    """Return well-mixed 64-bit integers, one for each of `values` (uint64).
+
+    The finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+    """
+    with np.errstate(over="ignore"):
+        z = values + _GOLDEN
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def batch_starts(seeds: Sequence[int], steps: range, batch_size: int, positions: int) -> np.ndarray:
+    """Return where each sequence of each batch starts: int64 [len(steps), P, batch_size], each below `positions`.
+
+    A pure function of seed, step and place in the batch: a resumed trial, or one in another pack, sees the same batches.
+    """
+    seed_keys = mix(np.asarray(seeds, dtype=np.int64).astype(np.uint64))
+    step_keys = mix(np.asarray(steps, dtype=np.uint64))
+    keys = mix(seed_keys[None, :, None] ^ mix(step_keys[:, None, None]) ^ np.arange(batch_size, dtype=np.uint64))
+    return (keys % np.uint64(positions)).astype(np.int64)
+
+
+class Noise:
+    """The dropout masks of one step of a pack.
+
+    Each trial's masks come from a generator seeded with its seed and the step, drawn in one go and handed out in the
+    order in which the forward pass asks for them, so that a resumed trial draws what it would have drawn.
+    """
+
+    def __init__(self, seeds: Sequence[int], rates: Sequence[float], elements: int, device: torch.device) -> None:
+        """Make room for `elements` mask elements a trial; `rates` are dropout probabilities [P]."""
+        self.seeds, self.rates = list(seeds), list(rates)
+        self.generators = [torch.Generator(device) for _ in seeds]
+        # 16 random bits decide one element: the rate is exact to 1/65,536
+        self.bits = torch.empty(len(seeds), math.ceil(elements / 4), dtype=torch.int64, device=device)
+        self.masks = torch.empty(len(seeds), self.bits.shape[1] * 4, device=device)
+        self.used = 0
+
+    def draw(self, step: int) -> None:
+        """Draw the masks of `step` (counted from 0)."""
+        keys = mix(mix(np.asarray(self.seeds, dtype=np.int64).astype(np.uint64)) + np.uint64(step))
+        for bits, mask, rate, key, generator in zip(
+            self.bits, self.masks, self.rates, keys, self.generators, strict=True
+        ):
+            generator.manual_seed(int(key >> np.uint64(1)))
+            bits.random_(-(2**63), None, generator=generator)
+            threshold = round(rate * 65536) - 32768
+            torch.ge(bits.view(torch.int16), threshold, out=mask)
+            mask.mul_(1 / (1 - rate))
+        self.used = 0
+
+    def mask(self, x: Tensor) -> Tensor:
+        """Return the next masks, shaped like `x` [P, ...]: 0 where dropped, 1 / (1 - rate) where kept."""
+        elements = x[0].numel()
+        mask = self.masks[:, self.used : self.used + elements]
+        self.used += elements
+        return mask.view(x.shape)

@@ -1,0 +1,88 @@
+"""AdamW and loss scaling over rows of weights, each trial with its own coefficients and its own fate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from litegpt.plan.trial import Trial
+
+EPSILON = 1e-8
+INITIAL_SCALE, GROWTH, BACKOFF, GROWTH_INTERVAL = 65536.0, 2.0, 0.5, 2000  # torch.amp.GradScaler's own
+
+
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019) on rows [P, N].
+
+    As torch's AdamW, and so as the original study, it decays every parameter. Rate, betas, decay, clip and the number of
+    updates made are vectors [P]. A trial that must not move has its coefficients replaced, by `where` and never by a
+    product (NaN times 0 is NaN), so its row and everybody else's keep their bits.
+    """
+
+    STATE = ("first", "second", "updates")
+
+    def __init__(self, trials: Sequence[Trial], weights: Tensor) -> None:
+        self.first, self.second = torch.zeros_like(weights), torch.zeros_like(weights)
+        self.updates = torch.zeros(len(trials), device=weights.device)
+
+        def column(values: list[float]) -> Tensor:
+            return torch.tensor(values, dtype=torch.float64, device=weights.device)
+
+        self.beta1 = column([trial.beta1 for trial in trials])
+        self.beta2 = column([trial.beta2 for trial in trials])
+        self.weight_decay = column([trial.weight_decay for trial in trials])
+        clips = [trial.grad_clip for trial in trials]
+        self.grad_clip = column([clip or float("inf") for clip in clips]) if any(clips) else None
+
+    @torch.no_grad()
+    def update(self, weights: Tensor, gradients: Tensor, norms: Tensor, rates: Tensor, moving: Tensor) -> None:
+        """Update `weights` [P, N] in place, for the trials that are `moving` [P] (bool).
+
+        `gradients` [P, N] are used up; `norms` [P] are their lengths, `rates` [P] the learning rates (float64).
+        """
+        still = ~moving
+        self.updates += moving
+        if self.grad_clip is not None:
+            gradients.mul_((self.grad_clip / norms.clamp(min=EPSILON)).clamp(max=1.0).float()[:, None])
+        gradients.masked_fill_(still[:, None], 0.0)
+        # the two bias corrections of Adam, folded into the step size and the second moment's scale
+        count = self.updates.double().clamp(min=1)
+        step_size = (rates / (1 - self.beta1**count)).masked_fill(still, 0.0)
+        correction = (1 - self.beta2**count).rsqrt()
+        keep1, keep2 = self.beta1.masked_fill(still, 1.0), self.beta2.masked_fill(still, 1.0)
+        shrink = (1 - rates * self.weight_decay).masked_fill(still, 1.0)
+        step_size, correction, keep1, keep2, shrink = (
+            vector.float()[:, None] for vector in (step_size, correction, keep1, keep2, shrink)
+        )
+        self.first.mul_(keep1).addcmul_(gradients, 1 - keep1)
+        self.second.mul_(keep2).addcmul_(gradients.square_(), 1 - keep2)
+        denominator = torch.sqrt(self.second, out=gradients).mul_(correction).add_(EPSILON)
+        weights.mul_(shrink).addcdiv_(self.first * -step_size, denominator)
+
+
+class LossScale:
+    """fp16's gradient scaling, a scale a trial: halved by an overflow, doubled after 2,000 updates without one.
+
+    The semantics of torch.amp.GradScaler, which has one scale for everything it sees.
+    """
+
+    STATE = ("scale", "clean_updates", "skipped")
+
+    def __init__(self, n_trials: int, device: torch.device) -> None:
+        self.scale = torch.full((n_trials,), INITIAL_SCALE, device=device)
+        self.clean_updates = torch.zeros(n_trials, device=device)
+        self.skipped = torch.zeros(n_trials, device=device)
+
+    @torch.no_grad()
+    def adjust(self, overflowed: Tensor, alive: Tensor) -> None:
+        """Take note of which trials [P] overflowed in this step; those no longer `alive` [P] stay as they are."""
+        overflowed = overflowed & alive
+        self.skipped += overflowed
+        self.clean_updates = torch.where(
+            alive, torch.where(overflowed, 0.0, self.clean_updates + 1), self.clean_updates
+        )
+        grown = self.clean_updates >= GROWTH_INTERVAL
+        self.scale = torch.where(overflowed, self.scale * BACKOFF, torch.where(grown, self.scale * GROWTH, self.scale))
+        self.clean_updates = torch.where(grown, 0.0, self.clean_updates)

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from litegpt.plan.trial import Trial
+from litegpt.results.events import (
+    Event,
+    PhaseEnded,
+    PhasePlanned,
+    StudyInterrupted,
+    StudyStarted,
+    TrialEnded,
+    TrialQueued,
+    TrialRequeued,
+    TrialStarted,
+    WorkerLost,
+    WorkerStarted,
+)
+from litegpt.results.fold import fold
+from litegpt.results.journal import Journal, JournalReader, read_journal
+from litegpt.results.progress import study_progress
+from litegpt.results.state import StudyState, TrialState
+
+Record = dict[str, Any]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "small" / "journal.jsonl"
+
+
+def write(path: Path, *events: Event) -> None:
+    with Journal(path, "small") as journal:
+        journal.append(*events)
+
+
+def records(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def running(phase: str, trial: Trial, attempt: int = 1) -> TrialStarted:
+    return TrialStarted(
+        phase=phase,
+        trial=trial.id,
+        attempt=attempt,
+        worker="w0",
+        device="cuda:0",
+        precision="bf16",
+        pack="p0",
+        pack_width=2,
+    )
+
+
+def begin(trials: Sequence[Trial]) -> list[Event]:
+    planned = PhasePlanned(phase="phase1", trials=[trial.id for trial in trials])
+    return [planned, *(TrialQueued(phase="phase1", settings=trial) for trial in trials)]
+
+
+def test_a_finished_study(path: Path, small_study: list[Event], make_trials: Any) -> None:
+    write(path, *small_study)
+    state = read_journal(path)
+    first, second = state.phases.values()
+    assert (state.study, state.format, state.host, state.pid) == ("small", 1, "box", 4242)
+    assert state.corpus is not None
+    assert (state.corpus.characters, state.corpus.vocab_size) == (112_191, 77)
+    assert (state.seconds, state.interrupted, state.workers) == (60.0, None, {})
+    assert None not in (state.opened, state.started, state.ended)
+    assert state.counts() == {"queued": 0, "running": 0, "done": 4, "diverged": 0, "failed": 0, "stopped": 0}
+    assert [trial.settings for trial in first.current()] == make_trials(3)
+    assert [(given.settings, given.reason) for given in first.excluded] == [
+        ({"n_layer": 6, "n_embd": 768}, "excluded by the study file")
+    ]
+    assert (first.promotion, first.promoted) == (None, ())
+    assert second.promotion is not None
+    assert (second.promotion.source, second.promotion.by, second.promotion.start) == (
+        "phase1",
+        "final_loss",
+        "checkpoint",
+    )
+    assert second.promoted == (make_trials(1)[0].id,)
+    assert (first.seconds, first.pack_wall_seconds) == (30.0, 12.5)
+    trial = first.trials[make_trials(1)[0].id]
+    assert (trial.state, trial.attempt, trial.worker, trial.pack_width) == ("done", 1, "w0", 3)
+    assert (trial.step, trial.best_val_loss, trial.best_val_step, trial.final_loss) == (500, 2.4, 400, 2.1)
+    assert trial.started is not None
+    assert trial.ended is not None
+    assert trial.started <= trial.ended <= datetime.now(UTC)
+
+
+def test_the_keys_are_the_contract(path: Path, small_study: list[Event]) -> None:
+    write(path, *small_study)
+    keys = {record["event"]: set(record) - {"event", "time"} for record in records(path)}
+    assert records(path)[0] == {
+        "event": "study_opened",
+        "time": records(path)[0]["time"],
+        "format": 1,
+        "study": "small",
+    }
+    assert keys["study_started"] == {"study", "corpus", "versions", "host", "pid", "devices", "precision"}
+    assert keys["phase_planned"] == {"phase", "trials", "excluded", "promotion"}
+    assert keys["trial_queued"] == {"phase", "trial", "settings"}
+    assert keys["pack_ended"] == {"pack", "phase", "trials", "wall_seconds"}
+    assert keys["trial_ended"] == {
+        *("phase", "trial", "attempt", "state", "reason", "step", "seconds", "train_loss", "val_loss"),
+        *("best_val_loss", "best_val_step", "final_loss", "tokens_per_second"),
+    }
+    promotions = [record["promotion"] for record in records(path) if record["event"] == "phase_planned"]
+    assert promotions[0] is None
+    assert set(promotions[1]) == {"from", "top", "by", "how", "start", "promoted"}
+
+
+def test_events_fold_alike_before_and_after_the_file(path: Path, small_study: list[Event]) -> None:
+    """The runner folds what it appends; nobody else has its state before it is in the journal."""
+    told, read = StudyState(), StudyState()
+    for event in small_study:
+        record = event.record()
+        fold(told, record)
+        fold(read, json.loads(json.dumps(record)))
+        if isinstance(event, PhasePlanned):
+            tuples = replace(event, trials=tuple(event.trials), promoted=tuple(event.promoted))
+            fold(told, {**tuples.record(), "time": record["time"]})
+    assert told == read
+
+
+def test_a_journal_of_this_format_stays_readable() -> None:
+    """Written once and kept: what later versions must read, with an event and keys this one does not know."""
+    state = read_journal(Path(__file__).parent / "format_1.jsonl")
+    (progress,) = study_progress(state)
+    assert state.study == "kept"
+    assert (progress.trials, progress.done, progress.diverged, progress.queued, progress.excluded) == (3, 1, 1, 1, 1)
+    assert progress.best is not None
+    assert progress.best.id == "2x64-t32-b32-lr0.0003-i500-0f3c54a1"
+    assert progress.best.settings.n_embd == 64
+    assert progress.best_val_loss == 2.31
+    assert state.phases["phase1"].trials["2x64-t32-b32-lr0.0006-i500-0f3c54a3"].state == "queued"
+
+
+def test_opening_again_adds_no_second_beginning(path: Path, study_started: StudyStarted) -> None:
+    write(path, study_started)
+    write(path, study_started)
+    assert [record["event"] for record in records(path)] == ["study_opened", "study_started", "study_started"]
+
+
+def test_a_run_that_was_killed_leaves_its_trials_queued(
+    path: Path, study_started: StudyStarted, make_trials: Any
+) -> None:
+    first, second = make_trials(2)
+    done = TrialEnded(phase="phase1", trial=second.id, attempt=1, state="done", val_loss=2.0)
+    worker = WorkerStarted(worker="w0", pid=1, device="cpu")
+    write(path, study_started, worker, *begin([first, second]), running("phase1", first), running("phase1", second))
+    reader = JournalReader(path)
+    reader.poll()
+    assert reader.state.counts()["running"] == 2
+    assert list(reader.state.workers) == ["w0"]
+    write(path, done, replace(study_started, pid=5000))
+    assert reader.poll()
+    trials = reader.state.phases["phase1"].trials
+    assert (trials[first.id].state, trials[first.id].attempt, trials[first.id].worker) == ("queued", 1, None)
+    assert trials[second.id].state == "done"
+    assert (reader.state.pid, reader.state.workers) == (5000, {})
+
+
+def test_an_interrupted_run_says_why(path: Path, study_started: StudyStarted, make_trials: Any) -> None:
+    (trial,) = make_trials(1)
+    write(path, study_started, *begin([trial]), running("phase1", trial), StudyInterrupted(reason="SIGINT"))
+    state = read_journal(path)
+    assert (state.interrupted, state.counts()["queued"]) == ("SIGINT", 1)
+    assert state.ended is not None
+    write(path, study_started)
+    state = read_journal(path)
+    assert (state.interrupted, state.ended) == (None, None)
+
+
+def test_a_lost_worker_and_another_attempt(path: Path, study_started: StudyStarted, make_trials: Any) -> None:
+    (trial,) = make_trials(1)
+    write(
+        path,
+        study_started,
+        *begin([trial]),
+        running("phase1", trial),
+        WorkerLost(worker="w0", pid=1, device="cuda:0", reason="killed"),
+        TrialRequeued(phase="phase1", trial=trial.id, attempt=1, reason="its worker was lost"),
+    )
+    (state,) = read_journal(path).trials()
+    assert (state.state, state.attempt, state.reason) == ("queued", 1, "its worker was lost")
+    failed = TrialEnded(phase="phase1", trial=trial.id, attempt=2, state="failed", reason="out of memory")
+    write(path, running("phase1", trial, attempt=2), failed)
+    (state,) = read_journal(path).trials()
+    assert (state.state, state.attempt, state.reason, state.val_loss) == ("failed", 2, "out of memory", None)
+
+
+def test_a_phase_planned_anew_counts_its_present_trials(path: Path, make_trials: Any) -> None:
+    trials = make_trials(3)
+    ended = [TrialEnded(phase="phase1", trial=trial.id, attempt=1, state="done") for trial in trials[:2]]
+    phase_ended = PhaseEnded(phase="phase1", done=3, diverged=0, failed=0, stopped=0, excluded=0, seconds=1.0)
+    write(path, *begin(trials), *ended, phase_ended, *begin(trials)[:1], PhasePlanned(phase="phase1", trials=["new"]))
+    state = read_journal(path)
+    phase = state.phases["phase1"]
+    assert (phase.ended, phase.seconds) == (None, None)
+    assert len(phase.trials) == 3
+    assert sum(state.counts().values()) == state.counts()["queued"] == 1
+
+
+def test_what_this_version_does_not_know_is_passed_over(make_trials: Any) -> None:
+    (trial,) = make_trials(1)
+    state = StudyState()
+    settings = {**trial.settings(), "n_experts": 8, "dropout": "much", "learning_rate": 1, "start_from": None}
+    for record in (
+        {"event": "trial_queued", "phase": "phase1", "trial": "a", "settings": settings, "priority": 1},
+        {"event": "trial_dreamt", "phase": "phase1", "trial": "a"},
+        {"event": "trial_ended", "phase": "phase1", "trial": "a", "state": "transcended"},
+        {"event": "trial_queued", "phase": "phase1", "trial": "b", "settings": {"n_layer": 2}},
+        {"event": "trial_queued", "phase": "phase1", "trial": "../../up", "settings": settings},
+        {"event": "trial_queued", "phase": "..", "trial": "a", "settings": settings},
+        {"event": ["trial_ended"], "phase": {}, "trial": []},
+    ):
+        fold(state, record)
+    assert list(state.phases) == ["phase1"]
+    expected = replace(trial, learning_rate=1.0)
+    assert list(state.trials()) == [TrialState("phase1", "a", expected)]
+
+
+NAMES = st.sampled_from(Event.__subclasses__()).map(lambda event: event.event)
+KEYS = st.sampled_from(sorted({field.name for event in Event.__subclasses__() for field in fields(event)}))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=4), values, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(NAMES, st.dictionaries(KEYS | st.just("time"), VALUES, max_size=5)), max_size=4))
+def test_no_record_makes_the_fold_fail(given_records: list[tuple[str, Record]]) -> None:
+    state = StudyState()
+    needed = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 8, "batch_size": 4, "learning_rate": 1.0}
+    queued = {"event": "trial_queued", "phase": "p", "trial": "t", "settings": {**needed, "max_iters": 10}}
+    for record in [queued, *({**values, "phase": "p", "trial": "t", "event": name} for name, values in given_records)]:
+        fold(state, record)
+    assert [trial.id for trial in state.trials()] == ["t"]
+    study_progress(state)
+
+
+def test_cut_at_every_byte_the_journal_opens_and_goes_on(
+    path: Path, study_started: StudyStarted, make_trials: Any
+) -> None:
+    (trial,) = make_trials(1)
+    write(path, *begin([trial]), running("phase1", trial))
+    data = path.read_bytes()
+    for size in range(len(data) + 1):
+        path.write_bytes(data[:size])
+        whole = read_journal(path)
+        write(path, study_started)
+        state = read_journal(path)
+        assert list(state.phases) in (list(whole.phases), ["phase1"])
+        assert (state.study, state.format, state.pid) == ("small", 1, 4242)
+        assert state.counts()["running"] == 0
+
+
+def test_a_replaced_journal_is_another_study(path: Path, small_study: list[Event]) -> None:
+    write(path, *small_study)
+    reader = JournalReader(path)
+    assert reader.poll()
+    assert not reader.poll()
+    path.unlink()
+    with Journal(path, "other") as journal:
+        journal.append()
+    assert reader.poll()
+    assert (reader.state.study, reader.state.phases) == ("other", {})
+
+
+def test_a_killed_runner_keeps_its_promises(path: Path) -> None:
+    """What the runner told of after `append` returned is in the journal, whenever it was killed."""
+    script = """
+import sys
+from pathlib import Path
+from litegpt.results.events import TrialEnded
+from litegpt.results.journal import Journal
+journal = Journal(Path(sys.argv[1]), "small")
+for number in range(10**9):
+    journal.append(TrialEnded(phase="phase1", trial=f"trial{number}", attempt=1, state="done"))
+    print(number, flush=True)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", script, str(path)]
+    runner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert runner.stdout is not None
+    promised = [runner.stdout.readline() for _ in range(20)]
+    os.kill(runner.pid, signal.SIGKILL)
+    promised += runner.stdout.readlines()
+    runner.wait()
+    runner.stdout.close()
+    told = [line for line in path.read_bytes().split(b"\n")[1:-1] if line.startswith(b"{")]
+    whole = [line for line in promised if line.endswith("\n")]
+    assert [json.loads(line)["trial"] for line in told][: len(whole)] == [f"trial{int(line)}" for line in whole]
+
+
+def test_the_original_study_folds_in_a_moment(path: Path, small_study: list[Event], make_trials: Any) -> None:
+    trials = make_trials(1689)
+    ended = next(event for event in small_study if isinstance(event, TrialEnded))
+    write(
+        path,
+        *begin(trials),
+        *(running("phase1", trial) for trial in trials),
+        *(TrialEnded(**{**asdict(ended), "trial": trial.id}) for trial in trials),
+    )
+    reader = JournalReader(path)
+    start = time.perf_counter()
+    reader.poll()
+    seconds = time.perf_counter() - start
+    assert reader.state.counts()["done"] == 1689
+    assert seconds < 1.0  # some 0.1 s on an idle core; a fold that is not linear takes minutes

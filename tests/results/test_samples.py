@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from litegpt.results.samples import Sample, SampleReader, append_sample, read_samples
+
+SAMPLE = Sample(
+    step=500,
+    loss=2.1,
+    text="Once\nupon \x1b[2J",
+    prompt="Once",
+    temperature=0.8,
+    seed=1,
+    attempt=1,
+    time="2026-11-23T22:19:57.123Z",
+)
+
+
+def test_what_is_appended_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "trial" / "samples.jsonl"
+    assert read_samples(path) == []
+    append_sample(path, SAMPLE)
+    append_sample(path, replace(SAMPLE, step=0), replace(SAMPLE, prompt="Twice"))
+    assert read_samples(path) == [replace(SAMPLE, step=0), SAMPLE, replace(SAMPLE, prompt="Twice")]
+
+
+def test_a_later_attempt_replaces_an_earlier_one(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    append_sample(path, SAMPLE, replace(SAMPLE, text="again", attempt=2))
+    assert [sample.text for sample in read_samples(path)] == ["again"]
+
+
+def test_an_appended_sample_is_stamped(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    append_sample(path, replace(SAMPLE, time=None))
+    (sample,) = read_samples(path)
+    assert sample.time is not None
+
+
+def test_a_reader_follows_and_lines_without_text_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    reader = SampleReader(path)
+    assert not reader.poll()
+    path.write_text('{"step": 1}\n{"text": "no step"}\n')
+    append_sample(path, SAMPLE)
+    assert reader.poll()
+    assert reader.rows() == [SAMPLE]
