@@ -201,7 +201,7 @@ class _Attempt:
     def end(self, ended: Ended) -> None:
         """Tell the runner how the attempt ended."""
         last, progress = ended.evaluation, ended.progress
-        figures = {
+        figures: dict[str, object] = {
             "step": progress.step,
             "seconds": round(progress.seconds, 6),
             "train_loss": last and last.train_loss,

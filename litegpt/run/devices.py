@@ -23,7 +23,7 @@ class WorkerPlace:
 def worker_places(device: str = "auto", workers: int | None = None) -> list[WorkerPlace]:
     """Return a place for each worker: one a GPU, or one a CPU core.
 
-    On a CPU one-thread workers beat one worker with many threads: small matrices do not split well, and whole trials do.
+    On a CPU one-thread workers beat one worker with many threads: small matrices split badly, whole trials well.
     `device` is auto, cpu, cuda (every GPU) or cuda:N; `workers` overrides the count. Raises InputError otherwise.
     """
     if device != "auto" and not DEVICE.fullmatch(device):

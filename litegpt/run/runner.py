@@ -259,8 +259,8 @@ class Runner:
                 self._end_trial(worker, message)
             case messages.PackOver():
                 assignment = self._assignments.pop(worker.name)
-                trials = [trial for trial in self.state.phases[assignment.phase].trials.values()]
-                ids = [trial.id for trial in trials if trial.pack == assignment.name]
+                known = self.state.phases[assignment.phase].trials.values()
+                ids = [trial.id for trial in known if trial.pack == assignment.name]
                 self._append(
                     events.PackEnded(
                         pack=message.pack,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from litegpt.run.messages import Message, parse
 
 GRACE_SECONDS = 5.0  # between asking a worker to leave and ending it
 
-# glibc gives tensors back to the system and takes them again, page by page, several times a step; kept, they cost nothing
+# Left alone, glibc gives tensors back to the system and takes them again, page by page, many times a step.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "33554432",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
@@ -51,11 +52,9 @@ class Worker:
     def send(self, message: Message) -> None:
         """Send a message; a worker that is gone is told of by its Lost mail, not here."""
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):
             self.process.stdin.write(message.line())
             self.process.stdin.flush()
-        except OSError:
-            pass
 
 
 class Workers:
@@ -106,10 +105,8 @@ class Workers:
         self.by_name.clear()
         for process in processes:
             assert process.stdin is not None
-            try:
+            with contextlib.suppress(OSError):
                 process.stdin.close()
-            except OSError:
-                pass
         for end in (subprocess.Popen.terminate, subprocess.Popen.kill):
             for process in processes:
                 try:

@@ -91,9 +91,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise InputError("no such checkpoint", path) from None
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError(
-            f"the checkpoint cannot be read ({error}); delete it to start the trial afresh", path
-        ) from None
+        raise InputError(f"the checkpoint cannot be read ({error}); delete it to begin afresh", path) from None
     if header.get("format") != FORMAT:
         raise InputError(f"the checkpoint has format {header.get('format')}, this version reads {FORMAT}", path)
     return Checkpoint(tensors, header)

@@ -22,8 +22,8 @@ def generate(
 ) -> Iterator[list[int]]:
     """Yield `length` times the next token of each trial [P], each continuing `prompt` (at least one token) on its own.
 
-    Tokens are drawn from the softmax of logits / temperature, or from its `top_k` likeliest; a temperature of 0 takes the
-    likeliest. All trials draw with the same random numbers, from `seed` alone.
+    Tokens are drawn from the softmax of logits / temperature, or from its `top_k` likeliest; a temperature of 0 takes
+    the likeliest. All trials draw with the same random numbers, from `seed` alone.
     """
     device = model.weights.device
     generator = torch.Generator().manual_seed(seed)

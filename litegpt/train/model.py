@@ -1,11 +1,11 @@
 """The model: a pre-norm, character-level GPT with a leading trial axis.
 
-Every weight is [P, ...], one slice a trial: P = 1 is an ordinary model, P > 1 a pack of trials that share their shape and
-nothing else. Matrix products are batched over trials (`baddbmm`), attention folds trials into its batch, and no operation
-mixes two trials, so a trial that diverges leaves its neighbours' bits alone.
+Every weight is [P, ...], one slice a trial: P = 1 is an ordinary model, P > 1 a pack of trials that share their shape
+and nothing else. Matrix products are batched over trials (`baddbmm`), attention folds trials into its batch, and no
+operation mixes two trials, so a trial that diverges leaves its neighbours' bits alone.
 
-All weights of a trial lie in one row of `GPT.weights` [P, N], and the parameters that the forward pass uses are views of
-it. The optimizer, gradient norms and checkpoints then work on whole rows instead of on dozens of tensors.
+All weights of a trial lie in one row of `GPT.weights` [P, N], and the parameters that the forward pass uses are views
+of it. The optimizer, gradient norms and checkpoints then work on whole rows instead of on dozens of tensors.
 
 Architecture: nanoGPT (https://github.com/karpathy/nanoGPT) as the original study used it: learned positions, ReLU,
 no biases on queries, keys and values, untied output layer.
@@ -109,7 +109,7 @@ class GPT:
         row = torch.zeros(1, self.weights.shape[1])
         generator = torch.Generator().manual_seed(seed)
         for name, view in self.views(row).items():
-            if name.endswith("norm.weight") or name.endswith(("norm1.weight", "norm2.weight")):
+            if name.endswith(("norm.weight", "norm1.weight", "norm2.weight")):
                 view.fill_(1.0)
             elif not name.endswith("bias"):
                 residual = name.endswith(("attention.output.weight", "mlp.down.weight"))

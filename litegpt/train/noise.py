@@ -27,7 +27,7 @@ def mix(values: np.ndarray) -> np.ndarray:
 def batch_starts(seeds: Sequence[int], steps: range, batch_size: int, positions: int) -> np.ndarray:
     """Return where each sequence of each batch starts: int64 [len(steps), P, batch_size], each below `positions`.
 
-    A pure function of seed, step and place in the batch: a resumed trial, or one in another pack, sees the same batches.
+    A pure function of seed, step and place in the batch: a resumed trial, alone or packed, sees the same batches.
     """
     seed_keys = mix(np.asarray(seeds, dtype=np.int64).astype(np.uint64))
     step_keys = mix(np.asarray(steps, dtype=np.uint64))

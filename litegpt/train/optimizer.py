@@ -16,8 +16,8 @@ INITIAL_SCALE, GROWTH, BACKOFF, GROWTH_INTERVAL = 65536.0, 2.0, 0.5, 2000  # tor
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019) on rows [P, N].
 
-    As torch's AdamW, and so as the original study, it decays every parameter. Rate, betas, decay, clip and the number of
-    updates made are vectors [P]. A trial that must not move has its coefficients replaced, by `where` and never by a
+    As torch's AdamW, and so as the original study, it decays every parameter. Rate, betas, decay, clip and the number
+    of updates made are vectors [P]. A trial that must not move has its coefficients replaced, by `where` and never by a
     product (NaN times 0 is NaN), so its row and everybody else's keep their bits.
     """
 

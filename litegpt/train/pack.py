@@ -106,7 +106,7 @@ class Pack:
         n_trials, block_size = len(self.trials), windows.inputs.shape[1]
         rows = max(1, EVALUATION_TOKENS[self.device.type] // (n_trials * block_size))
         total = torch.zeros(n_trials, dtype=torch.float64, device=self.device)
-        for tokens, targets in zip(windows.inputs.split(rows), windows.targets.split(rows), strict=True):
+        for tokens, targets in zip(torch.split(windows.inputs, rows), torch.split(windows.targets, rows), strict=True):
             with self._autocast():
                 total += self.model.sum_losses(
                     tokens.expand(n_trials, -1, -1), targets.expand(n_trials, -1, -1)
