@@ -33,9 +33,7 @@ class StudyLock:
         os.pwrite(self._file, json.dumps(holder).encode(), 0)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.ftruncate(self._file, 0)  # whoever reads an empty lock knows that nobody holds it
         os.close(self._file)
 
