@@ -1,11 +1,100 @@
-"""What a finished run leaves on the screen."""
+"""What a finished run leaves on the screen: who won, how the losses went, what the models write, what to type next."""
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from litegpt.plan.study import Study
 from litegpt.results.folder import StudyFolder
-from litegpt.results.state import StudyState
+from litegpt.results.metrics import read_metrics
+from litegpt.results.ranking import rank
+from litegpt.results.samples import Sample, read_samples
+from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.results.text import inert
+
+LEADERBOARD_ROWS = 10
+CHART_TRIALS = 6
+CHART_HEIGHT = 16
+SAMPLE_CHARACTERS = 300
 
 
 def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:
-    """Print the closing."""
+    """Print the closing on stdout."""
+    console = Console(highlight=False)
+    phases = [state.phases[phase.name] for phase in study.phases if phase.name in state.phases]
+    ranked = [(phase, rank(phase.current())) for phase in phases]
+    ranked = [(phase, trials) for phase, trials in ranked if trials]
+    if not ranked:
+        console.print("No trial ended with a validation loss.")
+        return
+    last, trials = ranked[-1]
+    console.print(_leaderboard(last, trials))
+    _print_chart(console, folder, last, trials[:CHART_TRIALS])
+    for phase, best in ranked:
+        _print_sample(console, folder, phase, best[0])
+    console.print(Text(f"\nNext: litegpt-tui {study.path}", style="bold"), soft_wrap=True)
+
+
+def _leaderboard(phase: PhaseState, trials: Sequence[TrialState]) -> Table:
+    varying = varying_names(trials)
+    title = Text(f"{phase.name}: the best of {len(phase.current())} trials by validation loss")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("", *varying, "train loss", "val loss", "best val", "at step", "seconds"):
+        table.add_column(heading, justify="right")
+    for place, trial in enumerate(trials[:LEADERBOARD_ROWS], start=1):
+        table.add_row(
+            str(place),
+            *(f"{getattr(trial.settings, name):g}" for name in varying),
+            *(_figure(loss) for loss in (trial.train_loss, trial.val_loss, trial.best_val_loss)),
+            "" if trial.best_val_step is None else str(trial.best_val_step),
+            "" if trial.seconds is None else f"{trial.seconds:.1f}",
+        )
+    return table
+
+
+def varying_names(trials: Sequence[TrialState]) -> list[str]:
+    """Return the numeric hyperparameters in which these trials differ; of a single trial, those that say most."""
+    if len(trials) == 1:
+        return ["n_layer", "n_embd", "block_size", "learning_rate"]
+    names = [field.name for field in dataclasses.fields(trials[0].settings)]
+    names = [name for name in names if isinstance(getattr(trials[0].settings, name), int | float)]
+    return [name for name in names if len({getattr(trial.settings, name) for trial in trials}) > 1]
+
+
+def _figure(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.4f}"
+
+
+def _print_chart(console: Console, folder: StudyFolder, phase: PhaseState, trials: Sequence[TrialState]) -> None:
+    from litegpt.analysis.charts import Series, loss_chart
+
+    series = []
+    for place, trial in enumerate(trials, start=1):
+        evaluations = read_metrics(folder.trial(phase.name, trial.id).metrics)
+        points = [(float(evaluation.step), evaluation.val_loss) for evaluation in evaluations]
+        series.append(Series(f"{place}: {trial.id}", points))
+    console.print(Text("validation loss by step", style="dim"))
+    color = console.is_terminal and not console.is_dumb_terminal and not os.environ.get("NO_COLOR")
+    print(loss_chart(series, width=min(console.width, 100), height=CHART_HEIGHT, color=color))
+
+
+def _print_sample(console: Console, folder: StudyFolder, phase: PhaseState, trial: TrialState) -> None:
+    samples = read_samples(folder.trial(phase.name, trial.id).samples)
+    if not samples:
+        return
+    sample = min(samples, key=_loss)
+    loss = "" if sample.loss is None else f", validation loss {sample.loss:.3f}"
+    console.print(Text(f"\n{phase.name} writes{loss}:", style="bold"))
+    text = inert(sample.text[:SAMPLE_CHARACTERS].strip("\n"), newlines=True)
+    console.print(Text(text), soft_wrap=False)
+
+
+def _loss(sample: Sample) -> float:
+    return float("inf") if sample.loss is None else sample.loss

@@ -28,7 +28,7 @@ from litegpt.plan.trial import HYPERPARAMETERS
 _PHASE_KEYS = ("name", "grid", "exclude", "promote", "trial", *HYPERPARAMETERS)
 _PROMOTE_KEYS = ("from", "top", "by", "how", "start")
 _NAME_MAX = 100
-_TAKEN = ("study.toml", "journal.jsonl", "runner.lock", "runner.log")
+_TAKEN = ("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests")
 """The files that lie beside the phases' folders in a study's results."""
 
 

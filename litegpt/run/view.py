@@ -16,7 +16,8 @@ from rich.text import Text
 from litegpt.plan.cost import training_flops
 from litegpt.results.progress import PhaseProgress, phase_progress
 from litegpt.results.state import PhaseState
-from litegpt.run.runner import Runner, RunningTrial
+from litegpt.run.phase_run import RunningTrial
+from litegpt.run.runner import Runner
 
 LINE_SECONDS = 5.0  # between two plain lines
 REFRESH_SECONDS = 0.25
@@ -52,14 +53,15 @@ class Forecast:
     def seconds_left(self, runner: Runner) -> float | None:
         """Return the seconds until every planned trial has ended, None while no speed is known."""
         vocab_size = len(runner.corpus.symbols)
+        steps = {(trial.phase, trial.settings.id): trial.step for trial in runner.running}
         done = total = 0.0
         for phase in runner.state.phases.values():
             for trial in phase.current():
                 flops = training_flops(trial.settings, vocab_size)
-                running = runner.running.get((phase.name, trial.id))
+                running = steps.get((phase.name, trial.id))
                 total += flops
                 if running is not None:
-                    done += flops * running.step / trial.settings.max_iters
+                    done += flops * running / trial.settings.max_iters
                 elif trial.state not in ("queued", "running"):
                     done += flops
         if self._begun is None:
@@ -83,7 +85,7 @@ def duration(seconds: float | None) -> str:
 
 def throughput(runner: Runner) -> float:
     """Return the tokens per second of the trials at work together."""
-    return sum(trial.tokens_per_second or 0.0 for trial in runner.running.values())
+    return sum(trial.tokens_per_second or 0.0 for trial in runner.running)
 
 
 class PlainView:
@@ -110,7 +112,7 @@ class PlainView:
         now = time.monotonic()
         if runner.running and now >= self._due:
             self._due = now + LINE_SECONDS
-            phase = runner.state.phases[next(iter(runner.running.values())).phase]
+            phase = runner.state.phases[runner.running[0].phase]
             line = _phase_line(phase_progress(phase))
             left = duration(self._forecast.seconds_left(runner))
             self._print(f"{line}, {throughput(runner):,.0f} tokens/s, {left} left")
@@ -160,9 +162,11 @@ class LiveView:
     def _draw(self, runner: Runner) -> Group:
         left = self._forecast.seconds_left(runner)
         footer = f"{throughput(runner):,.0f} tokens/s · {duration(left)} left in the phases known"
+        if runner.paused:
+            footer = "paused: litegpt resume goes on"
         if runner.interrupted:
             footer = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
-        return Group(_phase_table(runner), _running_table(list(runner.running.values())), Text(footer, style="dim"))
+        return Group(_phase_table(runner), _running_table(runner.running), Text(footer, style="dim"))
 
 
 def _phase_table(runner: Runner) -> Table:

@@ -1,0 +1,73 @@
+"""What people ask of a runner at work: small files in `requests/`, which it acts on within a second and deletes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from litegpt.results.folder import StudyFolder
+
+KINDS = ("stop", "pause", "resume", "retry")
+LONGEST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """stop: the named trials, or the whole run; pause and resume: the run; retry: the named trials that did badly.
+
+    A `phase` narrows the trials to those of that phase.
+    """
+
+    kind: str
+    phase: str | None = None
+    trials: tuple[str, ...] = ()
+
+    def names(self, phase: str, trial: str) -> bool:
+        """Tell whether a trial is meant."""
+        return self.phase in (None, phase) and (not self.trials or trial in self.trials)
+
+
+def send_request(folder: StudyFolder, kind: str, phase: str | None = None, trials: Sequence[str] = ()) -> Path:
+    """Leave a request for the runner of a study; the file is gone once it has been taken."""
+    if kind not in KINDS:
+        raise ValueError(f"'{kind}' is no request: it is one of {', '.join(KINDS)}")
+    requests = requests_folder(folder)
+    requests.mkdir(parents=True, exist_ok=True)
+    path = requests / f"{time.time_ns()}-{os.getpid()}.json"
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps({"kind": kind, "phase": phase, "trials": list(trials)}), encoding="utf-8")
+    os.replace(unfinished, path)
+    return path
+
+
+def take_requests(folder: StudyFolder) -> list[Request]:
+    """Return the requests that wait, oldest first, and delete them; what is none is deleted too."""
+    taken = []
+    for path in sorted(requests_folder(folder).glob("*.json")):
+        request = _read(path)
+        path.unlink(missing_ok=True)
+        if request is not None:
+            taken.append(request)
+    return taken
+
+
+def requests_folder(folder: StudyFolder) -> Path:
+    """Return where a study's requests lie."""
+    return folder.path / "requests"
+
+
+def _read(path: Path) -> Request | None:
+    try:
+        if path.is_symlink() or path.stat().st_size > LONGEST_BYTES:
+            return None
+        record = json.loads(path.read_text(encoding="utf-8"))
+        kind, phase, trials = record["kind"], record.get("phase"), record.get("trials") or ()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if kind not in KINDS or not isinstance(phase, str | None) or not all(isinstance(trial, str) for trial in trials):
+        return None
+    return Request(kind, phase, tuple(trials))

@@ -1,0 +1,158 @@
+"""Trials small enough to train hundreds of steps a second, and a text for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from litegpt.plan.trial import Trial
+from litegpt.train.checkpoint import Progress
+from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
+from litegpt.train.pack import Pack
+
+WORDS = "the a cat dog bird sat ran flew on under over mat tree hill and then it was dark".split()
+SMALL = Trial(
+    n_layer=1,
+    n_head=2,
+    n_embd=16,
+    block_size=8,
+    batch_size=4,
+    learning_rate=1e-2,
+    max_iters=50,
+    dropout=0.0,
+    eval_interval=20,
+    precision="fp32",
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Give torch one thread, as a worker has, so that figures are the same on every machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def text() -> str:
+    chosen = random.Random(7)
+    return " ".join(chosen.choice(WORDS) for _ in range(800))
+
+
+@pytest.fixture(scope="session")
+def tokenizer(text: str) -> CharacterTokenizer:
+    return CharacterTokenizer(tuple(sorted(set(text))))
+
+
+@pytest.fixture(scope="session")
+def corpus(text: str, tokenizer: CharacterTokenizer) -> Corpus:
+    return Corpus(tokenizer.encode(text), int(len(text) * 0.9))
+
+
+@pytest.fixture
+def small() -> Trial:
+    return SMALL
+
+
+TrialsOf = Callable[..., list[Trial]]
+
+
+@pytest.fixture(scope="session")
+def mixed() -> list[Trial]:
+    """Five trials of one shape that differ in whatever a pack allows but dropout."""
+    return [
+        SMALL,
+        dataclasses.replace(SMALL, learning_rate=3e-3, weight_decay=0.3, seed=2),
+        dataclasses.replace(SMALL, learning_rate=3e-2, grad_clip=0.1, seed=3),
+        dataclasses.replace(SMALL, beta1=0.5, beta2=0.9, warmup_iters=10, seed=4),
+        dataclasses.replace(SMALL, lr_schedule="cosine", min_learning_rate=1e-3, warmup_iters=5, grad_clip=1.0),
+    ]
+
+
+PackOf = Callable[..., Pack]
+
+
+@pytest.fixture
+def pack_of(corpus: Corpus, tokenizer: CharacterTokenizer) -> PackOf:
+    """Return the pack of some trials, at the precision of the first."""
+
+    def make(*trials: Trial) -> Pack:
+        return Pack(trials, corpus, tokenizer.vocab_size, trials[0].precision)
+
+    return make
+
+
+class Recorder:
+    """Takes what a training reports, and keeps evaluations and endings by trial."""
+
+    def __init__(self, n_trials: int) -> None:
+        self.evaluations: list[list[Evaluated]] = [[] for _ in range(n_trials)]
+        self.endings: dict[int, Ended] = {}
+
+    def __call__(self, event: Evaluated | Ended | Beat) -> None:
+        if isinstance(event, Evaluated):
+            self.evaluations[event.index].append(event)
+        elif isinstance(event, Ended):
+            assert event.index not in self.endings, "a trial ends once"
+            self.endings[event.index] = event
+
+    def losses(self, index: int) -> dict[int, tuple[float | None, ...]]:
+        """Return a trial's losses by step."""
+        return {e.step: (e.train_loss, e.val_loss, e.final_loss) for e in self.evaluations[index]}
+
+
+class Trained:
+    """A training that is over: its pack, what it reported and its files."""
+
+    def __init__(
+        self,
+        pack: Pack,
+        folder: Path,
+        symbols: tuple[str, ...],
+        progress: list[Progress] | None = None,
+        stop_at: int | None = None,
+        poison: dict[int, int] | None = None,
+    ) -> None:
+        """Train to the end, or until `stop_at` updates; `poison` {index: step} makes a trial's weights NaN there."""
+        self.pack, self.seen = pack, Recorder(len(pack.trials))
+        self.files = []
+        for index in range(len(pack.trials)):
+            (folder / str(index)).mkdir(parents=True, exist_ok=True)
+            self.files.append(
+                TrialFiles(folder / str(index) / "checkpoint.safetensors", folder / str(index) / "best.safetensors")
+            )
+        self.training = Training(pack, self.files, symbols, self.seen, progress)
+
+        def should_stop() -> bool:
+            for index, step in (poison or {}).items():
+                if pack.step == step:
+                    pack.model.weights[index] = float("nan")
+            return pack.step == stop_at
+
+        with torch.no_grad():
+            pass
+        self.training.run(should_stop)
+
+
+Train = Callable[..., Trained]
+
+
+@pytest.fixture
+def train(pack_of: PackOf, tmp_path: Path, tokenizer: CharacterTokenizer) -> Train:
+    """Train some trials as one pack, from the start, in a folder of its own."""
+    count = 0
+
+    def run(*trials: Trial, **options: object) -> Trained:
+        nonlocal count
+        count += 1
+        pack = pack_of(*trials)
+        return Trained(pack, tmp_path / f"training{count}", tokenizer.symbols, **options)  # type: ignore[arg-type]
+
+    return run

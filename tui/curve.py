@@ -1,0 +1,65 @@
+"""The evaluations of one trial, as charts need them."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from litegpt.results.metrics import Evaluation
+
+Figure = Literal["train_loss", "val_loss", "final_loss", "seconds"]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Columns of equal length, by step; nan where a figure is missing. Losses are in nats per token."""
+
+    steps: array[float]
+    train_loss: array[float]
+    val_loss: array[float]
+    final_loss: array[float]
+    seconds: array[float]
+    last: Evaluation | None  # the latest evaluation, whole
+
+    @classmethod
+    def of(cls, rows: Iterable[Evaluation]) -> Curve:
+        """Return the curve of a trial's evaluations, sorted by step."""
+        rows = list(rows)
+        return cls(
+            array("d", [row.step for row in rows]),
+            array("d", [_gap(row.train_loss) for row in rows]),
+            array("d", [_gap(row.val_loss) for row in rows]),
+            array("d", [_gap(row.final_loss) for row in rows]),
+            array("d", [_gap(row.seconds) for row in rows]),
+            rows[-1] if rows else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def column(self, figure: Figure) -> array[float]:
+        """Return the values of a figure, one a step."""
+        column: array[float] = getattr(self, figure)
+        return column
+
+    def at(self, step: float, figure: Figure) -> float | None:
+        """Return a figure as it stood at a step: the latest that was measured by then."""
+        for index in range(bisect_right(self.steps, step) - 1, -1, -1):
+            value = self.column(figure)[index]
+            if not math.isnan(value):
+                return value
+        return None
+
+    def best_val(self, step: float = math.inf) -> tuple[float, int] | None:
+        """Return the least validation loss by a step, and where it was."""
+        end = bisect_right(self.steps, step)
+        pairs = [(loss, int(at)) for loss, at in zip(self.val_loss[:end], self.steps[:end], strict=True) if loss == loss]
+        return min(pairs, default=None)
+
+
+def _gap(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,121 @@
+"""The results folder as it is: the files a feed follows."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from litegpt.plan.errors import InputError
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import JournalReader
+from litegpt.results.metrics import Evaluation, MetricsReader
+from litegpt.results.samples import Sample, SampleReader
+from litegpt.results.state import StudyState
+from litegpt.results.text import inert
+from litegpt.run.lock import read_holder
+from tui.messages import TrialKey
+
+LOG_BYTES = 16_384
+LOG_LINES = 200
+
+
+@dataclass(frozen=True)
+class RunnerStatus:
+    """Whether a runner is at work on a study."""
+
+    state: Literal["none", "running", "crashed", "replay"]
+    pid: int | None = None
+    host: str | None = None
+
+
+class Files:
+    """A study's results as they are now. Idle files cost a `stat` each."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.folder = folder
+        self._journal = JournalReader(folder.journal)
+        self._stamps: dict[Path, tuple[int, int, int] | None] = {}
+        self._metrics: dict[TrialKey, MetricsReader] = {}  # of the trials at work
+        self._samples: dict[TrialKey, SampleReader] = {}
+
+    @property
+    def state(self) -> StudyState:
+        return self._journal.state
+
+    def poll(self) -> bool:
+        return self._is_new(self.folder.journal) and self._journal.poll()
+
+    def rows(self, key: TrialKey) -> list[Evaluation] | None:
+        path = self._trial_file(key, "metrics.jsonl")
+        if path is None or not self._is_new(path):
+            return None
+        reader = self._metrics.pop(key, None) or MetricsReader(path)
+        reader.poll()
+        if self._is_running(key):  # the others are read once: no need to keep what was read as objects
+            self._metrics[key] = reader
+        return reader.rows()
+
+    def samples(self, key: TrialKey) -> list[Sample] | None:
+        path = self._trial_file(key, "samples.jsonl")
+        if path is None or not self._is_new(path):
+            return None
+        reader = self._samples.setdefault(key, SampleReader(path))
+        reader.poll()
+        return reader.rows()
+
+    def log_tail(self) -> tuple[str, ...] | None:
+        if not self._is_new(self.folder.log):
+            return None
+        try:
+            with self.folder.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ()
+        return tuple(inert(line) for line in lines[-LOG_LINES:])
+
+    def runner(self) -> RunnerStatus:
+        """Ask the lock file; a process that is gone and left its name there has crashed."""
+        holder = read_holder(self.folder.lock)
+        pid, host = (holder or {}).get("pid"), (holder or {}).get("host")
+        if not isinstance(pid, int) or not isinstance(host, str):
+            return RunnerStatus("none")
+        if host != socket.gethostname():
+            return RunnerStatus("running", pid, host)
+        return RunnerStatus("running" if _is_alive(pid) else "crashed", pid, host)
+
+    def _is_new(self, path: Path) -> bool:
+        """Tell whether a file has changed since the last call; a file that has never been there has not."""
+        try:
+            status = os.stat(path)
+            stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+        except OSError:
+            stamp = None
+        if self._stamps.get(path) == stamp:
+            return False
+        self._stamps[path] = stamp
+        return True
+
+    def _is_running(self, key: TrialKey) -> bool:
+        phase = self.state.phases.get(key[0])
+        trial = phase.trials.get(key[1]) if phase else None
+        return trial is not None and trial.state == "running"
+
+    def _trial_file(self, key: TrialKey, name: str) -> Path | None:
+        try:
+            return self.folder.trial(*key).path / name
+        except InputError:
+            return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -1,0 +1,34 @@
+"""The tabs, and the screens behind them; a screen's module is imported when its tab is first opened."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from textual.screen import Screen
+
+
+class Tab(NamedTuple):
+    """One tab: its name, the title people read, and its screen's class in `tui.screens.<name>`."""
+
+    name: str
+    title: str
+    screen: str
+
+    def open(self) -> Screen[None]:
+        """Return a new screen."""
+        screen: Screen[None] = getattr(importlib.import_module(f"tui.screens.{self.name}"), self.screen)()
+        return screen
+
+
+ALL = (
+    Tab("live", "Live", "LiveScreen"),
+    Tab("leaderboard", "Leaderboard", "LeaderboardScreen"),
+    Tab("grid", "Grid", "GridScreen"),
+    Tab("curves", "Curves", "CurvesScreen"),
+    Tab("importance", "Importance", "ImportanceScreen"),
+    Tab("samples", "Samples", "SamplesScreen"),
+)
+
+TABS = tuple(tab for tab in ALL if find_spec(f"tui.screens.{tab.name}"))

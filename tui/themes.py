@@ -1,0 +1,78 @@
+"""The colours: dark, light, safe for the colour-blind; Textual's own `ansi-dark` and `ansi-light` use the terminal's."""
+
+from __future__ import annotations
+
+from textual.app import App
+from textual.theme import Theme
+
+DARK_SERIES = ("#4cc2ff", "#ffb454", "#7ee787", "#ff7b9c", "#c792ea", "#f6e58d", "#56d4c0", "#ff9e64")
+LIGHT_SERIES = ("#0969da", "#b35900", "#1a7f37", "#cf222e", "#8250df", "#7d6b00", "#0a7c86", "#a8441b")
+OKABE_ITO = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#bbbbbb")
+ANSI_SERIES = (
+    "ansi_bright_cyan",
+    "ansi_bright_yellow",
+    "ansi_bright_green",
+    "ansi_bright_red",
+    "ansi_bright_magenta",
+    "ansi_cyan",
+    "ansi_yellow",
+    "ansi_green",
+)
+
+THEMES = (
+    Theme(
+        name="litegpt-dark",
+        primary="#4cc2ff",
+        secondary="#5a7da0",
+        accent="#ffb454",
+        foreground="#d6dde6",
+        background="#0e1217",
+        surface="#141a21",
+        panel="#1d2630",
+        success="#7ee787",
+        warning="#ffb454",
+        error="#ff7b72",
+        variables={"border": "#33414f", "border-blurred": "#26313c", "footer-background": "#1d2630"},
+    ),
+    Theme(
+        name="litegpt-light",
+        primary="#0969da",
+        secondary="#57708a",
+        accent="#b35900",
+        foreground="#1f2328",
+        background="#ffffff",
+        surface="#f6f8fa",
+        panel="#e8edf2",
+        success="#1a7f37",
+        warning="#9a6700",
+        error="#cf222e",
+        dark=False,
+        variables={"border": "#b6c2ce", "border-blurred": "#d0d7de", "footer-background": "#e8edf2"},
+    ),
+    Theme(
+        name="litegpt-colour-blind",
+        primary="#56b4e9",
+        secondary="#5a7da0",
+        accent="#e69f00",
+        foreground="#e6e6e6",
+        background="#101010",
+        surface="#161616",
+        panel="#242424",
+        success="#56b4e9",
+        warning="#f0e442",
+        error="#d55e00",
+        variables={"border": "#444444", "border-blurred": "#303030", "footer-background": "#242424"},
+    ),
+)
+
+NAMES = (*(theme.name for theme in THEMES), "ansi-dark", "ansi-light")
+
+
+def series_colours(app: App[object]) -> tuple[str, ...]:
+    """Return the colours for lines, the most distinct first."""
+    theme = app.current_theme
+    if theme.ansi:
+        return ANSI_SERIES
+    if theme.name == "litegpt-colour-blind":
+        return OKABE_ITO
+    return DARK_SERIES if theme.dark else LIGHT_SERIES

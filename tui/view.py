@@ -1,0 +1,79 @@
+"""What the user has set up on the screens of one study; it survives a restart."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from tui.messages import TrialKey
+
+APPLICATION = "litegpt"
+
+
+@dataclass
+class View:
+    """One study's view. `screens` holds what a single screen remembers, by its tab: plain JSON data."""
+
+    tab: str = "live"
+    phase: str | None = None  # None: all
+    focus: TrialKey | None = None
+    marks: set[TrialKey] = field(default_factory=set)
+    filter: str = ""
+    sort: str = "best_val_loss"
+    descending: bool = False
+    step: int | None = None  # the time machine: ranks as they were at this step
+    screens: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, tab: str) -> dict[str, Any]:
+        """Return what a screen remembers, to read and to change."""
+        return self.screens.setdefault(tab, {})
+
+    def toggle(self, key: TrialKey) -> None:
+        """Mark a trial, or take the mark away."""
+        self.marks.symmetric_difference_update({key})
+
+
+def view_path(folder: Path) -> Path:
+    """Return where the view of a study's results is kept: in the user's state folder."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    return platformdirs.user_state_path(APPLICATION) / "views" / f"{folder.name}-{digest}.json"
+
+
+def load_view(path: Path) -> View:
+    """Return the view that was left; a new one where there is none or it cannot be read."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        view = View(**{key: value for key, value in record.items() if key in _FIELDS})
+        view.marks = {(phase, trial) for phase, trial in view.marks}
+        view.focus = None if view.focus is None else (str(view.focus[0]), str(view.focus[1]))
+    except (OSError, ValueError, TypeError, AttributeError, IndexError):
+        return View()
+    return view if _is_sound(view) else View()
+
+
+def save_view(view: View, path: Path) -> None:
+    """Write the view; whole or not at all. A disk that takes none is no reason to disturb anyone."""
+    record = {**dataclasses.asdict(view), "marks": sorted(view.marks)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(record), encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        pass
+
+
+_FIELDS = {entry.name for entry in dataclasses.fields(View)}
+
+
+def _is_sound(view: View) -> bool:
+    texts = isinstance(view.tab, str) and isinstance(view.filter, str) and isinstance(view.sort, str)
+    rest = isinstance(view.screens, dict) and isinstance(view.phase, str | None) and isinstance(view.step, int | None)
+    return texts and rest

@@ -1,0 +1,57 @@
+"""The bar above every tab: the tabs, the study, what its runner does."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from textual.content import Content
+from textual.widgets import Static
+
+from litegpt.results.progress import study_progress
+from litegpt.results.text import inert
+from tui.feed import Feed
+from tui.tabs import TABS
+from tui.view import View
+
+RUNNER_SENTENCES = {
+    "crashed": ("$error", "the runner crashed; r goes on from here"),
+    "replay": ("$accent", "replay"),
+}
+
+
+class TopBar(Static):
+    """One line; the tabs in it can be clicked."""
+
+    def show(self, feed: Feed, view: View) -> None:
+        """Draw the tabs, the study and its state."""
+        narrow = self.app.size.width < 110
+        tabs = []
+        for number, tab in enumerate(TABS, start=1):
+            is_shown = tab.name == view.tab
+            label = tab.title if is_shown or not narrow else tab.title[:4]
+            style = "bold $text on $primary 35%" if is_shown else "$text-muted"
+            tabs.append(f"[{style} @click=app.switch_tab('{tab.name}')] {number} {label} [/]")
+        state = status(feed)
+        room = self.app.size.width - Content.from_markup("".join(tabs)).cell_length - 3
+        right = Content.from_markup(state)
+        if right.cell_length > room:
+            right = right.truncate(max(0, room), ellipsis=True)
+        gap = max(1, self.app.size.width - Content.from_markup("".join(tabs)).cell_length - right.cell_length - 1)
+        self.update(Content.assemble(Content.from_markup("".join(tabs)), " " * gap, right, " "))
+
+
+def status(feed: Feed) -> str:
+    """Return the study and its state as markup: who runs, how far, what is wrong."""
+    name = f"[bold]{escape(inert(feed.place.name or 'no study'))}[/]"
+    counts = feed.state.counts()
+    total, ended = sum(counts.values()), sum(counts[state] for state in ("done", "diverged", "failed", "stopped"))
+    parts = [name]
+    if feed.runner.state in RUNNER_SENTENCES:
+        style, sentence = RUNNER_SENTENCES[feed.runner.state]
+        parts.append(f"[{style}]{sentence}[/]")
+    if feed.runner.state in ("running", "replay"):
+        at_work = next((progress for progress in study_progress(feed.state) if progress.running), None)
+        phase = f"{escape(inert(at_work.phase))} " if at_work else ""
+        parts.append(f"[$success]● {phase}{ended:,}/{total:,}[/]")
+    elif total:
+        parts.append(f"[$text-muted]{ended:,}/{total:,} trials ended[/]")
+    return " [$text-muted]·[/] ".join(parts)
