@@ -46,6 +46,22 @@ class Curve:
         column: array[float] = getattr(self, figure)
         return column
 
+    def evaluations(self) -> list[Evaluation]:
+        """Return the evaluations again; of their figures, those that are kept."""
+        columns = zip(self.steps, self.train_loss, self.val_loss, self.final_loss, self.seconds, strict=True)
+        return [
+            Evaluation(
+                step=int(step),
+                train_loss=_known(train),
+                val_loss=_known(val),
+                final_loss=_known(final),
+                seconds=_known(seconds),
+                tokens_per_second=None,
+                learning_rate=None,
+            )
+            for step, train, val, final, seconds in columns
+        ]
+
     def at(self, step: float, figure: Figure) -> float | None:
         """Return a figure as it stood at a step: the latest that was measured by then."""
         for index in range(bisect_right(self.steps, step) - 1, -1, -1):
@@ -57,9 +73,13 @@ class Curve:
     def best_val(self, step: float = math.inf) -> tuple[float, int] | None:
         """Return the least validation loss by a step, and where it was."""
         end = bisect_right(self.steps, step)
-        pairs = [(loss, int(at)) for loss, at in zip(self.val_loss[:end], self.steps[:end], strict=True) if loss == loss]
-        return min(pairs, default=None)
+        pairs = zip(self.val_loss[:end], self.steps[:end], strict=True)
+        return min(((loss, int(at)) for loss, at in pairs if not math.isnan(loss)), default=None)
 
 
 def _gap(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

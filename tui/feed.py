@@ -10,6 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from litegpt.plan.errors import InputError
@@ -23,13 +25,16 @@ from tui.place import Place
 from tui.sources import RunnerStatus
 
 LOAD_SECONDS = 0.02  # reading old curves yields to the screen this often
+FIRST_PICTURE_SECONDS = 1.0
 SHOW_SECONDS = 0.25  # and shows what it has read this often
 
 
 class Source(Protocol):
     """Where a feed gets its facts: the files as they are, or a replay of them."""
 
-    state: StudyState
+    @property
+    def state(self) -> StudyState:
+        """What the journal tells; the same object until the journal is replaced."""
 
     def poll(self) -> bool:
         """Take in what is new in the journal; return whether anything is."""
@@ -46,6 +51,9 @@ class Source(Protocol):
     def runner(self) -> RunnerStatus:
         """Tell whether a runner is at work."""
 
+    def now(self) -> datetime:
+        """Return the moment that is shown: the present, or where a replay is."""
+
 
 class Feed:
     """Follows one study. Read its attributes from the screen's thread; each is replaced whole, never changed in place.
@@ -53,7 +61,9 @@ class Feed:
     A curve or the samples of a trial are there once they have been read; `want` puts trials at the head of the queue.
     """
 
-    def __init__(self, place: Place, source: Source, post: Callable[[FeedChanged], object], seconds: float = 0.5) -> None:
+    def __init__(
+        self, place: Place, source: Source, post: Callable[[FeedChanged], object], seconds: float = 0.5
+    ) -> None:
         self.place = place
         self.state = StudyState()
         self.study: Study | None = None
@@ -70,6 +80,7 @@ class Feed:
         self._pending: dict[TrialKey, None] = {}  # curves to read in the background, in this order
         self._running: set[TrialKey] = set()
         self._study_stamp: tuple[int, int] | None = None
+        self._is_first = True
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
@@ -100,20 +111,29 @@ class Feed:
             self._wanted.extend(missing)
             self._wake.set()
 
+    def now(self) -> datetime:
+        """Return the moment that is shown: the present, or where a replay is."""
+        return self._source.now()
+
+    def open_study(self, path: Path) -> None:
+        """Follow a study file that has just been written."""
+        self.place = dataclasses.replace(self.place, study_path=path)
+        self._wake.set()
+
     def trial(self, key: TrialKey) -> TrialState | None:
         """Return what the journal tells of a trial."""
         phase = self.state.phases.get(key[0])
         return None if phase is None else phase.trials.get(key[1])
 
     def _follow(self) -> None:
-        first = True
         while not self._stopped.is_set():
             changed = self._poll()
-            if first or changed:
+            if self._is_first or changed:
                 self._tell(changed)
-            if first:
-                first = False
-                if self._read_study():  # after the first picture: expanding a large grid takes its time
+            if self._is_first:
+                self._is_first = False
+                self._wake.wait(FIRST_PICTURE_SECONDS)  # a screen that is drawn wants curves, and wakes this
+                if self._read_study():
                     self._tell(FeedChanged(study=True))
             self._load()
             self._wake.wait(self._seconds)
@@ -136,7 +156,7 @@ class Feed:
         runner = self._source.runner()
         if runner != self.runner:
             self.runner, changed.runner = runner, True
-        if self._study_stamp is not None:
+        if not self._is_first:
             changed.study = self._read_study()
         return changed
 

@@ -15,14 +15,14 @@ DEFAULT_STUDY = Path("experiments.toml")
 
 @dataclass(frozen=True)
 class Place:
-    """A study's file and its results; one of them may be missing."""
+    """A study's file, None where there is none yet, and its results, which may not be there yet."""
 
     study_path: Path | None
-    folder: StudyFolder | None
+    folder: StudyFolder
 
     @property
     def name(self) -> str:
-        return self.folder.study if self.folder else ""
+        return self.folder.study
 
 
 def find_place(study: Path | None, results: Path) -> Place:
@@ -32,7 +32,7 @@ def find_place(study: Path | None, results: Path) -> Place:
     """
     if study is None:
         if not DEFAULT_STUDY.is_file():
-            return Place(None, None)
+            return Place(None, StudyFolder(results, DEFAULT_STUDY.stem))
         study = DEFAULT_STUDY
     if study.is_dir():
         folder = StudyFolder.find(study)

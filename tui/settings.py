@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,16 +38,28 @@ def load_settings(path: Path) -> Settings:
         return Settings()
     except (OSError, ValueError) as error:
         return Settings(problem=f"{path}: {error}")
-    wrong = sorted(set(record) - {"theme", "refresh_seconds", "bell", "keymap"})
-    theme, bell, keymap = record.get("theme", Settings.theme), record.get("bell", True), record.get("keymap", {})
-    refresh = record.get("refresh_seconds", REFRESH_SECONDS)
-    if not isinstance(theme, str):
-        theme = wrong.append("theme") or Settings.theme
-    if not isinstance(bell, bool):
-        bell = wrong.append("bell") or True
-    if isinstance(refresh, bool) or not isinstance(refresh, int | float) or not 0.1 <= refresh <= 60:
-        refresh = wrong.append("refresh_seconds") or REFRESH_SECONDS
-    if not isinstance(keymap, dict) or not all(isinstance(keys, str) for keys in keymap.values()):
-        keymap = wrong.append("keymap") or {}
-    problem = f"{path}: passed over {', '.join(wrong)}" if wrong else None
-    return Settings(theme, float(refresh), bell, keymap, problem)
+    wrong = set(record) - set(_SOUND)
+    sound = {}
+    for name, is_sound in _SOUND.items():
+        if name in record:
+            if is_sound(record[name]):
+                sound[name] = record[name]
+            else:
+                wrong.add(name)
+    return Settings(**sound, problem=f"{path}: passed over {', '.join(sorted(wrong))}" if wrong else None)
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0.1 <= value <= 60
+
+
+def _is_keymap(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(keys, str) for keys in value.values())
+
+
+_SOUND: dict[str, Callable[[object], bool]] = {
+    "theme": lambda value: isinstance(value, str),
+    "refresh_seconds": _is_seconds,
+    "bell": lambda value: isinstance(value, bool),
+    "keymap": _is_keymap,
+}

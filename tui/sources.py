@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -86,6 +87,9 @@ class Files:
         if host != socket.gethostname():
             return RunnerStatus("running", pid, host)
         return RunnerStatus("running" if _is_alive(pid) else "crashed", pid, host)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def _is_new(self, path: Path) -> bool:
         """Tell whether a file has changed since the last call; a file that has never been there has not."""

@@ -1,8 +1,12 @@
-"""The colours: dark, light, safe for the colour-blind; Textual's own `ansi-dark` and `ansi-light` use the terminal's."""
+"""The colours: dark, light, safe for the colour-blind; Textual's `ansi-dark` and `ansi-light` use the terminal's."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from rich.style import Style
 from textual.app import App
+from textual.color import Color
 from textual.theme import Theme
 
 DARK_SERIES = ("#4cc2ff", "#ffb454", "#7ee787", "#ff7b9c", "#c792ea", "#f6e58d", "#56d4c0", "#ff9e64")
@@ -32,7 +36,13 @@ THEMES = (
         success="#7ee787",
         warning="#ffb454",
         error="#ff7b72",
-        variables={"border": "#33414f", "border-blurred": "#26313c", "footer-background": "#1d2630"},
+        variables={
+            "border": "#33414f",
+            "border-blurred": "#26313c",
+            "chart-axis": "#7d8b99",
+            "chart-grey": "#4a5663",
+            "footer-background": "#1d2630",
+        },
     ),
     Theme(
         name="litegpt-light",
@@ -47,7 +57,13 @@ THEMES = (
         warning="#9a6700",
         error="#cf222e",
         dark=False,
-        variables={"border": "#b6c2ce", "border-blurred": "#d0d7de", "footer-background": "#e8edf2"},
+        variables={
+            "border": "#b6c2ce",
+            "border-blurred": "#d0d7de",
+            "chart-axis": "#6e7781",
+            "chart-grey": "#b6c2ce",
+            "footer-background": "#e8edf2",
+        },
     ),
     Theme(
         name="litegpt-colour-blind",
@@ -61,14 +77,20 @@ THEMES = (
         success="#56b4e9",
         warning="#f0e442",
         error="#d55e00",
-        variables={"border": "#444444", "border-blurred": "#303030", "footer-background": "#242424"},
+        variables={
+            "border": "#444444",
+            "border-blurred": "#303030",
+            "chart-axis": "#8a8a8a",
+            "chart-grey": "#555555",
+            "footer-background": "#242424",
+        },
     ),
 )
 
 NAMES = (*(theme.name for theme in THEMES), "ansi-dark", "ansi-light")
 
 
-def series_colours(app: App[object]) -> tuple[str, ...]:
+def series_colours(app: App[Any]) -> tuple[str, ...]:
     """Return the colours for lines, the most distinct first."""
     theme = app.current_theme
     if theme.ansi:
@@ -76,3 +98,54 @@ def series_colours(app: App[object]) -> tuple[str, ...]:
     if theme.name == "litegpt-colour-blind":
         return OKABE_ITO
     return DARK_SERIES if theme.dark else LIGHT_SERIES
+
+
+ROLES: dict[str, tuple[str, str, str]] = {
+    "axis": ("chart-axis", "ansi_bright_black", ""),
+    "grey": ("chart-grey", "ansi_bright_black", ""),
+    "cursor": ("accent", "ansi_yellow", ""),
+    "heading": ("chart-axis", "ansi_default", "bold"),
+    "sorted": ("accent", "ansi_yellow", "bold"),
+    "dim": ("chart-axis", "ansi_bright_black", ""),
+    "good": ("success", "ansi_green", ""),
+    "warn": ("warning", "ansi_yellow", ""),
+    "bad": ("error", "ansi_red", ""),
+    "accent": ("accent", "ansi_yellow", ""),
+    "strong": ("foreground", "ansi_default", "bold"),
+    "": ("foreground", "ansi_default", ""),
+}
+"""What a piece of drawn text is for: its theme variable, its colour in a terminal's own palette, its manner."""
+
+ROWS: dict[str, tuple[str, float, str]] = {
+    "here": ("primary", 0.32, "reverse"),
+    "here_blurred": ("primary", 0.14, "bold"),
+    "marked": ("accent", 0.18, "bold"),
+}
+"""Rows with a background: the theme variable, how much of it, and the manner where there are no such shades."""
+
+
+def drawn_style(app: App[Any], role: str) -> Style:
+    """Return the style for a role, or for a colour by its name; cheap to ask again and again."""
+    key = (app.theme, app.no_color, role)
+    style = _STYLES.get(key)
+    if style is None:
+        style = _STYLES[key] = _style(app, role)
+    return style
+
+
+_STYLES: dict[tuple[str, bool, str], Style] = {}
+
+
+def _style(app: App[Any], role: str) -> Style:
+    known, is_ansi = app.theme_variables, app.current_theme.ansi
+    if role == "cut":
+        return Style(underline=True)
+    if role in ROWS:
+        name, share, manner = ROWS[role]
+        if app.no_color or is_ansi:
+            return Style.parse(manner)
+        background = Color.parse(known["background"]).blend(Color.parse(known[name]), share)
+        return Style.from_color(None, background.rich_color)
+    name, ansi, manner = ROLES.get(role, (role, role, ""))
+    colour = Color.parse(ansi if is_ansi else known.get(name, name))
+    return Style.from_color(colour.rich_color) + Style.parse(manner or "none")

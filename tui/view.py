@@ -8,6 +8,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import platformdirs
@@ -74,6 +75,7 @@ _FIELDS = {entry.name for entry in dataclasses.fields(View)}
 
 
 def _is_sound(view: View) -> bool:
-    texts = isinstance(view.tab, str) and isinstance(view.filter, str) and isinstance(view.sort, str)
-    rest = isinstance(view.screens, dict) and isinstance(view.phase, str | None) and isinstance(view.step, int | None)
-    return texts and rest
+    """Tell whether what was read has the types it should have; the file is the user's to edit."""
+    kinds: dict[str, type | UnionType] = {"tab": str, "filter": str, "sort": str, "screens": dict}
+    kinds |= {"phase": str | None, "step": int | None}
+    return all(isinstance(getattr(view, name), kind) for name, kind in kinds.items())

@@ -73,7 +73,7 @@ def _figure(loss: float | None) -> str:
 
 
 def _print_chart(console: Console, folder: StudyFolder, phase: PhaseState, trials: Sequence[TrialState]) -> None:
-    from litegpt.analysis.charts import Series, loss_chart
+    from litegpt.analysis.terminal_charts import Series, loss_chart
 
     series = []
     for place, trial in enumerate(trials, start=1):

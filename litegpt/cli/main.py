@@ -12,7 +12,15 @@ from litegpt.cli.command import guarded
 COMMANDS = {
     "run": "run a study, or what is left of it (also: litegpt-run)",
     "plan": "show what a study would run and what it costs",
+    "import": "bring in the results of another program as a study",
+    "leaderboard": "rank the trials of a study",
+    "promote": "write the next phase, from the best trials of one, into the study file",
+    "importance": "tell which hyperparameters mattered",
+    "sample": "generate text from a trial's weights",
+    "report": "write a study up as a page of HTML and Markdown",
+    "export": "write a study's trials and metrics as CSV, Parquet or TensorBoard files",
 }
+MODULES = {"import": "import_study"}  # where a command's name cannot name its module
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == called:
-            module = importlib.import_module(f"litegpt.cli.{name}")
+            module = importlib.import_module(f"litegpt.cli.{MODULES.get(name, name)}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     namespace = parser.parse_args(arguments)

@@ -25,7 +25,7 @@ from litegpt.train.pack import Pack
 from litegpt.train.precision import resolve_precision
 
 SAMPLE_CHARACTERS = 300
-SAMPLE_TEMPERATURE = 1.0
+SAMPLE_TEMPERATURE = 0.8  # nanoGPT's
 SAMPLE_SEED = 0
 
 
@@ -64,25 +64,64 @@ class PackTrainer:
             self.corpus = Corpus(self.tokenizer.encode(self.text.text), cut, self.device)
             self._corpus_key = key
 
-    def _train_group(self, pack_name: str, group: Sequence[_Attempt], should_stop: Callable[[], bool]) -> None:
-        """Train the attempts that stand at the same step as one model."""
+    def _train_group(
+        self, pack: str, group: Sequence[_Attempt], should_stop: Callable[[], bool], micro_batches: int = 1
+    ) -> None:
+        """Train the attempts that stand at the same step as one model.
+
+        Where memory runs out, half of the trials come first and half after; a single trial's batch is worked off in
+        parts, halved until it fits. Both give the same results as before.
+        """
+        try:
+            self._train_together(pack, group, should_stop, micro_batches)
+        except RuntimeError as error:  # torch.OutOfMemoryError is one
+            if not is_out_of_memory(error):
+                raise
+            smallest = group[0].trial.batch_size
+            if len(group) == 1 and micro_batches >= smallest:
+                raise
+        else:
+            return
+        # past the handler, whose error still held the tensors that were too many
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        for attempt in group:
+            attempt.checkpoint = attempt.read_checkpoint()
+        if len(group) > 1:
+            middle = len(group) // 2
+            self._train_group(pack, group[:middle], should_stop, micro_batches)
+            self._train_group(pack, group[middle:], should_stop, micro_batches)
+        else:
+            self._train_group(pack, group, should_stop, min(2 * micro_batches, group[0].trial.batch_size))
+
+    def _train_together(
+        self, pack_name: str, group: Sequence[_Attempt], should_stop: Callable[[], bool], micro_batches: int
+    ) -> None:
         trials = [attempt.trial for attempt in group]
         precision = resolve_precision(trials[0].precision, self.device)
-        pack = Pack(trials, self.corpus, self.tokenizer.vocab_size, precision)
+        fresh = any(attempt.checkpoint is None for attempt in group)
+        pack = Pack(
+            trials,
+            self.corpus,
+            self.tokenizer.vocab_size,
+            precision,
+            micro_batches=micro_batches,
+            initialise=fresh,
+        )
         progress = [attempt.restore(pack, index) for index, attempt in enumerate(group)]
         names = [attempt.trial.id for attempt in group]
+        endings: list[Ended] = []
 
         def report(event: Evaluated | Ended | Beat) -> None:
             if isinstance(event, Beat):
                 self.send(Alive(pack=pack_name, trials=names, step=event.step))
             elif isinstance(event, Evaluated):
-                group[event.index].record(event, len(group))
-            elif event.state != "stopped":
-                endings.append(event)
-            else:
+                group[event.index].record(event, len(training.indices))
+            elif event.state == "stopped":
                 group[event.index].end(event)
+            else:
+                endings.append(event)
 
-        endings: list[Ended] = []
         training = Training(pack, [attempt.files for attempt in group], self.text.symbols, report, progress)
         training.run(should_stop)
         if endings:
@@ -91,22 +130,19 @@ class PackTrainer:
             group[ended.index].end(ended)
 
     def _write_samples(self, training: Training, group: Sequence[_Attempt], endings: Sequence[Ended]) -> None:
-        """Add what each trial writes at its end, and at its best where that was earlier."""
-        texts = self._generate(training.pack)
-        for ended in endings:
-            if ended.state == "done" and ended.evaluation is not None:
-                group[ended.index].add_sample(ended.evaluation.step, ended.evaluation.val_loss, *texts[ended.index])
-        if training.best is None:
-            return
-        last_steps = {ended.evaluation.step if ended.evaluation else None for ended in endings}
-        if all(ended.progress.best_val_step in last_steps for ended in endings):
-            return
-        training.pack.model.weights.copy_(training.best)
-        texts = self._generate(training.pack)
-        for ended in endings:
-            step = ended.progress.best_val_step
-            if step is not None:
-                group[ended.index].add_sample(step, ended.progress.best_val_loss, *texts[ended.index])
+        """Add what each trial of the pack writes at its end, and at its best where that was earlier."""
+        ended = {ending.index: ending for ending in endings if ending.state == "done"}
+        rows = [(row, group[index], ended[index]) for row, index in enumerate(training.indices) if index in ended]
+        texts = self._generate(training.pack) if rows else []
+        for row, attempt, ending in rows:
+            if ending.evaluation is not None:
+                attempt.add_sample(ending.evaluation.step, ending.evaluation.val_loss, *texts[row])
+        rows = [(row, attempt, ending) for row, attempt, ending in rows if ending.best_was_earlier]
+        for row, attempt, _ in rows:
+            restore_weights(training.pack, row, read_checkpoint(attempt.folder.best))
+        texts = self._generate(training.pack) if rows else []
+        for row, attempt, ending in rows:
+            attempt.add_sample(ending.progress.best_val_step or 0, ending.progress.best_val_loss, *texts[row])
 
     def _generate(self, pack: Pack) -> list[tuple[str, str]]:
         """Return (prompt, text) for each trial of a pack."""
@@ -132,9 +168,9 @@ class _Attempt:
         self.files = TrialFiles(self.folder.checkpoint, self.folder.best)
         self.metrics = MetricsWriter(self.folder.metrics)
         self.over = False
-        self.checkpoint = self._read_checkpoint()
+        self.checkpoint = self.read_checkpoint()
 
-    def _read_checkpoint(self) -> Checkpoint | None:
+    def read_checkpoint(self) -> Checkpoint | None:
         """Return the checkpoint to go on from; one that is damaged is as good as none."""
         try:
             checkpoint = read_checkpoint(self.folder.checkpoint)
@@ -217,10 +253,15 @@ class _Attempt:
     def fail(self, error: Exception) -> None:
         """Tell the runner that the attempt failed; the traceback stays in the trial's folder."""
         (self.folder.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        what = "out of memory" if isinstance(error, torch.OutOfMemoryError) else type(error).__name__
+        what = "out of memory" if is_out_of_memory(error) else type(error).__name__
         first_line = (str(error).splitlines() or [""])[0]
         self._tell("failed", first_line if isinstance(error, InputError) else f"{what}: {first_line}", {})
 
     def _tell(self, state: str, reason: str | None, figures: dict[str, object]) -> None:
         self.over = True
         self.send(TrialOver(phase=self.request.phase, trial=self.trial.id, state=state, reason=reason, figures=figures))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether a device's allocator gave up; torch has an exception for GPUs and only a message for CPUs."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -167,28 +167,33 @@ class PhaseRun:
         if over.state != "stopped" or trial.id in self._to_stop:
             self._append_end(trial.id, over.state, over.reason, **over.figures)
         else:
-            self._requeue(trial, "the run was interrupted")
+            self._requeue([trial], "the run was interrupted")
 
     def _append_end(self, trial: str, state: str, reason: str | None, **figures: object) -> None:
         attempt = self.state.trials[trial].attempt
         record = {"phase": self.phase, "trial": trial, "attempt": attempt, "state": state, "reason": reason, **figures}
         self._ledger.append(events.TrialEnded(**record))  # type: ignore[arg-type]  # a worker's figures, checked there
 
-    def _requeue(self, trial: Trial, reason: str) -> None:
-        attempt = self.state.trials[trial.id].attempt
-        self._ledger.append(events.TrialRequeued(phase=self.phase, trial=trial.id, attempt=attempt, reason=reason))
-        self._packs.appendleft((trial,))
+    def _requeue(self, trials: Sequence[Trial], reason: str) -> None:
+        """Put trials back in the queue, before all others; a pack stays a pack."""
+        for trial in trials:
+            attempt = self.state.trials[trial.id].attempt
+            self._ledger.append(events.TrialRequeued(phase=self.phase, trial=trial.id, attempt=attempt, reason=reason))
+        if trials:
+            self._packs.appendleft(tuple(trials))
 
     def lose(self, worker: Worker, reason: str) -> None:
         """Put the trials of a dead worker back in the queue, or fail those that have cost too many workers."""
         assignment = self._assignments.pop(worker.name, None)
+        again = []
         for trial in assignment.trials.values() if assignment else ():
             self.running.pop(trial.id)
             self._lost_workers[trial.id] += 1
             if self._lost_workers[trial.id] < ATTEMPTS:
-                self._requeue(trial, reason)
+                again.append(trial)
             else:
                 self._append_end(trial.id, "failed", f"{ATTEMPTS} workers died under it; the last: {reason}")
+        self._requeue(again, reason)
 
     def stop_packs(self, trials: Iterable[str] | None = None) -> None:
         """Ask for checkpoints and an end of the packs that hold any of `trials`; of all packs where that is None."""
@@ -217,7 +222,7 @@ class PhaseRun:
                 for trial in again:
                     self._lost_workers.pop(trial.id, None)
                     self._to_stop.discard(trial.id)
-                    self._requeue(trial.settings, "it was asked for again")
+                    self._requeue([trial.settings], "it was asked for again")
 
     def _meant(self, request: Request) -> list[TrialState]:
         return [trial for trial in self.state.current() if request.names(self.phase, trial.id)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -33,25 +34,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint read back: tensors by name and the JSON header."""
+    """A checkpoint read back."""
 
     tensors: dict[str, Tensor]
-    header: dict[str, Any]
-
-    @property
-    def progress(self) -> Progress:
-        """How far the trial was."""
-        return Progress(**self.header["progress"])
-
-    @property
-    def trial(self) -> Trial:
-        """The hyperparameters it was trained with."""
-        return Trial(**self.header["trial"])
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The vocabulary."""
-        return tuple(self.header["symbols"])
+    trial: Trial  # the hyperparameters it was trained with
+    progress: Progress
+    symbols: tuple[str, ...]  # the vocabulary
+    numbers: dict[str, float | None]  # the state beside weights and moments; None is NaN
 
 
 def save_checkpoint(pack: Pack, index: int, progress: Progress, symbols: tuple[str, ...], path: Path) -> None:
@@ -69,7 +58,7 @@ def save_checkpoint(pack: Pack, index: int, progress: Progress, symbols: tuple[s
         "numbers": {name: value if value == value else None for name, value in numbers.items()},  # NaN is null
         "precision": pack.precision,
     }
-    _write(path, serialise(_contiguous(tensors), {"state": json.dumps(header)}))
+    _write(path, _file(tensors, header))
     _write(path.with_name("state.json"), json.dumps(header, indent=1).encode())
 
 
@@ -78,23 +67,32 @@ def save_weights(
 ) -> None:
     """Write one trial's weights, row `index` of `weights` [P, N], without the means to train on."""
     tensors = {f"weights/{name}": view[index] for name, view in pack.model.views(weights).items()}
-    header = _header(pack.trials[index], progress, symbols)
-    _write(path, serialise(_contiguous(tensors), {"state": json.dumps(header)}))
+    _write(path, _file(tensors, _header(pack.trials[index], progress, symbols)))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint or a file of weights onto the CPU; raises InputError where it is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["state"])
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if metadata["sha256"] != _digest(metadata["state"], tensors):
+            raise ValueError("its checksum is wrong")
+        header = json.loads(metadata["state"])
+        if header["format"] != FORMAT:
+            raise ValueError(f"it has format {header['format']!r}, and this version reads {FORMAT}")
+        return Checkpoint(
+            tensors,
+            Trial(**header["trial"]),
+            Progress(**header["progress"]),
+            tuple(header["symbols"]),
+            dict(header.get("numbers") or {}),
+        )
     except FileNotFoundError:
         raise InputError("no such checkpoint", path) from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError(f"the checkpoint cannot be read ({error}); delete it to begin afresh", path) from None
-    if header.get("format") != FORMAT:
-        raise InputError(f"the checkpoint has format {header.get('format')}, this version reads {FORMAT}", path)
-    return Checkpoint(tensors, header)
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"the checkpoint cannot be read: {what}; delete it to begin afresh", path) from None
 
 
 @torch.no_grad()
@@ -104,8 +102,9 @@ def restore(pack: Pack, index: int, checkpoint: Checkpoint) -> Progress:
     for kind in ROWS:
         _restore_row(pack, index, checkpoint, kind, state.pop(kind))
     for name, value in state.items():
-        number = checkpoint.header["numbers"][name]
-        value[index] = float("nan") if number is None else number
+        if name in checkpoint.numbers:  # another precision has other numbers: then those of a new pack stand
+            number = checkpoint.numbers[name]
+            value[index] = float("nan") if number is None else number
     return checkpoint.progress
 
 
@@ -132,8 +131,19 @@ def _header(trial: Trial, progress: Progress, symbols: tuple[str, ...]) -> dict[
     }
 
 
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+def _file(tensors: dict[str, Tensor], header: dict[str, Any]) -> bytes:
+    """Return a safetensors file of these tensors, with the header and a checksum over everything in its metadata."""
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    state = json.dumps(header)
+    return serialise(whole, {"state": state, "sha256": _digest(state, whole)})
+
+
+def _digest(state: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -52,6 +52,12 @@ class Ended:
     evaluation: Evaluated | None
     progress: Progress
 
+    @property
+    def best_was_earlier(self) -> bool:
+        """Whether the best validation loss was met before the last evaluation."""
+        best = self.progress.best_val_step
+        return best is not None and (self.evaluation is None or best != self.evaluation.step)
+
 
 @dataclass(frozen=True)
 class Beat:
@@ -76,7 +82,8 @@ class Training:
         progress: Sequence[Progress] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.pack, self.files, self.symbols, self.report, self.clock = pack, files, symbols, report, clock
+        self.pack, self.files, self.symbols, self.report, self.clock = pack, list(files), symbols, report, clock
+        self.indices = list(range(len(pack.trials)))  # where the pack's rows stood at first: what events name
         self.progress = list(progress or (Progress() for _ in pack.trials))
         self.pack.step = self.progress[0].step
         self.best: Tensor | None = None  # [P, N], the weights at each trial's best validation loss so far
@@ -98,6 +105,7 @@ class Training:
                 if pack.step == last or not pack.alive.any():
                     break
                 self._save_if_due()
+                pack = self._compact()
             if should_stop():
                 self._account_time()
                 self._save()
@@ -120,7 +128,9 @@ class Training:
 
     def _evaluate(self) -> None:
         pack, step = self.pack, self.pack.step
-        train_losses, val_losses = (losses.tolist() for losses in pack.evaluate())
+        losses = pack.evaluate()
+        pack.alive &= losses[0].isfinite() & losses[1].isfinite()  # the last update may have been the fatal one
+        train_losses, val_losses = (split.tolist() for split in losses)
         final_losses = pack.minibatch_losses.tolist()
         alive = pack.alive.tolist()
         share = self._account_time()
@@ -130,7 +140,7 @@ class Training:
         for index, trial in enumerate(pack.trials):
             scale = pack.loss_scale
             evaluation = Evaluated(
-                index=index,
+                index=self.indices[index],
                 step=step,
                 train_loss=_finite(train_losses[index]) if alive[index] else None,
                 val_loss=_finite(val_losses[index]) if alive[index] else None,
@@ -155,6 +165,24 @@ class Training:
         self.best[index] = self.pack.model.weights[index]
         self._best_unsaved[index] = True
 
+    def _compact(self) -> Pack:
+        """End the trials that have diverged, once they are half of the pack, and go on with the others."""
+        alive = self.pack.alive.tolist()
+        rows = [row for row, is_alive in enumerate(alive) if is_alive]
+        if len(rows) > len(alive) / 2:
+            return self.pack
+        self._save()
+        for row in set(range(len(alive))) - set(rows):
+            self._report_end(row, "diverged")
+        self.pack = self.pack.keep(rows)
+        self.best = None if self.best is None else self.best[rows]
+        self.files = [self.files[row] for row in rows]
+        self.indices = [self.indices[row] for row in rows]
+        self.progress = [self.progress[row] for row in rows]
+        self._best_unsaved = [self._best_unsaved[row] for row in rows]
+        self._evaluations = [self._evaluations[row] for row in rows]
+        return self.pack
+
     def _save_if_due(self) -> None:
         """Write checkpoints, unless that would take more than its share of the time."""
         started = self.clock()
@@ -174,10 +202,11 @@ class Training:
 
     def _end(self, state: str) -> None:
         self._account_time()
-        alive = self.pack.alive.tolist()
-        for index, progress in enumerate(self.progress):
-            ended = state if alive[index] else "diverged"
-            self.report(Ended(index, ended, self._evaluations[index], progress))
+        for row, alive in enumerate(self.pack.alive.tolist()):
+            self._report_end(row, state if alive else "diverged")
+
+    def _report_end(self, row: int, state: str) -> None:
+        self.report(Ended(self.indices[row], state, self._evaluations[row], self.progress[row]))
 
     def _beat(self) -> None:
         now = self.clock()

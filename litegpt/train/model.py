@@ -22,8 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from litegpt.plan.trial import Trial
-from litegpt.train.noise import Noise
+from litegpt.train.noise import DeviceNoise, Noise
 
+VOCABULARY_TILE = 64  # columns; bf16 products of other widths miss the tensor cores
+SDPA_BATCH = 49152  # sequences times heads a call: a CUDA grid's second axis ends at 65,535
 ALIGNMENT = 64  # elements; every view of a row starts on a 256-byte boundary, as fast matrix kernels want
 
 
@@ -96,8 +98,10 @@ class GPT:
     def initialise(self, seeds: list[int]) -> None:
         """Draw each trial's weights from its seed alone, on the CPU, so that no pack, slot or machine changes them.
 
-        Matrices and embeddings are normal with deviation 0.02, the two that write into the residual stream smaller by
-        sqrt(2 n_layer); biases are zero and norms one (GPT-2, as in nanoGPT).
+        Matrices are normal with the deviation that torch gives a linear layer, 1 / sqrt(3 inputs); those that write
+        into the residual stream are zero, so that every block begins as the identity (Zhang et al. 2019, "Fixup");
+        biases are zero and norms one. Embeddings have a deviation of n_embd / 512, at most 1: wide models learn faster
+        from the original's 1, narrow ones from less (docs/LOG.md has the figures).
         """
         rows: dict[int, Tensor] = {}
         for seed in seeds:
@@ -111,30 +115,39 @@ class GPT:
         for name, view in self.views(row).items():
             if name.endswith(("norm.weight", "norm1.weight", "norm2.weight")):
                 view.fill_(1.0)
-            elif not name.endswith("bias"):
-                residual = name.endswith(("attention.output.weight", "mlp.down.weight"))
-                deviation = 0.02 / math.sqrt(2 * self.shape.n_layer) if residual else 0.02
-                view.normal_(0.0, deviation, generator=generator)
+            elif name.endswith("embedding"):
+                view.normal_(0.0, min(1.0, self.shape.n_embd / 512), generator=generator)
+            elif not name.endswith(("bias", "attention.output.weight", "mlp.down.weight")):
+                view.normal_(0.0, (3 * view.shape[1]) ** -0.5, generator=generator)
         return row
 
-    def logits(self, tokens: Tensor, noise: Noise | None = None) -> Tensor:
+    def logits(self, tokens: Tensor, noise: Noise | DeviceNoise | None = None) -> Tensor:
         """Return next-token logits [P, B*T, V] for tokens [P, B, T]; `noise` gives dropout masks in training."""
         n_trials, batch, length = tokens.shape
         shape, weights = self.shape, self.parameters
         offsets = torch.arange(n_trials, device=tokens.device)[:, None, None] * shape.vocab_size
-        x = F.embedding(tokens + offsets, weights["token_embedding"].flatten(0, 1))
+        x = _look_up(weights["token_embedding"].flatten(0, 1), tokens + offsets)
         x = x + weights["position_embedding"][:, None, :length]
         x = x.view(n_trials, batch * length, shape.n_embd)
         for layer in range(shape.n_layer):
             x = x + self._attention(layer, self._norm(f"blocks.{layer}.norm1", x), batch, noise)
             x = x + self._mlp(layer, self._norm(f"blocks.{layer}.norm2", x), noise)
-        return self._linear("output", self._norm("norm", x))
+        return self._output(self._norm("norm", x))
 
-    def losses(self, tokens: Tensor, targets: Tensor, noise: Noise | None = None) -> Tensor:
+    def _output(self, x: Tensor) -> Tensor:
+        """Return logits [P, rows, V]; a GPU multiplies by a matrix padded to whole tiles, many times faster."""
+        if x.device.type != "cuda":
+            return self._linear("output", x)
+        weight, bias = self.parameters["output.weight"], self.parameters["output.bias"]
+        padding = (0, -self.shape.vocab_size % VOCABULARY_TILE)
+        logits = torch.baddbmm(F.pad(bias, padding)[:, None], x, F.pad(weight, padding))
+        return logits[..., : self.shape.vocab_size]
+
+    def losses(self, tokens: Tensor, targets: Tensor, noise: Noise | DeviceNoise | None = None) -> Tensor:
         """Return each trial's mean cross-entropy [P], in nats a token, for tokens and targets [P, B, T]."""
         return self.sum_losses(tokens, targets, noise) / tokens[0].numel()
 
-    def sum_losses(self, tokens: Tensor, targets: Tensor, noise: Noise | None = None) -> Tensor:
+    def sum_losses(self, tokens: Tensor, targets: Tensor, noise: Noise | DeviceNoise | None = None) -> Tensor:
         """Return each trial's summed cross-entropy [P], leaving out targets of -100."""
         logits = self.logits(tokens, noise).float()
         losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
@@ -149,24 +162,24 @@ class GPT:
             return F.layer_norm(x, x.shape[-1:], weight[0], bias[0])
         return torch.addcmul(bias[:, None], F.layer_norm(x, x.shape[-1:]), weight[:, None])
 
-    def _mlp(self, layer: int, x: Tensor, noise: Noise | None) -> Tensor:
+    def _mlp(self, layer: int, x: Tensor, noise: Noise | DeviceNoise | None) -> Tensor:
         hidden = F.relu(self._linear(f"blocks.{layer}.mlp.up", x))
         return dropout(self._linear(f"blocks.{layer}.mlp.down", hidden), noise)
 
-    def _attention(self, layer: int, x: Tensor, batch: int, noise: Noise | None) -> Tensor:
+    def _attention(self, layer: int, x: Tensor, batch: int, noise: Noise | DeviceNoise | None) -> Tensor:
         n_trials, rows, width = x.shape
         heads, length = self.shape.n_head, rows // batch
         qkv = torch.bmm(x, self.parameters[f"blocks.{layer}.attention.qkv.weight"])
         # [P, B*T, 3C] -> three of [P*B, H, T, D]: trials fold into the batch of the attention kernels
         q, k, v = qkv.view(n_trials * batch, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-        if noise is None:
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if noise is None or noise.attention_rate is not None:
+            y = _attend(q, k, v, 0.0 if noise is None else noise.attention_rate or 0.0)
         else:
             y = self._noisy_attention(q, k, v, n_trials, noise)
         y = y.transpose(1, 2).reshape(n_trials, rows, width)
         return dropout(self._linear(f"blocks.{layer}.attention.output", y), noise)
 
-    def _noisy_attention(self, q: Tensor, k: Tensor, v: Tensor, n_trials: int, noise: Noise) -> Tensor:
+    def _noisy_attention(self, q: Tensor, k: Tensor, v: Tensor, n_trials: int, noise: Noise | DeviceNoise) -> Tensor:
         """Attention with dropout from given masks: q, k, v and the result are [P*B, H, T, D]."""
         batch, heads, length, size = q.shape
         bias = self.causal_bias[:length, :length].to(q.dtype)
@@ -181,6 +194,22 @@ class GPT:
         return y.view(batch, heads, length, size)
 
 
-def dropout(x: Tensor, noise: Noise | None) -> Tensor:
+def dropout(x: Tensor, noise: Noise | DeviceNoise | None) -> Tensor:
     """Return `x` [P, ...] with dropout by the next masks of `noise`, or as it is."""
-    return x if noise is None else x * noise.mask(x)
+    return x if noise is None else noise.drop(x)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, rate: float) -> Tensor:
+    """Causal attention [P*B, H, T, D] by torch's fused kernels, in as many calls as a CUDA grid's limits ask for."""
+    chunks = [torch.split(part, SDPA_BATCH // part.shape[1]) for part in (q, k, v)]
+    outputs = [
+        F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True) for q, k, v in zip(*chunks, strict=True)
+    ]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _look_up(table: Tensor, rows: Tensor) -> Tensor:
+    """Return the rows of an embedding table; on a GPU by index_select, whose backward pass a CUDA graph can hold."""
+    if table.device.type == "cuda":
+        return table.index_select(0, rows.flatten()).view(*rows.shape, -1)
+    return F.embedding(rows, table)

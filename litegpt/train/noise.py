@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -36,19 +37,28 @@ def batch_starts(seeds: Sequence[int], steps: range, batch_size: int, positions:
 
 
 class Noise:
-    """The dropout masks of one step of a pack.
+    """The dropout masks of one step of a pack, each trial with a rate of its own.
 
     Each trial's masks come from a generator seeded with its seed and the step, drawn in one go and handed out in the
     order in which the forward pass asks for them, so that a resumed trial draws what it would have drawn.
     """
 
-    def __init__(self, seeds: Sequence[int], rates: Sequence[float], elements: int, device: torch.device) -> None:
+    attention_rate: float | None = None  # attention must ask for masks too
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        rates: Sequence[float],
+        elements: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """Make room for `elements` mask elements a trial; `rates` are dropout probabilities [P]."""
         self.seeds, self.rates = list(seeds), list(rates)
         self.generators = [torch.Generator(device) for _ in seeds]
         # 16 random bits decide one element: the rate is exact to 1/65,536
         self.bits = torch.empty(len(seeds), math.ceil(elements / 4), dtype=torch.int64, device=device)
-        self.masks = torch.empty(len(seeds), self.bits.shape[1] * 4, device=device)
+        self.masks = torch.empty(len(seeds), self.bits.shape[1] * 4, device=device, dtype=dtype)
         self.used = 0
 
     def draw(self, step: int) -> None:
@@ -70,3 +80,27 @@ class Noise:
         mask = self.masks[:, self.used : self.used + elements]
         self.used += elements
         return mask.view(x.shape)
+
+    def drop(self, x: Tensor) -> Tensor:
+        """Return `x` [P, ...] with the next masks applied."""
+        return x * self.mask(x)
+
+
+class DeviceNoise:
+    """Dropout of one rate from a GPU's own generator: fused kernels draw it, and CUDA graphs can hold it.
+
+    Seeded by the pack's seeds and the step, so a resumed pack draws what it would have drawn; in another pack a trial's
+    masks are others of the same distribution.
+    """
+
+    def __init__(self, seeds: Sequence[int], rate: float) -> None:
+        self.attention_rate: float | None = rate
+        self._key = mix(np.asarray(seeds, dtype=np.int64).astype(np.uint64)).sum(dtype=np.uint64)
+
+    def draw(self, step: int) -> None:
+        """Seed the generator for `step`."""
+        torch.cuda.manual_seed(int(mix(mix(self._key[None]) + np.uint64(step))[0] >> np.uint64(1)))
+
+    def drop(self, x: Tensor) -> Tensor:
+        """Return `x` with dropout."""
+        return F.dropout(x, self.attention_rate or 0.0)

@@ -80,9 +80,8 @@ class LossScale:
         """Take note of which trials [P] overflowed in this step; those no longer `alive` [P] stay as they are."""
         overflowed = overflowed & alive
         self.skipped += overflowed
-        self.clean_updates = torch.where(
-            alive, torch.where(overflowed, 0.0, self.clean_updates + 1), self.clean_updates
-        )
-        grown = self.clean_updates >= GROWTH_INTERVAL
-        self.scale = torch.where(overflowed, self.scale * BACKOFF, torch.where(grown, self.scale * GROWTH, self.scale))
-        self.clean_updates = torch.where(grown, 0.0, self.clean_updates)
+        clean = torch.where(overflowed, 0.0, self.clean_updates + 1)
+        grown = alive & (clean >= GROWTH_INTERVAL)
+        factor = torch.where(overflowed, BACKOFF, torch.where(grown, GROWTH, 1.0))
+        self.scale.mul_(factor)
+        self.clean_updates.copy_(torch.where(alive, torch.where(grown, 0.0, clean), self.clean_updates))

@@ -10,44 +10,77 @@ from torch import Tensor
 from litegpt.plan.trial import Trial
 from litegpt.train.corpus import Corpus, Windows
 from litegpt.train.model import GPT, ModelShape
-from litegpt.train.noise import Noise, batch_starts
+from litegpt.train.noise import DeviceNoise, Noise, batch_starts
 from litegpt.train.optimizer import AdamW, LossScale
 from litegpt.train.precision import DTYPES
 from litegpt.train.schedule import learning_rate
 
 TABLE_STEPS = 128  # how many steps of batches and rates are prepared at a time
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 131072}  # tokens a forward pass: what the caches, or the memory, hold well
+WARM_UP_STEPS = 3  # before a CUDA graph is captured, so that kernels and workspaces are there
 
 
 class Pack:
     """P trials of one shape, trained in step. What is true of a trial is true of it in any pack, or alone.
 
     `step` is the number of updates made, `alive` [P] tells which trials have not diverged, and `minibatch_losses` [P]
-    are those of the last update (NaN before the first).
+    are those of the last update (NaN before the first). With `micro_batches` above 1 a batch is worked off in that many
+    parts, which takes less memory and gives the same gradients.
     """
 
-    def __init__(self, trials: Sequence[Trial], corpus: Corpus, vocab_size: int, precision: str) -> None:
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        corpus: Corpus,
+        vocab_size: int,
+        precision: str,
+        *,
+        micro_batches: int = 1,
+        initialise: bool = True,
+    ) -> None:
         self.trials = list(trials)
-        self.corpus, self.precision = corpus, precision
+        self.corpus, self.precision, self.micro_batches = corpus, precision, micro_batches
         self.device = corpus.train.device
-        first = trials[0]
-        self.model = GPT(ModelShape.of(first, vocab_size), len(trials), self.device)
-        self.model.initialise([trial.seed for trial in trials])
+        self.model = GPT(ModelShape.of(trials[0], vocab_size), len(trials), self.device)
+        if initialise:
+            self.model.initialise([trial.seed for trial in trials])
         self.optimizer = AdamW(trials, self.model.weights)
         self.loss_scale = LossScale(len(trials), self.device) if precision == "fp16" else None
         self.alive = torch.ones(len(trials), dtype=torch.bool, device=self.device)
         self.minibatch_losses = torch.full((len(trials),), float("nan"), device=self.device)
         self.noise = self._make_noise() if any(trial.dropout for trial in trials) else None
         self.step = 0
-        self._table = range(0)
+        self._table = range(0)  # the steps that are prepared
         self._starts = self._rates = torch.empty(0)
+        # where the step finds its batch [P, B] and its rates [P]: a CUDA graph reads the same memory at every replay
+        self._starts_now = torch.zeros(len(trials), trials[0].batch_size, dtype=torch.int64, device=self.device)
+        self._rates_now = torch.zeros(len(trials), dtype=torch.float64, device=self.device)
+        self._graph: torch.cuda.CUDAGraph | None = None
 
-    def _make_noise(self) -> Noise:
+    def _make_noise(self) -> Noise | DeviceNoise:
         first = self.trials[0]
+        seeds, rates = [trial.seed for trial in self.trials], [trial.dropout for trial in self.trials]
+        if self.device.type == "cuda" and len(set(rates)) == 1:
+            return DeviceNoise(seeds, rates[0])
         tokens = first.batch_size * first.block_size
         elements = first.n_layer * tokens * (2 * first.n_embd + first.n_head * first.block_size)
-        seeds, rates = [trial.seed for trial in self.trials], [trial.dropout for trial in self.trials]
-        return Noise(seeds, rates, elements, self.device)
+        return Noise(seeds, rates, elements, self.device, DTYPES[self.precision])
+
+    def advance(self) -> None:
+        """Make one update of every trial that is alive."""
+        if self.step not in self._table:
+            self._prepare_tables()
+        at = self.step - self._table.start
+        self._starts_now.copy_(self._starts[at])
+        self._rates_now.copy_(self._rates[at])
+        if self.noise is not None:
+            self.noise.draw(self.step)
+        if self.device.type == "cuda" and not isinstance(self.noise, Noise):
+            self._graph = self._graph or self._capture()
+            self._graph.replay()
+        else:
+            self._make_step()
+        self.step += 1
 
     def _prepare_tables(self) -> None:
         """Fill the tables of batch starts [S, P, B] and learning rates [S, P] for the steps that come."""
@@ -59,24 +92,23 @@ class Pack:
         rates = [[learning_rate(trial, step) for trial in self.trials] for step in self._table]
         self._rates = torch.tensor(rates, dtype=torch.float64, device=self.device)
 
-    def advance(self) -> None:
-        """Make one update of every trial that is alive."""
-        if self.step not in self._table:
-            self._prepare_tables()
-        at = self.step - self._table.start
-        tokens, targets = self.corpus.batch(self._starts[at], self.trials[0].block_size)
-        if self.noise is not None:
-            self.noise.draw(self.step)
+    def _make_step(self) -> None:
+        """Forward, backward and update, without one look at a result: a CUDA graph can hold all of it."""
+        tokens, targets = self.corpus.batch(self._starts_now, self.trials[0].block_size)
         self.model.gradients.zero_()
-        with self._autocast():
-            losses = self.model.losses(tokens, targets, self.noise)
-        scaled = losses if self.loss_scale is None else losses * self.loss_scale.scale
-        scaled.sum().backward()  # type: ignore[no-untyped-call]
-        self._update(losses.detach(), self._rates[at])
-        self.step += 1
+        losses = torch.zeros_like(self.minibatch_losses)
+        for part, part_targets in zip(
+            torch.chunk(tokens, self.micro_batches, dim=1), torch.chunk(targets, self.micro_batches, dim=1), strict=True
+        ):
+            with self._autocast():
+                part_losses = self.model.sum_losses(part, part_targets, self.noise) / tokens[0].numel()
+            scaled = part_losses if self.loss_scale is None else part_losses * self.loss_scale.scale
+            scaled.sum().backward()  # type: ignore[no-untyped-call]
+            losses += part_losses.detach()
+        self._update(losses)
 
     @torch.no_grad()
-    def _update(self, losses: Tensor, rates: Tensor) -> None:
+    def _update(self, losses: Tensor) -> None:
         gradients = self.model.gradients
         if self.loss_scale is not None:
             gradients.div_(self.loss_scale.scale[:, None])
@@ -84,14 +116,32 @@ class Pack:
         finite = norms.isfinite()
         # without a loss scale there is no excuse for an infinite gradient: its trial has diverged
         self.alive &= losses.isfinite() if self.loss_scale is not None else losses.isfinite() & finite
-        self.optimizer.update(self.model.weights, gradients, norms.double(), rates, self.alive & finite)
+        self.optimizer.update(self.model.weights, gradients, norms.double(), self._rates_now, self.alive & finite)
         if self.loss_scale is not None:
             self.loss_scale.adjust(~finite, self.alive)
-        self.minibatch_losses = losses
+        self.minibatch_losses.copy_(losses)
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Return the step as a CUDA graph. Capturing runs nothing, and what the warm-up changes is put back."""
+        state = self.row_state()
+        before = {name: tensor.clone() for name, tensor in state.items()}
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_STEPS):
+                self._make_step()
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        for name, tensor in state.items():
+            tensor.copy_(before[name])
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._make_step()
+        return graph
 
     def _autocast(self) -> torch.autocast:
+        # a graph cannot hold the cache of casts; elsewhere one forward pass uses each weight once, so it gains nothing
         enabled = self.precision != "fp32"
-        return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=enabled)
+        return torch.autocast(self.device.type, DTYPES[self.precision], enabled=enabled, cache_enabled=False)
 
     def evaluate(self) -> tuple[Tensor, Tensor]:
         """Return each trial's exact loss [P] over the training slice and over the whole validation split."""
@@ -104,7 +154,8 @@ class Pack:
     @torch.no_grad()
     def _mean_losses(self, windows: Windows) -> Tensor:
         n_trials, block_size = len(self.trials), windows.inputs.shape[1]
-        rows = max(1, EVALUATION_TOKENS[self.device.type] // (n_trials * block_size))
+        tokens_at_once = EVALUATION_TOKENS[self.device.type] // self.micro_batches
+        rows = max(1, tokens_at_once // (n_trials * block_size))
         total = torch.zeros(n_trials, dtype=torch.float64, device=self.device)
         for tokens, targets in zip(torch.split(windows.inputs, rows), torch.split(windows.targets, rows), strict=True):
             with self._autocast():
@@ -120,3 +171,21 @@ class Pack:
             if part is not None:
                 state |= {name: getattr(part, name) for name in part.STATE}
         return state
+
+    def keep(self, rows: Sequence[int]) -> Pack:
+        """Return a narrower pack that goes on with the trials of these rows alone."""
+        trials = [self.trials[row] for row in rows]
+        vocab_size = self.model.shape.vocab_size
+        kept = Pack(
+            trials,
+            self.corpus,
+            vocab_size,
+            self.precision,
+            micro_batches=self.micro_batches,
+            initialise=False,
+        )
+        index = torch.tensor(rows, device=self.device)
+        for name, tensor in kept.row_state().items():
+            tensor.copy_(self.row_state()[name][index])
+        kept.step = self.step
+        return kept

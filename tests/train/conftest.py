@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from litegpt.plan.trial import Trial
-from litegpt.train.checkpoint import Progress
+from litegpt.train.checkpoint import Progress, read_checkpoint, restore
 from litegpt.train.corpus import CharacterTokenizer, Corpus
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
 from litegpt.train.pack import Pack
 
-WORDS = "the a cat dog bird sat ran flew on under over mat tree hill and then it was dark".split()
+WORDS = ("the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "over", "mat", "hill", "and")
 SMALL = Trial(
     n_layer=1,
     n_head=2,
@@ -32,8 +33,8 @@ SMALL = Trial(
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """Give torch one thread, as a worker has, so that figures are the same on every machine."""
+def one_thread() -> Iterator[None]:
+    """Give torch one thread, as a worker on a CPU has."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -59,9 +60,6 @@ def corpus(text: str, tokenizer: CharacterTokenizer) -> Corpus:
 @pytest.fixture
 def small() -> Trial:
     return SMALL
-
-
-TrialsOf = Callable[..., list[Trial]]
 
 
 @pytest.fixture(scope="session")
@@ -119,8 +117,9 @@ class Trained:
         progress: list[Progress] | None = None,
         stop_at: int | None = None,
         poison: dict[int, int] | None = None,
+        factor: float = float("nan"),
     ) -> None:
-        """Train to the end, or until `stop_at` updates; `poison` {index: step} makes a trial's weights NaN there."""
+        """Train to the end, or until `stop_at` updates; `poison` {index: step} multiplies a trial's weights there."""
         self.pack, self.seen = pack, Recorder(len(pack.trials))
         self.files = []
         for index in range(len(pack.trials)):
@@ -133,11 +132,9 @@ class Trained:
         def should_stop() -> bool:
             for index, step in (poison or {}).items():
                 if pack.step == step:
-                    pack.model.weights[index] = float("nan")
+                    pack.model.weights[index] *= factor
             return pack.step == stop_at
 
-        with torch.no_grad():
-            pass
         self.training.run(should_stop)
 
 
@@ -146,13 +143,19 @@ Train = Callable[..., Trained]
 
 @pytest.fixture
 def train(pack_of: PackOf, tmp_path: Path, tokenizer: CharacterTokenizer) -> Train:
-    """Train some trials as one pack, from the start, in a folder of its own."""
+    """Train some trials as one pack, from the start or from the files in `resume`, in a folder of its own."""
     count = 0
 
-    def run(*trials: Trial, **options: object) -> Trained:
+    def run(*trials: Trial, resume: Sequence[TrialFiles] | None = None, **options: object) -> Trained:
         nonlocal count
         count += 1
         pack = pack_of(*trials)
-        return Trained(pack, tmp_path / f"training{count}", tokenizer.symbols, **options)  # type: ignore[arg-type]
+        progress = None
+        if resume is not None:
+            progress = [restore(pack, i, read_checkpoint(files.checkpoint)) for i, files in enumerate(resume)]
+        folder = tmp_path / f"training{count}"
+        for index, files in enumerate(resume or ()):  # the same files, as in a trial's own folder
+            shutil.copytree(files.checkpoint.parent, folder / str(index))
+        return Trained(pack, folder, tokenizer.symbols, progress, **options)  # type: ignore[arg-type]
 
     return run

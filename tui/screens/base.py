@@ -30,6 +30,8 @@ class StudyScreen(Screen[None]):
         Binding("z", "zoom", "Zoom", show=False, id="pane.zoom"),
     ]
 
+    is_drawn = False  # whether the panes are there to be drawn on
+
     def compose(self) -> ComposeResult:
         yield TopBar()
         yield from self.compose_panes()
@@ -61,10 +63,7 @@ class StudyScreen(Screen[None]):
         self.show_feed(changed)
 
     def on_screen_resume(self) -> None:
-        if self.is_mounted:
-            self.update(FeedChanged.everything())
-
-    def on_mount(self) -> None:
+        self.is_drawn = True
         self.update(FeedChanged.everything())
 
     def action_back(self) -> None:

@@ -1,0 +1,364 @@
+"""How quick the console is, on a generated study of 1,689 trials. `python bench/console.py`; figures go to stdout.
+
+The process is watched from outside, in a terminal of its own, and so pays for everything a user pays for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import math
+import os
+import pty
+import random
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from litegpt.plan.expand import expand  # noqa: E402
+from litegpt.plan.study import read_study  # noqa: E402
+from litegpt.plan.trial import Trial  # noqa: E402
+from litegpt.results.events import CorpusIdentity, PhasePlanned, StudyStarted, TrialEnded, TrialQueued, TrialStarted  # noqa: E402
+from litegpt.results.folder import StudyFolder  # noqa: E402
+from litegpt.results.journal import Journal  # noqa: E402
+from litegpt.results.lines import LineWriter  # noqa: E402
+from litegpt.results.metrics import Evaluation  # noqa: E402
+
+PHASES = (("phase1", 1316, 500, 5), ("phase2", 320, 1500, 15), ("phase3", 45, 5000, 50), ("phase4", 8, 10000, 100))
+"""Name, trials, iterations, evaluations of each: those of the original study."""
+
+COLUMNS, ROWS = 160, 44
+SETTLE_SECONDS = 8.0
+IDLE_SECONDS = 20.0
+WRITING_SECONDS = 12.0
+RUNNING = 21
+
+
+@dataclass
+class Result:
+    name: str
+    value: float
+    bar: float
+    unit: str
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.value <= self.bar else "OVER"
+        return f"{self.name:<58} {self.value:>8.2f} {self.unit:<8} bar {self.bar:>6.2f}  {verdict}"
+
+
+def loss_at(rng: random.Random, base: float, share: float) -> float:
+    return base + (4.4 - base) * math.exp(-6 * share) + rng.gauss(0, 0.01)
+
+
+def evaluations(trial: Trial, count: int, rng: random.Random) -> Iterator[Evaluation]:
+    base = 1.6 + rng.random() + 0.3 / trial.n_layer
+    for index in range(count):
+        step = round(trial.max_iters * (index + 1) / count)
+        val = loss_at(rng, base, (index + 1) / count)
+        yield Evaluation(
+            step=step,
+            train_loss=val - 0.05,
+            val_loss=val,
+            final_loss=val - 0.02,
+            seconds=step * 0.01,
+            tokens_per_second=1e5,
+            learning_rate=trial.learning_rate,
+            pack_width=1,
+            attempt=1,
+        )
+
+
+def generate_study(root: Path) -> tuple[StudyFolder, Path]:
+    """Write the journal and the metrics of a finished study, and the study file."""
+    text = (ROOT / "studies" / "four_phases.toml").read_text(encoding="utf-8")
+    study_path = root / "four_phases.toml"
+    study_path.write_text(text.replace("../data/", f"{ROOT}/data/"), encoding="utf-8")
+    study = read_study(study_path)
+    folder = StudyFolder(root / "results", study.name)
+    rng = random.Random(0)
+    expansion = expand(study.phases[0])
+    assert expansion is not None
+    with Journal(folder.journal, study.name) as journal:
+        corpus = CorpusIdentity("novella.txt", "0" * 64, 112_191, 86)
+        journal.append(
+            StudyStarted(
+                study=study.name, corpus=corpus, versions={}, host="bench", pid=1, devices=["cpu"], precision="fp32"
+            )
+        )
+        for phase, count, iterations, points in PHASES:
+            trials = [Trial(**{**t.settings(), "max_iters": iterations}) for t in expansion.trials[:count]]
+            events = [PhasePlanned(phase=phase, trials=[t.id for t in trials])]
+            journal.append(*events, *(TrialQueued(phase=phase, settings=trial) for trial in trials))
+            for trial in trials:
+                rows = list(evaluations(trial, points, rng))
+                with LineWriter(folder.trial(phase, trial.id).metrics) as writer:
+                    writer.append(*(row.record() for row in rows))
+                best = min(rows, key=lambda row: row.val_loss or math.inf)
+                journal.append(
+                    TrialStarted(
+                        phase=phase, trial=trial.id, attempt=1, worker="w", device="cpu", precision="fp32", pack="p",
+                        pack_width=1,
+                    )
+                )  # fmt: skip
+                journal.append(ended(phase, trial, rows[-1], best))
+    return folder, study_path
+
+
+def ended(phase: str, trial: Trial, last: Evaluation, best: Evaluation) -> TrialEnded:
+    return TrialEnded(
+        phase=phase,
+        trial=trial.id,
+        attempt=1,
+        state="done",
+        step=last.step,
+        seconds=last.seconds,
+        train_loss=last.train_loss,
+        val_loss=last.val_loss,
+        best_val_loss=best.val_loss,
+        best_val_step=best.step,
+        final_loss=last.final_loss,
+        tokens_per_second=last.tokens_per_second,
+    )
+
+
+@contextmanager
+def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Process, int, float]]:
+    """Start the console in a pseudo-terminal; yield its process, the terminal, and when it was started."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    environment = {
+        **os.environ,
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "XDG_STATE_HOME": str(state),
+        "XDG_CONFIG_HOME": str(state),
+        "PYTHONPATH": str(ROOT),
+    }
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", "tui.app", str(study), "--results", str(results)]
+    process = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=state
+    )
+    os.close(slave)
+    try:
+        yield psutil.Process(process.pid), master, begun
+    finally:
+        process.terminate()
+        process.wait()
+        os.close(master)
+
+
+def read_until(terminal: int, wanted: bytes, seconds: float = 20) -> float:
+    """Read the terminal until a text is painted; return when it was."""
+    seen = b""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        if select.select([terminal], [], [], 0.05)[0]:
+            seen += os.read(terminal, 1 << 16)
+            if wanted in seen:
+                return time.perf_counter()
+    raise SystemExit(f"{wanted!r} was not painted in {seconds} s")
+
+
+def drain(terminal: int, seconds: float) -> int:
+    """Read what is painted for a while; return how many bytes."""
+    count = 0
+    end = time.perf_counter() + seconds
+    while (left := end - time.perf_counter()) > 0:
+        if select.select([terminal], [], [], left)[0]:
+            count += len(os.read(terminal, 1 << 16))
+    return count
+
+
+def cpu_share(process: psutil.Process, terminal: int, seconds: float) -> tuple[float, int]:
+    """Return the CPU time a process takes in percent of a core, and the bytes it paints."""
+    before = sum(process.cpu_times()[:2])
+    painted = drain(terminal, seconds)
+    return (sum(process.cpu_times()[:2]) - before) / seconds * 100, painted
+
+
+def remember_tab(state: Path, folder: StudyFolder, tab: str) -> None:
+    from tui.view import View, save_view
+
+    os.environ["XDG_STATE_HOME"] = str(state)
+    from tui.view import view_path
+
+    save_view(View(tab=tab), view_path(folder.path))
+
+
+def measure_start(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
+    boards, charts = [], []
+    for _ in range(5):
+        remember_tab(state, folder, "leaderboard")
+        with console(study, folder.root, state) as (_, terminal, begun):
+            boards.append(read_until(terminal, b"1,689 trials") - begun)
+        remember_tab(state, folder, "live")
+        with console(study, folder.root, state) as (_, terminal, begun):
+            charts.append(read_until(terminal, "★".encode()) - begun)
+    return [
+        Result("start to the first leaderboard (best of 5)", min(boards), 0.6, "s"),
+        Result("start to the first chart (best of 5)", min(charts), 0.8, "s"),
+    ]
+
+
+def measure_rest(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
+    remember_tab(state, folder, "leaderboard")
+    with console(study, folder.root, state) as (process, terminal, _):
+        drain(terminal, SETTLE_SECONDS)
+        memory = process.memory_info().rss / 1e6
+        idle, _ = cpu_share(process, terminal, IDLE_SECONDS)
+    remember_tab(state, folder, "live")
+    with console(study, folder.root, state) as (process, terminal, _):
+        drain(terminal, SETTLE_SECONDS)
+        idle_live, _ = cpu_share(process, terminal, IDLE_SECONDS)
+    return [
+        Result("memory, all curves read", memory, 120, "MB"),
+        Result(f"CPU idle over {IDLE_SECONDS:.0f} s, leaderboard", idle, 2, "%"),
+        Result(f"CPU idle over {IDLE_SECONDS:.0f} s, live", idle_live, 2, "%"),
+    ]
+
+
+def measure_writing(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
+    """Let 21 trials log twice a second."""
+    phase = "phase4"
+    trials = [
+        Trial(
+            n_layer=4, n_head=4, n_embd=256, block_size=64, batch_size=32, learning_rate=1e-4 * (n + 1), max_iters=9999
+        )
+        for n in range(RUNNING)
+    ]
+    with Journal(folder.journal, folder.study) as journal:
+        journal.append(PhasePlanned(phase=phase, trials=[trial.id for trial in trials]))
+        for trial in trials:
+            journal.append(
+                TrialQueued(phase=phase, settings=trial),
+                TrialStarted(
+                    phase=phase, trial=trial.id, attempt=1, worker="w", device="cpu", precision="fp32", pack="p",
+                    pack_width=RUNNING,
+                ),
+            )  # fmt: skip
+    writers = [LineWriter(folder.trial(phase, trial.id).metrics) for trial in trials]
+    stopped = threading.Event()
+
+    def write() -> None:
+        rng, step = random.Random(1), 0
+        while not stopped.wait(0.5):
+            step += 10
+            for writer, trial in zip(writers, trials, strict=True):
+                row = next(evaluations(trial, 1, rng))
+                writer.append({**row.record(), "step": step, "val_loss": loss_at(rng, 1.7, step / 1000)})
+
+    results = []
+    for tab in ("live", "leaderboard"):
+        remember_tab(state, folder, tab)
+        thread = threading.Thread(target=write)
+        stopped.clear()
+        with console(study, folder.root, state) as (process, terminal, _):
+            drain(terminal, 4)
+            thread.start()
+            drain(terminal, 2)
+            share, painted = cpu_share(process, terminal, WRITING_SECONDS)
+            results.append(Result(f"CPU while {RUNNING} trials log twice a second, {tab}", share, 15, "%"))
+            per_tick = painted / WRITING_SECONDS / 2 / 1000
+            results.append(Result(f"painted a tick, {tab}", per_tick, 20, "kB"))
+            stopped.set()
+            thread.join()
+    return results
+
+
+def measure_keys(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
+    """From a key's byte to the first byte of the frame it makes, and until the frame is whole."""
+    remember_tab(state, folder, "leaderboard")
+    delays = []
+    with console(study, folder.root, state) as (_, terminal, _):
+        drain(terminal, 4)
+        for index in range(120):
+            pressed = time.perf_counter()
+            os.write(terminal, b"j" if index % 40 else b"\x1b[6~")
+            last = None
+            while select.select([terminal], [], [], 0.02 if last else 1.0)[0]:
+                os.read(terminal, 1 << 16)
+                last = time.perf_counter()
+            delays.append((last or time.perf_counter()) - pressed)
+            drain(terminal, 0.1)
+    delays.sort()
+    return [
+        Result("key to painted frame, median", delays[len(delays) // 2] * 1000, 50, "ms"),
+        Result("key to painted frame, p95", delays[int(len(delays) * 0.95)] * 1000, 50, "ms"),
+    ]
+
+
+def measure_chart() -> list[Result]:
+    """A whole frame of the chart widget's drawing: reduced, drawn, as strips."""
+    from tui.charts.plot import Line
+    from tui.widgets.chart import Chart
+
+    rng = random.Random(2)
+    xs = [float(step * 10) for step in range(500)]
+    lines = [
+        Line(f"trial {n}", xs, [loss_at(rng, 1.5 + n / 20, x / 5000) for x in xs], "#4cc2ff", chr(97 + n))
+        for n in range(12)
+    ]
+
+    async def draw() -> list[float]:
+        from textual.app import App, ComposeResult
+
+        from tui.themes import THEMES
+
+        class Stage(App[None]):
+            def compose(self) -> ComposeResult:
+                yield Chart(classes="")
+
+        app = Stage()
+        for theme in THEMES:
+            app.register_theme(theme)
+        app.theme = THEMES[0].name
+        times = []
+        async with app.run_test(size=(160, 40)) as pilot:
+            chart = app.query_one(Chart)
+            for _ in range(40):
+                chart.show(lines)
+                begun = time.thread_time()  # other processes on the machine do not count
+                for row in range(40):
+                    chart.render_line(row)
+                times.append(time.thread_time() - begun)
+                await pilot.pause()
+        return sorted(times)
+
+    times = asyncio.run(draw())
+    return [Result("chart frame, 12 series x 500 points at 160x40 (median)", times[len(times) // 2] * 1000, 15, "ms")]
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        state = root / "state"
+        state.mkdir()
+        folder, study = generate_study(root)
+        results = measure_chart()
+        for measure in (measure_start, measure_rest, measure_keys, measure_writing):
+            results += measure(folder, study, state)
+    if "--json" in sys.argv:
+        print(json.dumps({result.name: result.value for result in results}, indent=2))
+    else:
+        print(*results, sep="\n")
+    return int(any(result.value > result.bar for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

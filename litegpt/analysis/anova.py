@@ -1,0 +1,122 @@
+"""Exact analysis of variance on complete grids: every main effect and two-way interaction, nothing estimated."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from litegpt.analysis.design import Design, design
+from litegpt.plan.errors import InputError
+from litegpt.results.state import TrialState
+
+Cell = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one factor does on average, or what two do together beyond that."""
+
+    factors: tuple[str, ...]
+    share: float  # of the total variance
+    sum_of_squares: float
+    freedom: int
+
+    @property
+    def name(self) -> str:
+        return " x ".join(self.factors)
+
+
+@dataclass(frozen=True)
+class Anova:
+    """The variance of a target on a complete grid, split; effects are the largest first."""
+
+    target: str
+    phase: str
+    effects: tuple[Effect, ...]
+    rest: float  # the share of interactions of three factors and more, and of chance
+    cells: int
+    trials: int  # that the phase has
+    notes: tuple[str, ...]
+
+
+def anova(trials: Iterable[TrialState], target: str = "loss") -> Anova:
+    """Return the analysis of the target's first figure in the phase with the largest complete grid among the trials.
+
+    Where a grid lacks combinations, levels are left out until it is complete, and a note says which. Repeats of a
+    setting count as their mean. InputError: not enough data.
+    """
+    phases: dict[str, list[TrialState]] = defaultdict(list)
+    for trial in trials:
+        phases[trial.phase].append(trial)
+    found: list[Anova] = []
+    refusal = InputError("not enough data: no trials")
+    for phase, own in phases.items():
+        try:
+            found.append(_anova(design(own, target), phase))
+        except InputError as error:
+            refusal = error
+    if not found:
+        raise refusal
+    return max(found, key=lambda result: result.cells)
+
+
+def _anova(known: Design, phase: str) -> Anova:
+    figures = next(iter(known.figures.values()))
+    groups: dict[Cell, list[float]] = defaultdict(list)
+    for index, figure in enumerate(figures):
+        groups[tuple(tuple(known.columns[n][index] for n in f.members) for f in known.factors)].append(figure)
+    means = {cell: statistics.fmean(group) for cell, group in groups.items()}
+    kept, dropped = _complete(set(means), [factor.name for factor in known.factors])
+    levels = [sorted({cell[i] for cell in kept}) for i in range(len(known.factors))]  # type: ignore[type-var]
+    varying = [i for i, values in enumerate(levels) if len(values) > 1]
+    if len(kept) < 4 or not varying:
+        raise InputError(f"not enough data: the grid of phase '{phase}' has no complete part")
+    table = np.array([means[cell] for cell in itertools.product(*levels)]).reshape([len(values) for values in levels])
+    effects, rest = _split(table, [factor.name for factor in known.factors], varying)
+    notes = [*known.notes]
+    if dropped:
+        notes.append(
+            f"on the complete part of the grid, {len(kept):,} of {len(means):,} settings: {', '.join(dropped)}"
+        )
+    return Anova(known.target, phase, effects, rest, len(kept), len(known.trials), tuple(notes))
+
+
+def _complete(cells: set[Cell], names: list[str]) -> tuple[set[Cell], list[str]]:
+    """Return the cells of a complete grid within, and what was left out: the levels that miss most, one by one."""
+    dropped: list[str] = []
+    while cells:
+        levels = [Counter(cell[i] for cell in cells) for i in range(len(names))]
+        size = int(np.prod([len(counts) for counts in levels]))
+        if size == len(cells):
+            break
+        whole = [
+            (size // len(counts), i, level, count) for i, counts in enumerate(levels) for level, count in counts.items()
+        ]
+        _, i, level, _ = max(
+            ((full - count) / full, i, level, count) for full, i, level, count in whole if len(levels[i]) > 1
+        )
+        cells = {cell for cell in cells if cell[i] != level}
+        dropped.append(f"without {names[i]} {' '.join(f'{value:g}' for value in level)}")  # type: ignore[attr-defined]
+    return cells, dropped
+
+
+def _split(table: np.ndarray, names: list[str], varying: list[int]) -> tuple[tuple[Effect, ...], float]:
+    grand = table.mean()
+    total = float(((table - grand) ** 2).sum())
+    main = {i: table.mean(axis=tuple(a for a in range(table.ndim) if a != i), keepdims=True) - grand for i in varying}
+    effects = []
+    for i in varying:
+        squares = float(np.broadcast_to(main[i] ** 2, table.shape).sum())
+        effects.append(Effect((names[i],), squares / total if total else 0.0, squares, table.shape[i] - 1))
+    for i, j in itertools.combinations(varying, 2):
+        pair = table.mean(axis=tuple(a for a in range(table.ndim) if a not in (i, j)), keepdims=True) - grand
+        squares = float(np.broadcast_to((pair - main[i] - main[j]) ** 2, table.shape).sum())
+        freedom = (table.shape[i] - 1) * (table.shape[j] - 1)
+        effects.append(Effect((names[i], names[j]), squares / total if total else 0.0, squares, freedom))
+    rest = max(0.0, 1 - sum(effect.share for effect in effects)) if total else 0.0
+    return tuple(sorted(effects, key=lambda effect: -effect.share)), rest

@@ -1,0 +1,157 @@
+"""Curves by hyperparameter: the mean and the range of all trials that share a value, step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from litegpt.analysis.curves import Curves, Key, key_of
+from litegpt.plan.settings import LENGTH
+from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.results.metrics import Evaluation
+from litegpt.results.state import TrialState
+
+FIGURES = ("train_loss", "val_loss", "seconds")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of steps over which the same trials are averaged."""
+
+    steps: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    trials: int
+
+
+@dataclass(frozen=True)
+class Band:
+    """All trials with one value; a gap between segments is where the set of trials changes."""
+
+    value: int | float | str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """One value against the others on otherwise equal settings."""
+
+    value: int | float | str
+    mean: float  # of the figure, over the matched settings
+    difference: float  # from the mean of its matched siblings and itself; below 0 is lower than they are
+    margin: float | None  # of the difference, at 95 %; None for a single setting
+    settings: int
+
+
+def bands(trials: Iterable[TrialState], curves: Curves, name: str, figure: str = "train_loss") -> list[Band]:
+    """Return a band per value of a hyperparameter, in the order of the values; `figure` is one of FIGURES.
+
+    Means over different trials are not joined: where a phase ends, or a trial stops, a new segment begins.
+    """
+    by_value: dict[int | float | str, list[TrialState]] = defaultdict(list)
+    for trial in trials:
+        by_value[getattr(trial.settings, name)].append(trial)
+    return [Band(value, _segments(by_value[value], curves, figure)) for value in sorted(by_value)]
+
+
+def _segments(trials: Sequence[TrialState], curves: Curves, figure: str) -> tuple[Segment, ...]:
+    known: dict[Key, dict[int, float]] = {}
+    for trial in trials:
+        points = ((evaluation.step, getattr(evaluation, figure)) for evaluation in curves.get(key_of(trial), ()))
+        measured = {step: value for step, value in points if value is not None}
+        if measured:
+            known[key_of(trial)] = measured
+    spans = {key: (min(measured), max(measured)) for key, measured in known.items()}
+    values: dict[int, dict[Key, float]] = {}
+    for step in sorted({step for measured in known.values() for step in measured}):
+        present = [key for key, (first, last) in spans.items() if first <= step <= last]
+        if all(step in known[key] for key in present):  # trials evaluated less often set the steps
+            values[step] = {key: known[key][step] for key in present}
+    segments: list[list[int]] = []
+    members: set[Key] | None = None
+    for step in values:
+        if members is None or values[step].keys() != members:
+            segments.append([])
+            members = set(values[step])
+        segments[-1].append(step)
+    return tuple(
+        Segment(
+            steps=tuple(steps),
+            mean=tuple(statistics.fmean(values[step].values()) for step in steps),
+            low=tuple(min(values[step].values()) for step in steps),
+            high=tuple(max(values[step].values()) for step in steps),
+            trials=len(values[steps[0]]),
+        )
+        for steps in segments
+    )
+
+
+def median_course(curves: Sequence[Sequence[Evaluation]]) -> tuple[list[int], list[float], list[float]]:
+    """Return (steps, median training losses, median validation losses) of several curves."""
+    train: dict[int, list[float]] = defaultdict(list)
+    validation: dict[int, list[float]] = defaultdict(list)
+    for curve in curves:
+        for evaluation in curve:
+            if evaluation.train_loss is not None and evaluation.val_loss is not None:
+                train[evaluation.step].append(evaluation.train_loss)
+                validation[evaluation.step].append(evaluation.val_loss)
+    steps = sorted(train)
+    return steps, [statistics.median(train[s]) for s in steps], [statistics.median(validation[s]) for s in steps]
+
+
+def matched_groups(trials: Iterable[TrialState], name: str) -> list[dict[int | float | str, TrialState]]:
+    """Return the settings that differ in one hyperparameter alone and have all its values, within a phase each.
+
+    What follows from it one to one (heads from the width) goes with it.
+    """
+    phases: dict[str, list[TrialState]] = defaultdict(list)
+    for trial in trials:
+        phases[trial.phase].append(trial)
+    groups: list[dict[int | float | str, TrialState]] = []
+    for own in phases.values():
+        values = {getattr(trial.settings, name) for trial in own}
+        if len(values) < 2:
+            continue
+        followers = [other for other in HYPERPARAMETERS if other not in LENGTH and _follows(own, name, other)]
+        found: dict[object, dict[int | float | str, TrialState]] = defaultdict(dict)
+        for trial in own:
+            rest = {key: value for key, value in dataclasses.asdict(trial.settings).items() if key not in followers}
+            found[tuple(rest.items())][getattr(trial.settings, name)] = trial
+        groups += [group for group in found.values() if len(group) == len(values)]
+    return groups
+
+
+def matched_trials(trials: Iterable[TrialState], name: str) -> list[TrialState]:
+    """Return the trials of `matched_groups`: their bands compare like with like."""
+    return [trial for group in matched_groups(trials, name) for trial in group.values()]
+
+
+def matched(trials: Iterable[TrialState], name: str, figure: str = "best_val_loss") -> list[Matched]:
+    """Return how each value of a hyperparameter does against the others on otherwise equal settings."""
+    groups = [
+        {value: getattr(trial, figure) for value, trial in group.items()}
+        for group in matched_groups((trial for trial in trials if trial.state == "done"), name)
+    ]
+    groups = [group for group in groups if None not in group.values()]
+    figures: dict[int | float | str, list[tuple[float, float]]] = defaultdict(list)
+    for group in groups:
+        middle = statistics.fmean(group.values())
+        for value, number in group.items():
+            figures[value].append((number, number - middle))
+    rows = []
+    for value in sorted(figures):
+        numbers, differences = zip(*figures[value], strict=True)
+        count = len(differences)
+        margin = 1.96 * statistics.stdev(differences) / math.sqrt(count) if count > 1 else None
+        rows.append(Matched(value, statistics.fmean(numbers), statistics.fmean(differences), margin, count))
+    return rows
+
+
+def _follows(trials: Sequence[TrialState], name: str, other: str) -> bool:
+    pairs = {(getattr(trial.settings, name), getattr(trial.settings, other)) for trial in trials}
+    return len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs})

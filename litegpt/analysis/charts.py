@@ -1,0 +1,136 @@
+"""The report's charts as SVG. Import it late: it loads matplotlib, which the extra `report` installs.
+
+Everything but the data is drawn in one marker colour, which becomes that of the text around an inline chart, and a grey
+where a chart is a file of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from litegpt.analysis.bands import Band
+from litegpt.analysis.importance import Importance
+from litegpt.analysis.page import MARKER, Chart
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1")  # safe for the colour-blind
+DASHES = ("-", "--", "-.", ":")
+INCHES = (7.0, 3.6)
+BAND_ALPHA = 0.12
+LEGEND_MAX = 12
+
+
+def draw(name: str, caption: str, paint: Callable[[Axes], None], left: float = 0.09) -> Chart:
+    """Return a chart with what `paint` draws on its axes; `left` is the width of the margin, a share of the whole."""
+    style: Any = {
+        "svg.fonttype": "none",  # text stays text
+        "svg.hashsalt": name,  # the same chart is the same file, and no two share an id
+        "font.family": "sans-serif",
+        "text.color": MARKER,
+        "axes.edgecolor": MARKER,
+        "axes.labelcolor": MARKER,
+        "xtick.color": MARKER,
+        "ytick.color": MARKER,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": MARKER,
+        "grid.alpha": 0.15,
+        "legend.frameon": False,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=INCHES)
+        figure.subplots_adjust(left=left, right=0.98, top=0.96, bottom=0.14)
+        paint(figure.subplots())
+        target = io.StringIO()
+        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = target.getvalue()
+    return Chart(name, caption, text[text.index("<svg") :])
+
+
+def bands_chart(found: Sequence[Band], hyperparameter: str, figure: str, label: str) -> Chart:
+    """Return mean and range over the steps, a colour a value; a line ends where the set of trials changes."""
+
+    def paint(axes: Axes) -> None:
+        styles = itertools.product(DASHES, COLOURS)
+        for band, (dash, colour) in zip(found, styles, strict=False):
+            label_once: str | None = f"{band.value:g}" if isinstance(band.value, float) else str(band.value)
+            for segment in band.segments:
+                mark = "o" if len(segment.steps) == 1 else None
+                axes.plot(segment.steps, segment.mean, dash, color=colour, label=label_once, marker=mark, lw=1.6)
+                axes.fill_between(segment.steps, segment.low, segment.high, color=colour, alpha=BAND_ALPHA, lw=0)
+                label_once = None
+        axes.set_xlabel("step")
+        axes.set_ylabel(label)
+        if len(found) <= LEGEND_MAX:
+            axes.legend(title=hyperparameter, loc="best", ncols=2, fontsize=8)
+
+    return draw(f"{figure}_by_{hyperparameter}", f"{label} by {hyperparameter}: mean and range of all trials", paint)
+
+
+def importance_chart(found: Importance) -> Chart:
+    """Return a bar a factor, with its interval where the method has one."""
+
+    def paint(axes: Axes) -> None:
+        bars = list(reversed(found.bars))
+        axes.barh([bar.name for bar in bars], [bar.value for bar in bars], color=COLOURS[0], height=0.6)
+        for row, bar in enumerate(bars):
+            if bar.low is not None and bar.high is not None:
+                axes.plot([bar.low, bar.high], [row, row], color=MARKER, lw=1.5)
+        axes.set_xlabel("share" if found.method == "forest" else "loss of R² when shuffled")
+        axes.grid(axis="y", visible=False)
+
+    name = f"importance_{found.method}_{found.target.replace(' ', '_')}"
+    interval = ", with 95 % intervals" if any(bar.low is not None for bar in found.bars) else ""
+    return draw(
+        name, f"Importance for {found.target}, {found.method}{interval} ({found.trials:,} trials)", paint, left=0.24
+    )
+
+
+def front_chart(
+    groups: Sequence[tuple[str, Sequence[tuple[float, float]]]], front: Sequence[tuple[float, float]]
+) -> Chart:
+    """Return loss against seconds, a colour a phase, and the line that nothing is below and left of."""
+
+    def paint(axes: Axes) -> None:
+        for (phase, points), colour in zip(groups, itertools.cycle(COLOURS), strict=False):
+            if points:
+                seconds, losses = zip(*points, strict=True)
+                axes.scatter(seconds, losses, s=8, color=colour, alpha=0.5, label=phase, lw=0)
+        if front:
+            axes.step(*zip(*front, strict=True), where="post", color=MARKER, lw=1.2, label="front")
+        axes.set_xscale("log")
+        axes.set_xlabel("seconds")
+        axes.set_ylabel("best validation loss")
+        axes.legend(fontsize=8)
+
+    return draw("front", "Best validation loss against time; nothing is below and left of the line", paint)
+
+
+def courses_chart(
+    groups: Sequence[tuple[str, Sequence[int], Sequence[float], Sequence[float]]], guess: float | None
+) -> Chart:
+    """Return the median training and validation loss of each phase's trials over the steps."""
+
+    def paint(axes: Axes) -> None:
+        for (phase, steps, train, validation), colour in zip(groups, itertools.cycle(COLOURS), strict=False):
+            axes.plot(steps, validation, color=colour, lw=1.8, label=f"{phase}, validation")
+            axes.plot(steps, train, "--", color=colour, lw=1.2, label=f"{phase}, training")
+        if guess is not None:
+            axes.axhline(guess, color=MARKER, lw=0.8, ls=":")
+            axes.annotate(
+                "uniform guess", (1, guess), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
+            )
+        axes.set_xlabel("step")
+        axes.set_ylabel("median loss")
+        axes.legend(fontsize=8, ncols=2)
+
+    return draw(
+        "courses", "Median loss of each phase's trials: solid for unseen text, dashed for the training text", paint
+    )

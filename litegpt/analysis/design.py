@@ -1,0 +1,112 @@
+"""What varied in a set of trials, and which of it varied together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from litegpt.plan.errors import InputError, did_you_mean
+from litegpt.plan.phase import RANKINGS
+from litegpt.plan.settings import LENGTH
+from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.results.state import TrialState
+
+TRIALS_MIN = 8
+ORDER = ("learning_rate", "n_head", "n_embd", "block_size", "batch_size", "n_layer")  # the original's columns
+NO_CAUSES = (*LENGTH, "seed")  # how long, and by which dice: not what a setting is judged by
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    "loss": ("final_loss",),
+    "loss and time": ("final_loss", "seconds"),
+    **{name: (name,) for name in RANKINGS},
+}
+"""What importance can be asked about, and the figures it looks at."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A hyperparameter, or several that cannot be told apart because they vary together."""
+
+    members: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(self.members)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Trials that are done and have the target's figures, their settings as numbers, and their factors."""
+
+    target: str
+    trials: tuple[TrialState, ...]
+    columns: dict[str, tuple[float, ...]]  # by hyperparameter, in ORDER; texts as the place of their value
+    figures: dict[str, tuple[float, ...]]  # by figure of the target
+    factors: tuple[Factor, ...]
+    notes: tuple[str, ...]
+
+
+def design(trials: Iterable[TrialState], target: str = "loss", *, with_length: bool = False) -> Design:
+    """Return the design of trials for a target of TARGETS. InputError: no such target, or not enough data.
+
+    `with_length` counts `max_iters` among the hyperparameters; without it trials of any length are pooled.
+    """
+    if target not in TARGETS:
+        raise InputError(f"no importance for '{target}'{did_you_mean(target, TARGETS)}: one of {', '.join(TARGETS)}")
+    names = TARGETS[target]
+    known = [t for t in trials if t.state == "done" and all(getattr(t, name) is not None for name in names)]
+    columns = _columns(known, (*ORDER, "max_iters") if with_length else ORDER)
+    if len(known) < TRIALS_MIN or not columns:
+        reason = f"{len(known)} trials that are done and have {' and '.join(names)}"
+        reason += ", in which nothing varies" if len(known) >= TRIALS_MIN else f", and it takes {TRIALS_MIN}"
+        raise InputError(f"not enough data: {reason}")
+    factors = _factors(columns)
+    return Design(
+        target=target,
+        trials=tuple(known),
+        columns=columns,
+        figures={name: tuple(getattr(trial, name) for trial in known) for name in names},
+        factors=factors,
+        notes=_notes(known, factors, with_length),
+    )
+
+
+def _columns(trials: Sequence[TrialState], first: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    names = (*first, *(name for name in HYPERPARAMETERS if name not in (*first, *NO_CAUSES)))
+    columns: dict[str, tuple[float, ...]] = {}
+    for name in names:
+        values = [getattr(trial.settings, name) for trial in trials]
+        levels = sorted(set(values))
+        if len(levels) > 1:
+            texts = isinstance(levels[0], str)
+            columns[name] = tuple(float(levels.index(value) if texts else value) for value in values)
+    return columns
+
+
+def _factors(columns: dict[str, tuple[float, ...]]) -> tuple[Factor, ...]:
+    groups: list[list[str]] = []
+    for name, column in columns.items():
+        group = next((group for group in groups if _varies_with(columns[group[0]], column)), None)
+        if group is None:
+            groups.append([name])
+        else:
+            group.append(name)
+    return tuple(Factor(tuple(group)) for group in groups)
+
+
+def _varies_with(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether either follows from the other, with values enough in common to be more than chance."""
+    pairs = len(set(zip(first, second, strict=True)))
+    levels = max(len(set(first)), len(set(second)))
+    return pairs == levels and 2 * levels <= len(first)
+
+
+def _notes(trials: Sequence[TrialState], factors: Sequence[Factor], with_length: bool) -> tuple[str, ...]:
+    notes = [
+        f"{factor.name}: one follows from the other, so their effect is one" for factor in factors if factor.members[1:]
+    ]
+    lengths = sorted({trial.settings.max_iters for trial in trials})
+    if len(lengths) > 1 and not with_length:
+        told = ", ".join(f"{length:,}" for length in lengths)
+        notes.append(f"trials of {told} iterations are pooled, as if equal: a single phase tells more")
+    return tuple(notes)

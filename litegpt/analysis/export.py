@@ -1,0 +1,92 @@
+"""A study for the tools people already have. Import it late: it loads pandas, and what the extra `export` installs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from litegpt.analysis.curves import key_of, read_curves
+from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.results.fields import moment
+from litegpt.results.folder import StudyFolder
+from litegpt.results.samples import read_samples
+from litegpt.results.state import StudyState, TrialState
+
+SCALARS = {
+    "loss/train": "train_loss",
+    "loss/validation": "val_loss",
+    "loss/minibatch": "final_loss",
+    "seconds": "seconds",
+    "tokens_per_second": "tokens_per_second",
+    "learning_rate": "learning_rate",
+}
+
+
+def trials_frame(state: StudyState) -> pd.DataFrame:
+    """Return a row per trial: phase, trial, state, hyperparameters, figures."""
+    return pd.DataFrame([_trial_row(trial) for trial in _trials(state)])
+
+
+def metrics_frame(folder: StudyFolder, state: StudyState) -> pd.DataFrame:
+    """Return a row per evaluation: phase, trial, and what `metrics.jsonl` holds."""
+    trials = _trials(state)
+    curves = read_curves(folder, trials)
+    return pd.DataFrame(
+        [
+            {"phase": trial.phase, "trial": trial.id, **vars(evaluation)}
+            for trial in trials
+            for evaluation in curves[key_of(trial)]
+        ]
+    )
+
+
+def write_tables(folder: StudyFolder, state: StudyState, out: Path, kind: str) -> list[Path]:
+    """Write `trials` and `metrics` as `kind`, csv or parquet; return the files."""
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, frame in (("trials", trials_frame(state)), ("metrics", metrics_frame(folder, state))):
+        path = out / f"{name}.{kind}"
+        if kind == "csv":
+            frame.to_csv(path, index=False)
+        else:
+            frame.convert_dtypes(dtype_backend="pyarrow").to_parquet(path, index=False)
+        paths.append(path)
+    return paths
+
+
+def write_tensorboard(folder: StudyFolder, state: StudyState, out: Path) -> list[Path]:
+    """Write an event file per trial, in folders named `<phase>/<trial>`; return the folders.
+
+    Scalars keep the time at which they were measured; the last sample is under `text`.
+    """
+    from tensorboardX import SummaryWriter
+
+    paths = []
+    trials = _trials(state)
+    for trial, curve in zip(trials, read_curves(folder, trials).values(), strict=True):
+        path = out / trial.phase / trial.id
+        with SummaryWriter(str(path)) as writer:
+            for evaluation in curve:
+                at = moment(evaluation.time)
+                for tag, figure in SCALARS.items():
+                    value = getattr(evaluation, figure)
+                    if value is not None:
+                        writer.add_scalar(tag, value, evaluation.step, walltime=at and at.timestamp())
+            for sample in read_samples(folder.trial(trial.phase, trial.id).samples)[-1:]:
+                writer.add_text("text", sample.text, sample.step)
+        paths.append(path)
+    return paths
+
+
+def _trials(state: StudyState) -> list[TrialState]:
+    return [trial for phase in state.phases.values() for trial in phase.current()]
+
+
+def _trial_row(trial: TrialState) -> dict[str, Any]:
+    settings = {name: getattr(trial.settings, name) for name in (*HYPERPARAMETERS, "start_from")}
+    own = {field.name: getattr(trial, field.name) for field in dataclasses.fields(trial)}
+    del own["settings"]
+    return {"phase": own.pop("phase"), "trial": own.pop("id"), "state": own.pop("state"), **settings, **own}

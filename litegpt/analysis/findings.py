@@ -1,0 +1,116 @@
+"""Which trials are worth their cost, and which deserve a second look."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from litegpt.analysis.curves import Curves, key_of
+from litegpt.analysis.overfitting import overfitting
+from litegpt.plan.cost import training_flops
+from litegpt.results.state import TrialState
+
+SLOW = 2.0  # times what its siblings took
+SIBLINGS_MIN = 3
+UNLEARNED = 0.98  # of a uniform guess's loss
+UNKNOWN_VOCABULARY = 64  # only the ratio of costs matters, and the vocabulary's part in it is small
+
+
+def pareto_front(trials: Iterable[TrialState], loss: str = "best_val_loss", cost: str = "seconds") -> list[TrialState]:
+    """Return the trials that no other beats at their cost or less, the cheapest first; both name TrialState fields."""
+    known = [t for t in trials if t.state == "done" and getattr(t, loss) is not None and getattr(t, cost) is not None]
+    front: list[TrialState] = []
+    for trial in sorted(known, key=lambda trial: (getattr(trial, cost), getattr(trial, loss), trial.id)):
+        if not front or getattr(trial, loss) < getattr(front[-1], loss):
+            front.append(trial)
+    return front
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A trial and what is odd about it."""
+
+    phase: str
+    trial: str
+    kind: str  # slow | diverged | failed | stopped | worse than guessing | learned nothing
+    words: str
+
+
+def suspicious(
+    trials: Iterable[TrialState], curves: Curves | None = None, vocab_size: int | None = None
+) -> list[Suspicion]:
+    """Return what deserves a second look: trials that are slow, ended badly, or predict worse than guessing."""
+    listed = list(trials)
+    found = [s for trial in listed if (s := _badly_ended(trial)) is not None]
+    for phase in dict.fromkeys(trial.phase for trial in listed):
+        found += _slow([trial for trial in listed if trial.phase == phase and trial.state == "done"], vocab_size)
+    if vocab_size is not None and vocab_size > 1:
+        guess = math.log(vocab_size)
+        for trial in listed:
+            if trial.state == "done" and (words := _guesses(trial, guess, curves, vocab_size)) is not None:
+                kind = "learned nothing" if (trial.best_val_loss or 0) > UNLEARNED * guess else "worse than guessing"
+                found.append(Suspicion(trial.phase, trial.id, kind, words))
+    return found
+
+
+def _badly_ended(trial: TrialState) -> Suspicion | None:
+    if trial.state not in ("diverged", "failed", "stopped"):
+        return None
+    at = "" if trial.step is None else f" at step {trial.step:,}"
+    reason = f": {trial.reason}" if trial.reason else ""
+    return Suspicion(trial.phase, trial.id, trial.state, f"{trial.state}{at}{reason}")
+
+
+def _slow(trials: Sequence[TrialState], vocab_size: int | None) -> list[Suspicion]:
+    """Compare a trial's seconds with those of its phase's trials of the same shape, or else by their arithmetic."""
+    timed = [(trial, trial.seconds) for trial in trials if trial.seconds is not None and trial.seconds > 0]
+    by_shape: dict[object, list[float]] = defaultdict(list)
+    for trial, seconds in timed:
+        by_shape[_shape(trial)].append(seconds)
+    speeds = [(trial, seconds / _flops(trial, vocab_size)) for trial, seconds in timed]
+    found = []
+    for (trial, seconds), (_, speed) in zip(timed, speeds, strict=True):
+        siblings = by_shape[_shape(trial)]
+        if len(siblings) > SIBLINGS_MIN:
+            usual, told = statistics.median(siblings), f"{len(siblings) - 1} trials of its shape"
+        elif len(timed) > SIBLINGS_MIN:
+            near = sorted(
+                speeds, key=lambda other: abs(math.log(_flops(other[0], vocab_size) / _flops(trial, vocab_size)))
+            )
+            rates = [rate for other, rate in near if other is not trial][: 2 * SIBLINGS_MIN]
+            usual, told = statistics.median(rates) * seconds / speed, "trials of about its cost"
+        else:
+            continue
+        if seconds > SLOW * usual:
+            words = f"{seconds:,.0f} s, {seconds / usual:.1f} times what {told} took"
+            found.append(Suspicion(trial.phase, trial.id, "slow", words))
+    return found
+
+
+def _guesses(trial: TrialState, guess: float, curves: Curves | None, vocab_size: int) -> str | None:
+    if trial.val_loss is None or trial.val_loss <= UNLEARNED * guess:
+        return None
+    words = f"validation loss {trial.val_loss:.2f} at the end, a uniform guess has {guess:.2f}"
+    course = overfitting(curves[key_of(trial)], vocab_size) if curves and key_of(trial) in curves else None
+    if course is not None and course.since is not None:
+        words += f"; its best was {course.best_val_loss:.2f} at step {course.best_val_step:,}"
+    return words
+
+
+def _shape(trial: TrialState) -> tuple[int, ...]:
+    settings = trial.settings
+    return (
+        settings.n_layer,
+        settings.n_head,
+        settings.n_embd,
+        settings.block_size,
+        settings.batch_size,
+        settings.max_iters,
+    )
+
+
+def _flops(trial: TrialState, vocab_size: int | None) -> float:
+    return training_flops(trial.settings, vocab_size or UNKNOWN_VOCABULARY)

@@ -1,0 +1,233 @@
+"""Trials that another program trained, written as a study of ours."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from litegpt.plan.errors import InputError
+from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.results import fields
+from litegpt.results.events import Event, PhaseEnded, PhasePlanned, TrialEnded, TrialQueued
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import Journal, read_journal
+from litegpt.results.lines import LineReader
+from litegpt.results.metrics import Evaluation, MetricsWriter
+from litegpt.results.samples import Sample, append_sample
+
+JOURNAL_HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that could not be imported, and where it stands."""
+
+    path: Path
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}" if self.line else str(self.path)
+        return f"{where}: {self.message}"
+
+
+@dataclass
+class RawTrial:
+    """A trial as a file tells it, not yet checked; numbers may be NaN where they were."""
+
+    path: Path
+    line: int
+    settings: Mapping[str, Any]
+    evaluations: list[Evaluation] = field(default_factory=list)
+    max_iters: int | None = None  # None: the evaluations tell
+    final_loss: float | None = None
+    seconds: float | None = None
+    text: str = ""
+    vocab_size: int | None = None
+
+
+@dataclass(frozen=True)
+class ImportedTrial:
+    """A whole trial."""
+
+    settings: Trial
+    evaluations: tuple[Evaluation, ...]
+    final_loss: float | None
+    seconds: float | None
+    text: str
+
+    def ended(self, phase: str) -> TrialEnded:
+        """Return the event that ends it."""
+        last = self.evaluations[-1] if self.evaluations else None
+        validated = [(e.val_loss, e.step) for e in self.evaluations if e.val_loss is not None]
+        finite = [(loss, step) for loss, step in validated if math.isfinite(loss)]
+        best_loss, best_step = min(finite) if finite else (None, None)
+        losses = (self.final_loss, *(last.losses if last else ()))
+        diverged = any(loss is not None and not math.isfinite(loss) for loss in losses)
+        return TrialEnded(
+            phase=phase,
+            trial=self.settings.id,
+            attempt=1,
+            state="diverged" if diverged else "done",
+            reason="the loss is not a number" if diverged else None,
+            step=self.settings.max_iters,
+            seconds=self.seconds,
+            train_loss=last.train_loss if last else None,
+            val_loss=last.val_loss if last else None,
+            best_val_loss=best_loss,
+            best_val_step=best_step,
+            final_loss=self.final_loss,
+        )
+
+
+@dataclass(frozen=True)
+class ImportedPhase:
+    """The trials of one phase, what could not be read, and the vocabulary's size where the files tell it."""
+
+    name: str
+    trials: tuple[ImportedTrial, ...]
+    damages: tuple[Damage, ...]
+    vocab_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyImported(Event):
+    """The phases came from files of another program; no corpus is known, only the size of its vocabulary."""
+
+    event: ClassVar[str] = "study_imported"
+    is_promise: ClassVar[bool] = True
+    study: str
+    sources: Sequence[str]
+    vocab_size: int | None
+
+
+def check_trials(name: str, raws: Sequence[RawTrial], damages: Sequence[Damage]) -> ImportedPhase:
+    """Return the phase of what a file tells: whole trials, and what is none with the reason."""
+    found = list(damages)
+    counts = Counter(len(raw.evaluations) for raw in raws if raw.max_iters is None)
+    usual = counts.most_common(1)[0][0] if counts else 0
+    trials: dict[Trial, ImportedTrial] = {}
+    for raw in raws:
+        reason = _lack(raw, usual)
+        if reason is None:
+            trial = _trial(raw)
+            reason = "repeats a setting; only the first is taken" if trial.settings in trials else None
+            trials.setdefault(trial.settings, trial)
+        if reason is not None:
+            found.append(Damage(raw.path, raw.line, f"the trial {_told(raw.settings)} {reason}"))
+    sizes = Counter(raw.vocab_size for raw in raws if raw.vocab_size)
+    found.sort(key=lambda damage: (str(damage.path), damage.line or 0))
+    return ImportedPhase(name, tuple(trials.values()), tuple(found), max(sizes, key=sizes.__getitem__, default=None))
+
+
+def _lack(raw: RawTrial, usual: int) -> str | None:
+    """Return what keeps a trial from being whole."""
+    if raw.max_iters is not None:
+        return None
+    steps = [evaluation.step for evaluation in raw.evaluations]
+    if len(steps) < 2:
+        return f"has {len(steps)} evaluations: too few to tell its length"
+    if steps != list(range(0, steps[1] * len(steps), steps[1])):
+        return f"lacks evaluations: it has the steps {', '.join(map(str, steps[:20]))}"
+    if len(steps) < usual:
+        return f"has {len(steps)} evaluations, the others {usual}"
+    return None
+
+
+def _trial(raw: RawTrial) -> ImportedTrial:
+    settings = dict(raw.settings)
+    steps = [evaluation.step for evaluation in raw.evaluations]
+    if raw.max_iters is None:
+        settings["max_iters"] = steps[-1] + steps[1]
+        settings["eval_interval"] = steps[1]
+    else:
+        settings["max_iters"] = raw.max_iters
+    rate = settings["learning_rate"]
+    rows = tuple(Evaluation(**{**vars(row), "learning_rate": rate, "attempt": 1}) for row in raw.evaluations)
+    return ImportedTrial(Trial(**settings), rows, raw.final_loss, raw.seconds, raw.text)
+
+
+def _told(settings: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={settings[name]}" for name in HYPERPARAMETERS if name in settings)
+
+
+def write_study(folder: StudyFolder, phases: Sequence[ImportedPhase], sources: Sequence[str]) -> None:
+    """Write the phases into a results folder. InputError, and nothing is written: one of them is there already.
+
+    The caller holds the study's lock.
+    """
+    check_new(folder, phases)
+    for phase in phases:
+        for trial in phase.trials:
+            _write_trial(folder, phase.name, trial)
+    sizes = [phase.vocab_size for phase in phases if phase.vocab_size]
+    with Journal(folder.journal, folder.study) as journal:
+        journal.append(StudyImported(study=folder.study, sources=sources, vocab_size=max(sizes, default=None)))
+        for phase in phases:
+            journal.append(*_events(phase))
+
+
+def check_new(folder: StudyFolder, phases: Sequence[ImportedPhase]) -> None:
+    """InputError where a phase has no whole trial, no fit name, or is in the study already."""
+    known = read_journal(folder.journal).phases
+    names = Counter(phase.name for phase in phases)
+    for phase in phases:
+        if names[phase.name] > 1:
+            raise InputError(f"two folders would be the phase '{phase.name}'")
+        if phase.name in known:
+            raise InputError(f"the study has the phase '{phase.name}' already: nothing was imported", folder.path)
+        if not phase.trials:
+            first = f"; {phase.damages[0]}" if phase.damages else ""
+            raise InputError(f"no whole trial for the phase '{phase.name}'{first}")
+        folder.trial(phase.name, phase.trials[0].settings.id)
+
+
+def _write_trial(folder: StudyFolder, phase: str, trial: ImportedTrial) -> None:
+    place = folder.trial(phase, trial.settings.id)
+    with MetricsWriter(place.metrics) as writer:
+        for evaluation in trial.evaluations:
+            writer.append(evaluation)
+    if trial.text:
+        loss = trial.evaluations[-1].val_loss if trial.evaluations else None
+        step = trial.settings.max_iters
+        append_sample(
+            place.samples,
+            Sample(step=step, loss=loss, text=trial.text, prompt="", temperature=None, seed=None, attempt=1),
+        )
+
+
+def _events(phase: ImportedPhase) -> list[Event]:
+    ended = [trial.ended(phase.name) for trial in phase.trials]
+    states = Counter(event.state for event in ended)
+    return [
+        PhasePlanned(phase=phase.name, trials=[trial.settings.id for trial in phase.trials]),
+        *(TrialQueued(phase=phase.name, settings=trial.settings) for trial in phase.trials),
+        *ended,
+        PhaseEnded(
+            phase=phase.name,
+            done=states["done"],
+            diverged=states["diverged"],
+            failed=0,
+            stopped=0,
+            excluded=0,
+            seconds=sum(trial.seconds or 0.0 for trial in phase.trials),
+        ),
+    ]
+
+
+def imported_vocab_size(journal: Path) -> int | None:
+    """Return the size of the vocabulary that an imported study's files told; None for a study of our own."""
+    try:
+        with journal.open("rb") as file:
+            head = file.read(JOURNAL_HEAD_BYTES)
+    except OSError:
+        return None
+    if b'"study_imported"' not in head:
+        return None
+    records = LineReader(journal).read()
+    sizes = [fields.whole(r.get("vocab_size")) for r in records if r.get("event") == StudyImported.event]
+    return max((size for size in sizes if size), default=None)

@@ -1,0 +1,67 @@
+"""The text ladder: what a loss reads like, from gibberish to prose, and how much of it is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from litegpt.analysis.verbatim import CorpusIndex, Memorisation
+from litegpt.plan.corpus import read_corpus
+from litegpt.plan.errors import InputError
+from litegpt.plan.study import read_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.samples import Sample, read_samples
+from litegpt.results.state import StudyState, TrialState
+
+RUNGS = 18  # as many as the original's table has
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A sample and the loss it was written at; the text is the model's: make it `inert` before it is shown."""
+
+    trial: TrialState
+    sample: Sample
+    loss: float
+    memorisation: Memorisation | None  # None where the corpus is not at hand
+
+
+def study_corpus(folder: StudyFolder, state: StudyState) -> CorpusIndex | None:
+    """Return the corpus that a study ran on, prepared; None where it is not at hand, or another text by now."""
+    try:
+        study = read_study(folder.snapshot)
+        corpus = read_corpus(study.corpus, study.corpus_base)
+    except InputError:
+        return None
+    if state.corpus is None or corpus.sha256 != state.corpus.sha256:
+        return None
+    return CorpusIndex(corpus.text, corpus.cut(study.validation_fraction))
+
+
+def read_rungs(
+    folder: StudyFolder, trials: Iterable[TrialState], by: str = "val_loss", index: CorpusIndex | None = None
+) -> list[Rung]:
+    """Return every sample of the trials, the highest loss first.
+
+    `by` is `val_loss` at the sample's own step, or another loss of TrialState, which only samples of the end have.
+    """
+    rungs: list[Rung] = []
+    for trial in trials:
+        for sample in read_samples(folder.trial(trial.phase, trial.id).samples):
+            loss = sample.loss if by == "val_loss" else getattr(trial, by) if sample.step == trial.step else None
+            if loss is not None:
+                rungs.append(Rung(trial, sample, loss, index.measure(sample.text) if index else None))
+    return sorted(rungs, key=lambda rung: (-rung.loss, rung.trial.id, rung.sample.step))
+
+
+def ladder(rungs: list[Rung], count: int = RUNGS) -> list[Rung]:
+    """Return at most `count` rungs whose losses are spread evenly, the highest first; `rungs` is sorted so."""
+    if len(rungs) <= count:
+        return list(rungs)
+    top, bottom = rungs[0].loss, rungs[-1].loss
+    chosen: dict[int, Rung] = {}
+    for place in range(count):
+        wanted = top + (bottom - top) * place / (count - 1)
+        nearest = min(range(len(rungs)), key=lambda i: abs(rungs[i].loss - wanted))
+        chosen[nearest] = rungs[nearest]
+    return [chosen[i] for i in sorted(chosen)]

@@ -1,0 +1,136 @@
+"""Any CSV table as a phase, by a mapping given in TOML.
+
+    [columns]                        # our name = the table's column
+    learning_rate = "lr"
+    n_embd = "width"
+    step = "iteration"               # with it a row is an evaluation, without it a row is a trial
+    train_loss = "loss/train"
+    val_loss = "loss/val"
+    final_loss = "loss"
+    seconds = "elapsed"
+    text = "sample"
+
+    [fixed]                          # what no column holds
+    n_head = 4
+    n_layer = 2
+    block_size = 64
+    batch_size = 32
+    max_iters = 2000                 # left out: the last step
+
+Rows of one setting are one trial.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from litegpt.analysis.imported import Damage, ImportedPhase, RawTrial, check_trials
+from litegpt.analysis.original import decode, read_rows
+from litegpt.plan.errors import InputError, did_you_mean
+from litegpt.plan.settings import REQUIRED
+from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.results.metrics import Evaluation
+
+FIGURES = ("step", "train_loss", "val_loss", "final_loss", "seconds", "text")
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Which column holds what, and what no column holds."""
+
+    columns: Mapping[str, str]
+    fixed: Mapping[str, Any]
+
+
+def read_mapping(path: Path) -> Mapped:
+    """Read a mapping; raises InputError with what is wrong with it."""
+    try:
+        document = tomllib.loads(decode(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"no TOML: {error}", path) from None
+    _check_names(document, ("columns", "fixed"), path)
+    columns, fixed = document.get("columns", {}), document.get("fixed", {})
+    if not isinstance(columns, dict) or not isinstance(fixed, dict):
+        raise InputError("[columns] and [fixed] are tables", path)
+    _check_names(columns, (*HYPERPARAMETERS, *FIGURES), path)
+    _check_names(fixed, HYPERPARAMETERS, path)
+    missing = [name for name in REQUIRED if name not in columns and name not in fixed and name != "max_iters"]
+    if missing:
+        raise InputError(f"{', '.join(missing)} must be in [columns] or [fixed]", path)
+    if not all(isinstance(column, str) for column in columns.values()):
+        raise InputError("[columns] names columns: our name = 'theirs'", path)
+    return Mapped(columns, fixed)
+
+
+def _check_names(table: Mapping[str, Any], known: Any, path: Path) -> None:
+    for name in table:
+        if name not in known:
+            raise InputError(f"unknown key '{name}'{did_you_mean(name, known)}", path)
+
+
+def read_table(path: Path, mapped: Mapped) -> ImportedPhase:
+    """Read a CSV table as a phase of its file's name; raises InputError where a mapped column is missing."""
+    if not path.is_file():
+        raise InputError("no such table: with a mapping, name CSV files", path)
+    damages: list[Damage] = []
+    trials: dict[tuple[Any, ...], RawTrial] = {}
+    for line, row in read_rows(path, damages):
+        missing = [column for column in mapped.columns.values() if column not in row]
+        if missing:
+            raise InputError(f"has no column '{missing[0]}'{did_you_mean(missing[0], row)}", path)
+        try:
+            _take_row(RawTrial(path, line, {}), row, mapped, trials)
+        except ValueError as error:
+            damages.append(Damage(path, line, str(error)))
+    for raw in trials.values():
+        steps = {evaluation.step: evaluation for evaluation in raw.evaluations}
+        raw.evaluations = [steps[step] for step in sorted(steps)]
+        raw.max_iters = raw.max_iters or max(1, *steps, 0)
+    return check_trials(path.stem, list(trials.values()), damages)
+
+
+def _take_row(new: RawTrial, row: Mapping[str, str], mapped: Mapped, trials: dict[tuple[Any, ...], RawTrial]) -> None:
+    cells = {name: row[column].strip() for name, column in mapped.columns.items()}
+    settings = {
+        name: parsed(mapped.fixed[name] if name in mapped.fixed else cells[name], kind, name)
+        for name, kind in HYPERPARAMETERS.items()
+        if name in cells or name in mapped.fixed
+    }
+    figures = {name: parsed(cells[name], float, name) for name in FIGURES[1:-1] if cells.get(name)}
+    if "step" not in cells and tuple(settings.values()) in trials:
+        raise ValueError("repeats a setting; only the first is taken")
+    step = parsed(cells["step"], int, "step") if "step" in cells else settings.get("max_iters")
+    if step is None:
+        raise ValueError("neither a step nor max_iters tells how long the trial was")
+    raw = trials.setdefault(tuple(settings.values()), new)
+    raw.max_iters = settings.pop("max_iters", None)
+    raw.settings = settings
+    raw.final_loss = figures.get("final_loss", raw.final_loss)
+    raw.seconds = figures.get("seconds", raw.seconds)
+    raw.text = cells.get("text") or raw.text
+    raw.evaluations.append(
+        Evaluation(
+            step=step,
+            train_loss=figures.get("train_loss"),
+            val_loss=figures.get("val_loss"),
+            final_loss=figures.get("final_loss"),
+            seconds=figures.get("seconds"),
+            tokens_per_second=None,
+            learning_rate=None,
+        )
+    )
+
+
+def parsed(value: Any, kind: type, name: str) -> Any:
+    """Return a cell or a fixed value as the type that a hyperparameter or figure has."""
+    try:
+        number = float(value) if kind in (int, float) else str(value)
+        if kind is int and number != int(number):
+            raise ValueError
+        return kind(number)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name} is '{value}', no {kind.__name__}") from None

@@ -1,0 +1,51 @@
+"""How far a figure lies from itself, measured again."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+from litegpt.results.metrics import Evaluation
+
+CURVE_FIGURE = {
+    "train_loss": "train_loss",
+    "val_loss": "val_loss",
+    "best_val_loss": "val_loss",
+    "final_loss": "final_loss",
+}
+THIRD_DIFFERENCE = (1, -3, 3, -1)
+NORMAL_MAD = 0.6745  # the median absolute deviation of a standard normal distribution
+TIE_SIGMAS = 1.96 * math.sqrt(2)  # of the difference of two figures, at 95 %
+
+
+def evaluation_noise(curves: Iterable[Sequence[Evaluation]], figure: str) -> float | None:
+    """Return the standard deviation of a figure around the smooth course of its curves, pooled; None where too few.
+
+    From third differences over the later half of each curve: they leave out any course up to a parabola. On curves of a
+    handful of evaluations some of the course remains, and this is an upper estimate.
+    """
+    name = CURVE_FIGURE.get(figure)
+    if name is None:
+        return None
+    scale = math.sqrt(sum(weight**2 for weight in THIRD_DIFFERENCE))
+    differences: list[float] = []
+    for curve in curves:
+        values = [value for evaluation in curve if (value := getattr(evaluation, name)) is not None]
+        values = values[min(len(values) // 2, max(1, len(values) - 4)) :]
+        for start in range(len(values) - 3):
+            differences.append(
+                sum(w * v for w, v in zip(THIRD_DIFFERENCE, values[start : start + 4], strict=True)) / scale
+            )
+    if len(differences) < 3:
+        return None
+    return statistics.median(map(abs, differences)) / NORMAL_MAD
+
+
+def pooled_deviation(groups: Iterable[Sequence[float]]) -> float | None:
+    """Return the standard deviation within groups of repeats, pooled; None without a repeat."""
+    repeated = [group for group in groups if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in repeated)
+    if not freedom:
+        return None
+    return math.sqrt(sum(statistics.variance(group) * (len(group) - 1) for group in repeated) / freedom)

@@ -1,0 +1,62 @@
+"""Whether a trial still learns what carries over to unseen text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from litegpt.results.metrics import Evaluation
+
+Course = Literal["improving", "flat", "overfitting"]
+
+TOLERANCE = 0.01  # of the loss: what evaluations of one model differ by, and more
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """How the validation loss went."""
+
+    course: Course
+    best_val_loss: float
+    best_val_step: int
+    last_val_loss: float
+    gap: float | None  # validation less training loss at the end
+    since: int | None  # the step after which the validation loss only got worse; None unless overfitting
+    worse_than_guessing: bool  # than a uniform guess over the vocabulary, at the end
+
+    @property
+    def word(self) -> str:
+        """What it is in plain words: improving, flat, overfitting since step N."""
+        word = self.course if self.since is None else f"overfitting since step {self.since:,}"
+        return f"{word}, worse than guessing" if self.worse_than_guessing and self.since is not None else word
+
+
+def overfitting(curve: Sequence[Evaluation], vocab_size: int | None = None, noise: float = 0.0) -> Overfitting | None:
+    """Return how a trial's validation loss went; None with fewer than two evaluations of it.
+
+    Overfitting: it ends above its best by more than a hundredth and twice the noise. Improving: it ends below what it
+    was halfway, by as much. Flat: neither.
+    """
+    known = [(e.step, e.val_loss, e.train_loss) for e in curve if e.val_loss is not None and math.isfinite(e.val_loss)]
+    if len(known) < 2:
+        return None
+    best_step, best_loss, _ = min(known, key=lambda row: row[1])
+    _, last_loss, last_train = known[-1]
+    margin = max(TOLERANCE * best_loss, 2 * noise)
+    halfway = known[(len(known) - 1) // 2][1]
+    course: Course = "flat"
+    if last_loss - best_loss > margin:
+        course = "overfitting"
+    elif halfway - last_loss > margin:
+        course = "improving"
+    return Overfitting(
+        course=course,
+        best_val_loss=best_loss,
+        best_val_step=best_step,
+        last_val_loss=last_loss,
+        gap=None if last_train is None else last_loss - last_train,
+        since=best_step if course == "overfitting" else None,
+        worse_than_guessing=vocab_size is not None and vocab_size > 1 and last_loss > math.log(vocab_size),
+    )

@@ -1,0 +1,92 @@
+"""The next phase of a study, from the best trials of one: as a preview, and as the text of the edited study file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from litegpt.plan.edit import append_promotion
+from litegpt.plan.errors import InputError
+from litegpt.plan.expand import Exclusion, Expansion, expand
+from litegpt.plan.phase import Promotion
+from litegpt.plan.study import Study, parse_study
+from litegpt.plan.trial import Trial
+from litegpt.results.ranking import rank
+from litegpt.results.state import StudyState
+
+LONGER = 3  # a promoted phase trains this many times as long, if nothing else is said; the original's did
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a promotion would write and lead to."""
+
+    phase: str
+    max_iters: int
+    promotion: Promotion
+    trials: tuple[Trial, ...]
+    excluded: tuple[Exclusion, ...]
+    promoted: tuple[str, ...]  # ids of the source's trials, best first
+    unfinished: int  # trials of the source that could still change the promotion
+    text: str  # the edited study file
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """The promotion as the study file names its parts."""
+        rule = self.promotion
+        return {"from": rule.source, "top": rule.top, "by": rule.by, "how": rule.how, "start": rule.start}
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record of `litegpt promote --json`."""
+        return {
+            "rule": self.rule,
+            "phase": self.phase,
+            "max_iters": self.max_iters,
+            "count": len(self.trials),
+            "excluded": len(self.excluded),
+            "promoted": list(self.promoted),
+            "trials": [trial.settings() for trial in self.trials],
+        }
+
+
+def preview_promotion(
+    study: Study,
+    text: str,
+    state: StudyState,
+    promotion: Promotion,
+    name: str | None = None,
+    max_iters: int | None = None,
+) -> Preview:
+    """Return what promoting comes to; `text` is the study file as read, `state` what its results say.
+
+    Nothing is written: `litegpt.plan.edit.save` does that with the preview's `text`. InputError: the phase is unknown
+    or has no trial to rank, the promotion is none, or the new phase would make the study no study.
+    """
+    source = study.phase(promotion.source)
+    known = state.phases.get(promotion.source)
+    ranked = rank(known.current(), promotion.by) if known else []
+    if not ranked or known is None:
+        raise InputError(f"phase '{source.name}' has no results to rank by {promotion.by}", study.path)
+    name = name or _free_name(study)
+    longest = max(trial.settings.max_iters for trial in ranked)
+    iterations = LONGER * longest if max_iters is None else max_iters
+    edited = append_promotion(text, name, promotion, iterations)
+    phase = parse_study(edited, study.path).phase(name)
+    expansion = expand(phase, [trial.settings for trial in ranked]) or Expansion((), (), {})
+    counts = known.counts()
+    return Preview(
+        phase=name,
+        max_iters=iterations,
+        promotion=promotion,
+        trials=expansion.trials,
+        excluded=expansion.excluded,
+        promoted=tuple(trial.id for trial in ranked[: promotion.top]),
+        unfinished=counts["queued"] + counts["running"],
+        text=edited,
+    )
+
+
+def _free_name(study: Study) -> str:
+    names = {phase.name.casefold() for phase in study.phases}
+    numbers = range(len(names) + 1, 2 * len(names) + 2)
+    return next(f"phase{number}" for number in numbers if f"phase{number}" not in names)

@@ -1,0 +1,299 @@
+"""The sections of a report, in the order a reader wants them. Import it late: it draws."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from litegpt.analysis import charts, figures, importance
+from litegpt.analysis.anova import anova
+from litegpt.analysis.bands import bands, matched, median_course
+from litegpt.analysis.curves import Curves, key_of
+from litegpt.analysis.cut import cut_safety
+from litegpt.analysis.design import TARGETS, design
+from litegpt.analysis.findings import pareto_front, suspicious
+from litegpt.analysis.ladder import Rung, ladder, read_rungs, study_corpus
+from litegpt.analysis.leaderboard import leaderboard, varying
+from litegpt.analysis.noise import evaluation_noise
+from litegpt.analysis.overfitting import overfitting
+from litegpt.analysis.page import Block, Grid, Heading, Listing, Notes, Paragraph
+from litegpt.plan.cost import parameter_count
+from litegpt.plan.errors import InputError
+from litegpt.results.folder import StudyFolder
+from litegpt.results.ranking import DEFAULT_RANKING, rank
+from litegpt.results.state import PhaseState, StudyState, TrialState
+
+WINNERS = 10
+TEXT_CHARACTERS = 160
+EFFECTS = 8
+SUSPICIONS = 20
+NOISE_CURVES = 48
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is written from."""
+
+    folder: StudyFolder
+    state: StudyState
+    phases: tuple[PhaseState, ...]  # those with trials that are done
+    trials: tuple[TrialState, ...]
+    curves: Curves
+    vocab_size: int | None
+
+
+def report_blocks(material: Material) -> Iterator[Block]:
+    """Yield the report in the order a reader wants it."""
+    for section in (_run, _won, _overfitting, _by_hyperparameter, _importance, _cost, _text, _promotions, _again):
+        yield from section(material)
+
+
+def _run(material: Material) -> Iterator[Block]:
+    yield Heading("What was run")
+    state = material.state
+    if state.corpus is not None:
+        corpus = f"{state.corpus.path}, {state.corpus.characters:,} characters, {state.corpus.vocab_size} symbols"
+        yield Paragraph(f"On {corpus}; {_devices(state)}, {state.precision or 'auto'} precision.")
+    elif material.vocab_size:
+        yield Paragraph(f"Imported from another program's files; a vocabulary of {material.vocab_size} symbols.")
+    rows = []
+    for phase in material.phases:
+        trials = phase.current()
+        counts = phase.counts()
+        lengths = sorted({trial.settings.max_iters for trial in trials})
+        ended = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        seconds = sum(trial.seconds or 0.0 for trial in trials)
+        rows.append(
+            (
+                phase.name,
+                f"{len(trials):,}",
+                ended,
+                f"{len(phase.excluded):,}",
+                " to ".join(f"{n:,}" for n in dict.fromkeys((lengths[0], lengths[-1]))),
+                _parameters(trials, material.vocab_size),
+                figures.duration(seconds),
+            )
+        )
+    head = ("phase", "trials", "ended", "excluded", "iterations", "parameters", "trial time")
+    yield Grid(head, tuple(rows), ("phase", "ended"))
+
+
+def _won(material: Material) -> Iterator[Block]:
+    yield Heading("What won")
+    phase = material.phases[-1]
+    noise = evaluation_noise(
+        [material.curves[key_of(t)] for t in rank(phase.current())[:NOISE_CURVES]], DEFAULT_RANKING
+    )
+    rows = leaderboard(phase.current(), vocab_size=material.vocab_size, noise=noise)
+    names = [name for name in varying(rows) if name != "eval_interval"]
+    grid = []
+    for row in rows[:WINNERS]:
+        if row.rank is None:
+            continue
+        course = overfitting(material.curves[(row.phase, row.id)], material.vocab_size)
+        settings = (figures.value(getattr(row.settings, name)) for name in names)
+        losses = (row.train_loss, row.val_loss, row.best_val_loss)
+        grid.append(
+            (
+                f"{row.tie}=" if row.tied else str(row.rank),
+                *settings,
+                *map(figures.loss, losses),
+                figures.count(row.best_val_step),
+                figures.loss(row.final_loss),
+                figures.duration(row.seconds),
+                course.word if course else "-",
+            )
+        )
+    head = ("rank", *names, "train", "val", "best val", "at", "final", "time", "course")
+    yield Paragraph(f"The best of {phase.name} by best validation loss.")
+    yield Grid(head, tuple(grid), ("course",))
+    if any(row.tied for row in rows[:WINNERS]):
+        margin = f" ({noise:.4f})" if noise else ""
+        yield Notes((f"= noise cannot tell it from the first of that rank{margin}",))
+
+
+def _overfitting(material: Material) -> Iterator[Block]:
+    yield Heading("Learning or memorising")
+    rows = []
+    groups = []
+    guess = math.log(material.vocab_size) if material.vocab_size else None
+    for phase in material.phases:
+        done = [trial for trial in phase.current() if trial.state == "done"]
+        courses = [c for t in done if (c := overfitting(material.curves[key_of(t)], material.vocab_size))]
+        if not courses:
+            continue
+        best, last = (
+            statistics.median(c.best_val_loss for c in courses),
+            statistics.median(c.last_val_loss for c in courses),
+        )
+        step = statistics.median(c.best_val_step for c in courses)
+        words = [sum(c.course == word for c in courses) for word in ("improving", "flat", "overfitting")]
+        worse = sum(c.worse_than_guessing for c in courses)
+        rows.append((phase.name, f"{best:.2f}", f"{step:,.0f}", f"{last:.2f}", *map(str, words), str(worse)))
+        if guess is not None and last > guess:
+            told = f"{phase.name} ends worse than a uniform guess ({last:.2f} against {guess:.2f})"
+            yield Paragraph(f"{told}; its best, {best:.2f}, was near step {step:,.0f}.")
+        groups.append((phase.name, *median_course([material.curves[key_of(trial)] for trial in done])))
+    head = ("phase", "best validation", "at step", "last validation", "improving", "flat", "overfitting")
+    yield Paragraph("Validation losses are medians over the trials that are done; the rest counts trials.")
+    yield Grid((*head, "worse than guessing"), tuple(rows), ("phase",))
+    yield charts.courses_chart(groups, guess)
+
+
+def _by_hyperparameter(material: Material) -> Iterator[Block]:
+    yield Heading("By hyperparameter")
+    yield Paragraph(
+        "Lines end where the set of trials changes, because means over different trials do not compare. "
+        "The tables compare each value with the others on otherwise equal settings."
+    )
+    try:
+        factors = design(material.trials, DEFAULT_RANKING).factors
+    except InputError as error:
+        yield Paragraph(str(error))
+        return
+    for factor in factors:
+        name = "n_embd" if "n_embd" in factor.members else factor.members[0]
+        if factor.members[1:]:
+            yield Paragraph(f"{factor.name} go together; by {name}:")
+        for figure, label in (("train_loss", "training loss"), ("val_loss", "validation loss")):
+            found = bands(material.trials, material.curves, name, figure)
+            if any(band.segments for band in found):
+                yield charts.bands_chart(found, name, figure, label)
+        rows = matched(material.trials, name)
+        if rows:
+            cells = tuple(
+                (
+                    figures.value(row.value),
+                    f"{row.mean:.3f}",
+                    f"{row.difference:+.3f}" + ("" if row.margin is None else f" ± {row.margin:.3f}"),
+                    f"{row.settings:,}",
+                )
+                for row in rows
+            )
+            yield Grid((name, "best validation loss", "against the others", "settings"), cells)
+
+
+def _importance(material: Material) -> Iterator[Block]:
+    yield Heading("What mattered")
+    notes: dict[str, None] = {}
+    try:
+        for target in ("loss", "loss and time", DEFAULT_RANKING):
+            if not _has_figures(material, target):
+                continue
+            for method in (importance.forest, importance.permutation):
+                found = method(material.trials, target)
+                notes |= dict.fromkeys(found.notes)
+                yield charts.importance_chart(found)
+        variance = anova(material.trials, DEFAULT_RANKING)
+        effects = tuple((effect.name, f"{effect.share:.1%}") for effect in variance.effects[:EFFECTS])
+        rest = variance.rest + sum(effect.share for effect in variance.effects[EFFECTS:])
+        yield Paragraph(
+            "Exact analysis of the variance of the best validation loss, "
+            f"over {variance.cells:,} settings of {variance.phase}."
+        )
+        yield Grid(("effect", "share"), (*effects, ("everything else", f"{rest:.1%}")), ("effect",))
+        notes |= dict.fromkeys(variance.notes)
+    except InputError as error:
+        yield Paragraph(str(error))
+    if notes:
+        yield Notes(tuple(notes))
+
+
+def _cost(material: Material) -> Iterator[Block]:
+    yield Heading("What it cost")
+    total = sum(trial.seconds or 0.0 for trial in material.trials)
+    yield Paragraph(f"All trials together took {figures.duration(total)} of trial time.")
+    groups = [(p.name, [_point(trial) for trial in rank(p.current()) if trial.seconds]) for p in material.phases]
+    front = pareto_front(material.trials)
+    yield charts.front_chart(groups, [_point(trial) for trial in front])
+    found = suspicious(material.trials, material.curves, material.vocab_size)
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for suspicion in found:
+        kinds[suspicion.kind].append(f"{suspicion.phase}/{suspicion.trial}: {suspicion.words}")
+    for kind, lines in kinds.items():
+        yield Paragraph(f"{kind}: {len(lines):,} trials")
+        yield Notes((*lines[:SUSPICIONS], *([f"and {len(lines) - SUSPICIONS:,} more"] if lines[SUSPICIONS:] else [])))
+
+
+def _text(material: Material) -> Iterator[Block]:
+    yield Heading("What a loss reads like")
+    rungs = read_rungs(material.folder, material.trials, index=study_corpus(material.folder, material.state))
+    if not rungs:
+        yield Paragraph("No samples were written.")
+        return
+    known = rungs[0].memorisation is not None
+    head = ("phase", "validation loss", *(("copied", "longest", "control") if known else ()), "text")
+    rows = [(r.trial.phase, f"{r.loss:.3f}", *_copied(r), r.sample.text[:TEXT_CHARACTERS]) for r in ladder(rungs)]
+    yield Grid(head, tuple(rows), ("text", "phase"))
+    if not known:
+        yield Notes(("Memorisation is unknown: the corpus is not at hand.",))
+        return
+    yield Heading("Memorised")
+    yield Paragraph(
+        "copied: the share of a sample's words inside stretches of 8 words and more that stand word for word in the "
+        "training text; longest: the longest of them, in words; control: the same share for the validation text."
+    )
+    copies = [r for r in rungs if r.memorisation and r.memorisation.training.copied]
+    yield Paragraph(f"{len(copies):,} of {len(rungs):,} samples copy anything.")
+    if not copies:
+        return
+    worst = sorted(copies, key=lambda r: -r.memorisation.training.share if r.memorisation else 0.0)[:WINNERS]
+    rows = [(r.trial.phase, f"{r.loss:.3f}", *_copied(r), r.trial.id) for r in worst]
+    yield Grid((*head[:-1], "trial"), tuple(rows), ("trial", "phase"))
+
+
+def _promotions(material: Material) -> Iterator[Block]:
+    yield Heading("What was promoted, and whether the cut was safe")
+    cuts = cut_safety(material.state)
+    if not cuts:
+        yield Paragraph("No two phases have settings in common.")
+    for cut in cuts:
+        promotion = material.state.phases[cut.target].promotion
+        rule = f"the {promotion.top} best by {promotion.by}, {promotion.how}" if promotion else "no promotion on record"
+        correlation = "-" if cut.correlation is None else f"{cut.correlation:.2f}"
+        yield Paragraph(
+            f"{cut.source} to {cut.target} ({rule}): rank correlation {correlation} by {cut.by} over {cut.common:,} "
+            f"settings. {cut.sentence()}"
+        )
+
+
+def _again(material: Material) -> Iterator[Block]:
+    yield Heading("How to reproduce it")
+    state = material.state
+    versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())
+    yield Paragraph(f"Versions: {versions or 'not on record'}. Devices: {_devices(state)}.")
+    if state.corpus is not None:
+        yield Paragraph(f"Corpus: SHA-256 {state.corpus.sha256}")
+    try:
+        yield Listing(material.folder.snapshot.read_text(encoding="utf-8"))
+    except OSError:
+        yield Paragraph("The results hold no study file.")
+
+
+def _has_figures(material: Material, target: str) -> bool:
+    return any(all(getattr(trial, name) is not None for name in TARGETS[target]) for trial in material.trials)
+
+
+def _devices(state: StudyState) -> str:
+    return ", ".join(dict.fromkeys(state.devices)) or "not on record"
+
+
+def _copied(rung: Rung) -> tuple[str, ...]:
+    if rung.memorisation is None:
+        return ()
+    training, validation = rung.memorisation.training, rung.memorisation.validation
+    return (f"{training.share:.0%}", str(training.longest), f"{validation.share:.0%}")
+
+
+def _point(trial: TrialState) -> tuple[float, float]:
+    return (trial.seconds or 0.0, trial.best_val_loss or 0.0)
+
+
+def _parameters(trials: Sequence[TrialState], vocab_size: int | None) -> str:
+    if vocab_size is None:
+        return "-"
+    counts = [parameter_count(trial.settings, vocab_size) for trial in trials]
+    return " to ".join(f"{n / 1e6:.2f}M" for n in dict.fromkeys((min(counts), max(counts))))

@@ -1,0 +1,132 @@
+"""Charts for a terminal: series reduced to the columns there are, and what the headless commands print.
+
+plotext draws the printed charts: it costs 60 ms a chart and 0.2 s to import, so it is imported when one is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+COLOURS = ((76, 194, 255), (255, 180, 84), (126, 231, 135), (255, 123, 156), (199, 146, 234), (86, 212, 192))
+
+Bucket = tuple[int, float, float, float, float, bool]
+"""What a series does within one column: (column, first, least, greatest, last, joined to the bucket before).
+
+The spikes are kept, which a mean would hide. A plain tuple, because a frame makes thousands of them.
+"""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line of a chart: its name and its points by x; a y of None (or nan) is a gap."""
+
+    name: str
+    points: Sequence[tuple[float, float | None]]
+
+
+def reduce_columns(
+    xs: Sequence[float], ys: Sequence[float | None], columns: int, x_min: float, x_max: float
+) -> list[Bucket]:
+    """Return one bucket for each of `columns` columns that has a point; x is ascending, points outside are left out."""
+    buckets: list[Bucket] = []
+    if columns < 1 or not x_max >= x_min:
+        return buckets
+    start, end = bisect_left(xs, x_min), bisect_right(xs, x_max)
+    if start > 0 or end < len(xs):
+        xs, ys = xs[start:end], ys[start:end]
+    scale = (columns - 1) / (x_max - x_min) if x_max > x_min else 0.0
+    offset = 0.5 - x_min * scale
+    column, joined = -1, False  # -1: no bucket is open
+    first = low = high = last = 0.0
+    for x, y in zip(xs, ys, strict=True):
+        if y is None or y != y:  # nan
+            if column >= 0:
+                buckets.append((column, first, low, high, last, joined))
+            column, joined = -1, False
+            continue
+        at = int(x * scale + offset)
+        if at == column:
+            last = y
+            if y < low:
+                low = y
+            elif y > high:
+                high = y
+            continue
+        if column >= 0:
+            buckets.append((column, first, low, high, last, joined))
+            joined = True
+        column = at
+        first = low = high = last = y
+    if column >= 0:
+        buckets.append((column, first, low, high, last, joined))
+    return buckets
+
+
+def loss_chart(series: Sequence[Series], width: int, height: int, color: bool) -> str:
+    """Return a chart of losses by step as text: `width` x `height` cells and a legend below, a line a series.
+
+    Without colour, and to readers who do not see it, the letter at the end of a line names it. Series without a single
+    figure are listed as such; no line ends in blanks.
+    """
+    drawn = [(entry, *_finite(entry.points)) for entry in series]
+    if not any(xs for _, xs, _ in drawn):
+        return "no losses to draw yet"
+    chart = _plot([(xs, ys) for _, xs, ys in drawn], max(20, width), max(5, height), color)
+    legend = []
+    for place, (entry, xs, ys) in enumerate(drawn):
+        end = f"{ys[-1]:.3f} at {xs[-1]:,.0f}" if xs else "no losses"
+        line = f"{_letter(place)} {entry.name}  {end}"
+        legend.append(_painted(line, place) if color else line)
+    return "\n".join([*(line.rstrip() for line in chart.splitlines()), *legend])
+
+
+def bar_chart(bars: Iterable[tuple[str, float]], width: int) -> str:
+    """Return horizontal bars from zero as text, a line each: label, bar, value; the longest fills `width` cells."""
+    rows = list(bars)
+    label_width = max((len(label) for label, _ in rows), default=0)
+    most = max((abs(value) for _, value in rows if math.isfinite(value)), default=0.0)
+    room = max(1, width - label_width - 9)
+    return "\n".join(f"{label:<{label_width}} {_bar(value, most, room)} {value:.3f}" for label, value in rows)
+
+
+def _bar(value: float, most: float, room: int) -> str:
+    """Return a bar in eighths of a cell."""
+    eighths = round(8 * room * abs(value) / most) if most and math.isfinite(value) else 0
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+
+
+def _plot(lines: Sequence[tuple[list[float], list[float]]], width: int, height: int, color: bool) -> str:
+    import plotext
+
+    plotext.terminal.limit(False, False)  # the size asked for, whatever the terminal's
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")
+    figure.plot_size(width, height)
+    for place, (xs, ys) in enumerate(lines):
+        if not xs:
+            continue
+        pixel = plotext.pixel(foreground=COLOURS[place % len(COLOURS)]) if color else plotext.pixel()
+        signal = figure.signal(xs, ys, marker=plotext.marker("braille", pixel))
+        figure.draw(signal.lines())
+        figure.draw(figure.signal(xs[-1:], ys[-1:], marker=plotext.marker(_letter(place), pixel)))
+    return str(figure.build().string(colorless=not color))
+
+
+def _finite(points: Sequence[tuple[float, float | None]]) -> tuple[list[float], list[float]]:
+    pairs = [(x, y) for x, y in points if y is not None and math.isfinite(y)]
+    return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def _letter(place: int) -> str:
+    return LETTERS[place % len(LETTERS)]
+
+
+def _painted(text: str, place: int) -> str:
+    red, green, blue = COLOURS[place % len(COLOURS)]
+    return f"\x1b[38;2;{red};{green};{blue}m{text}\x1b[0m"

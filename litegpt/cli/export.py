@@ -1,0 +1,43 @@
+"""`litegpt export RESULTS --out DIR`: a study for the tools people already have."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from litegpt.cli.command import Exit
+from litegpt.plan.errors import InputError
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.text import inert
+
+FORMATS = ("csv", "parquet", "tensorboard")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    parser.add_argument("--format", choices=FORMATS, default="csv", help="csv (default), parquet or tensorboard")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Write the files and print where they are."""
+    folder = StudyFolder.find(arguments.results)
+    state = read_journal(folder.journal)
+    if not state.phases:
+        raise InputError("the study has no results yet", folder.path)
+    try:
+        from litegpt.analysis.export import write_tables, write_tensorboard  # it loads pandas
+
+        if arguments.format == "tensorboard":
+            write_tensorboard(folder, state, arguments.out)
+            print(inert(str(arguments.out)))
+        else:
+            for path in write_tables(folder, state, arguments.out, arguments.format):
+                print(inert(str(path)))
+    except ImportError as error:
+        raise InputError(f"this format needs {error.name or error}: pip install 'litegpt[export]'") from None
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", arguments.out) from None
+    return Exit.WELL

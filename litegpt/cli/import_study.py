@@ -1,0 +1,75 @@
+"""`litegpt import FOLDER... --study NAME`: results of another program as a study of ours."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from litegpt.analysis.imported import ImportedPhase, check_new, write_study
+from litegpt.analysis.mapped import read_mapping, read_table
+from litegpt.analysis.original import read_folder
+from litegpt.cli.command import Exit, complain
+from litegpt.results.folder import StudyFolder
+from litegpt.results.text import inert
+from litegpt.run.lock import StudyHeldError, StudyLock
+
+DAMAGES_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="a folder per phase, in the study's order: output.csv with output_steps.csv, or output.txt",
+    )
+    parser.add_argument("--study", required=True, metavar="NAME", help="the name of the study that it becomes")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
+    parser.add_argument("--mapping", type=Path, metavar="TOML", help="read any CSV tables, by this mapping of columns")
+    parser.add_argument("--json", action="store_true", help="print what was imported as JSON")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Import what is whole and list what is not."""
+    folder = StudyFolder(arguments.results, arguments.study)
+    if arguments.mapping is None:
+        phases = [read_folder(path) for path in arguments.folders]
+    else:
+        mapped = read_mapping(arguments.mapping)
+        phases = [read_table(path, mapped) for path in arguments.folders]
+    check_new(folder, phases)  # before the lock makes a folder
+    try:
+        with StudyLock(folder.lock):
+            write_study(folder, phases, [str(path) for path in arguments.folders])
+    except StudyHeldError as error:
+        complain(str(error))
+        return Exit.HELD
+    damages = [damage for phase in phases for damage in phase.damages]
+    for damage in damages[:DAMAGES_SHOWN]:
+        complain(str(damage))
+    if len(damages) > DAMAGES_SHOWN:
+        complain(f"and {len(damages) - DAMAGES_SHOWN:,} more")
+    _print(arguments, folder, phases)
+    return Exit.TRIALS_FAILED if damages else Exit.WELL
+
+
+def _print(arguments: argparse.Namespace, folder: StudyFolder, phases: list[ImportedPhase]) -> None:
+    if arguments.json:
+        records = [
+            {
+                "name": phase.name,
+                "trials": len(phase.trials),
+                "evaluations": sum(len(trial.evaluations) for trial in phase.trials),
+                "damaged": [str(damage) for damage in phase.damages],
+            }
+            for phase in phases
+        ]
+        print(json.dumps({"study": folder.study, "results": str(folder.path), "phases": records}, indent=2))
+        return
+    for phase in phases:
+        evaluations = sum(len(trial.evaluations) for trial in phase.trials)
+        print(f"{phase.name}: {len(phase.trials):,} trials, {evaluations:,} evaluations")
+    print(inert(f"in {folder.path}"))

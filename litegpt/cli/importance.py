@@ -1,0 +1,133 @@
+"""`litegpt importance RESULTS`: which hyperparameters mattered."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from litegpt.analysis.design import TARGETS
+from litegpt.cli.command import Exit, complain
+from litegpt.cli.leaderboard import choose_phase
+from litegpt.plan.errors import InputError
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.state import TrialState
+from litegpt.results.text import inert
+
+if TYPE_CHECKING:
+    from litegpt.analysis.anova import Anova
+    from litegpt.analysis.importance import Importance, Score
+
+BAR_CELLS = 30
+EFFECTS_SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
+    parser.add_argument("--phase", metavar="NAME", help="only this phase (default: all phases, pooled)")
+    parser.add_argument("--target", default="loss", metavar="TARGET", help=f"{', '.join(TARGETS)} (default: loss)")
+    parser.add_argument("--seed", type=int, default=0, help="of the forests and the shuffles (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Print every method's view, the original's first."""
+    folder = StudyFolder.find(arguments.results)
+    state = read_journal(folder.journal)
+    phases = list(state.phases.values()) if arguments.phase is None else [choose_phase(state, arguments.phase)]
+    trials = [trial for phase in phases for trial in phase.current()]
+    from litegpt.analysis import importance
+
+    target, seed = arguments.target, arguments.seed
+    forest = importance.forest(trials, target, seed)
+    permutation = importance.permutation(trials, target, seed)
+    scores = importance.scores(trials, target)
+    variance = _variance(trials, target)
+    if arguments.json:
+        plain = {
+            "forest": asdict(forest),
+            "permutation": asdict(permutation),
+            "anova": variance and asdict(variance),
+            "scores": [asdict(score) for score in scores],
+        }
+        print(json.dumps(plain, indent=2))
+        return Exit.WELL
+    console = Console()
+    for table in (*map(bars_table, (forest, permutation)), anova_table(variance), scores_table(scores)):
+        if table is not None:
+            console.print(table)
+    notes = [*forest.notes, *permutation.notes, *(variance.notes if variance else ())]
+    for note in dict.fromkeys(notes):
+        console.print(Text(inert(f"- {note}")))
+    return Exit.WELL
+
+
+def _variance(trials: Iterable[TrialState], target: str) -> Anova | None:
+    from litegpt.analysis.anova import anova
+
+    try:
+        return anova(trials, target)
+    except InputError as error:
+        complain(f"no analysis of variance: {error}")
+        return None
+
+
+def bars_table(found: Importance) -> Table:
+    """Return an importance for people: a bar a factor, with its interval where the method has one."""
+    fit = "" if found.fit is None else f", R² {found.fit:.2f} on held-out trials"
+    table = _table(f"{found.method}: {found.target} ({found.trials:,} trials{fit})")
+    table.add_column("hyperparameter")
+    table.add_column("importance", justify="right")
+    if any(bar.low is not None for bar in found.bars):
+        table.add_column("95 %", justify="right")
+    table.add_column("")
+    most = max((bar.value for bar in found.bars), default=0) or 1
+    for bar in found.bars:
+        cells = [bar.name, f"{bar.value:.3f}"]
+        if bar.low is not None and bar.high is not None:
+            cells.append(f"{bar.low:.3f} to {bar.high:.3f}")
+        cells.append("█" * round(BAR_CELLS * max(0.0, bar.value) / most))
+        table.add_row(*(Text(inert(cell)) for cell in cells))
+    return table
+
+
+def anova_table(found: Anova | None) -> Table | None:
+    """Return an analysis of variance for people, None where there is none."""
+    if found is None:
+        return None
+    table = _table(
+        f"analysis of variance, exact: {found.target} of {inert(found.phase)} ({found.cells:,} settings)",
+    )
+    table.add_column("effect")
+    table.add_column("share", justify="right")
+    table.add_column("df", justify="right")
+    for effect in found.effects[:EFFECTS_SHOWN]:
+        table.add_row(Text(effect.name), Text(f"{effect.share:.1%}"), Text(str(effect.freedom)))
+    others = sum(effect.share for effect in found.effects[EFFECTS_SHOWN:])
+    table.add_row(Text("interactions of more factors, and chance"), Text(f"{found.rest + others:.1%}"), Text(""))
+    return table
+
+
+def scores_table(found: list[Score]) -> Table:
+    """Return the simple scores for people."""
+    table = Table(title="each alone")
+    for heading in ("hyperparameter", "F", "p", "mutual information", "Pearson"):
+        table.add_column(heading, justify="left" if heading == "hyperparameter" else "right")
+    for score in found:
+        numbers = (f"{score.f:,.1f}", f"{score.p:.1e}", f"{score.mutual_information:.3f}", f"{score.pearson:+.3f}")
+        table.add_row(*map(Text, (score.name, *numbers)))
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)

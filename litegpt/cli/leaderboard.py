@@ -1,0 +1,186 @@
+"""`litegpt leaderboard RESULTS`: the trials of a study, ranked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from litegpt.analysis import figures
+from litegpt.analysis.curves import at_step, key_of, read_curves
+from litegpt.analysis.cut import cut_safety
+from litegpt.analysis.imported import imported_vocab_size
+from litegpt.analysis.leaderboard import Row, leaderboard, varying
+from litegpt.analysis.noise import evaluation_noise
+from litegpt.analysis.query import parse_query
+from litegpt.cli.command import Exit, complain
+from litegpt.plan.errors import InputError, did_you_mean
+from litegpt.plan.phase import RANKINGS
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.ranking import DEFAULT_RANKING, rank
+from litegpt.results.samples import read_samples
+from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.results.text import inert
+
+TOP = 20
+PIPE_WIDTH = 1000  # columns: a pipe has no edge
+NOISE_CURVES = 48  # of the best trials of a phase: enough to tell the noise, few enough to read at once
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
+    parser.add_argument("--phase", metavar="NAME", help="only this phase (default: the last that has results)")
+    parser.add_argument("--all-phases", action="store_true", help="the trials of all phases together")
+    parser.add_argument("--by", default=DEFAULT_RANKING, help=f"{', '.join(RANKINGS)} (default: {DEFAULT_RANKING})")
+    parser.add_argument("--top", type=int, metavar="N", help=f"only the N best (default: {TOP}, with --json all)")
+    parser.add_argument(
+        "--filter",
+        default="",
+        metavar="QUERY",
+        help="for example 'lr>=3e-4 n_layer:4 state:done -batch_size:32 @500' (@: as it stood at that step)",
+    )
+    parser.add_argument(
+        "--copied",
+        action="store_true",
+        help="add how much of each trial's text stands word for word in the training text, in stretches of 8 words",
+    )
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Print one row a trial."""
+    folder = StudyFolder.find(arguments.results)
+    query = parse_query(arguments.filter)
+    state = read_journal(folder.journal)
+    phases = list(state.phases.values()) if arguments.all_phases else [choose_phase(state, arguments.phase)]
+    trials = [trial for phase in phases for trial in phase.current()]
+    if query.step is not None:
+        curves = read_curves(folder, trials)
+        trials = [at_step(trial, curves[key_of(trial)], query.step) for trial in trials]
+    rows = leaderboard(
+        trials,
+        arguments.by,
+        query=query,
+        vocab_size=state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal),
+        noise=evaluation_noise(read_curves(folder, _sampled(phases, trials, arguments.by)).values(), arguments.by),
+    )
+    top = arguments.top if arguments.top is not None else None if arguments.json else TOP
+    shown = rows if top is None else rows[: max(0, top)]
+    copied = _copied(folder, state, shown) if arguments.copied else {}
+    if arguments.json:
+        records = [row.record() | ({"copied": copied[row.id]} if copied else {}) for row in shown]
+        print("[" + ",\n ".join(map(json.dumps, records)) + "]")  # a line a row: indenting thousands takes a while
+        return Exit.WELL
+    named = " and ".join(phase.name for phase in phases)
+    title = f"{state.study or folder.study} · {named} · by {arguments.by}"
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=PIPE_WIDTH)
+    console.print(leaderboard_table(shown, rows, title, console.width, copied))
+    if rows and rows[0].rank is None:
+        complain(f"none of them has {arguments.by}{'' if query.step is None else f' at step {query.step}'}")
+    if len(shown) < len(rows):
+        complain(f"{len(shown)} of {len(rows):,} rows; --top {len(rows)} shows all")
+    for cut in cut_safety(state, arguments.by):
+        if cut.target in {phase.name for phase in phases}:
+            complain(cut.sentence())
+    return Exit.WELL
+
+
+def choose_phase(state: StudyState, name: str | None) -> PhaseState:
+    """Return the phase of that name, or the last that has results; InputError where there is none."""
+    if name is not None:
+        if name not in state.phases:
+            raise InputError(f"no phase '{name}'{did_you_mean(name, state.phases) or ': ' + ', '.join(state.phases)}")
+        return state.phases[name]
+    phases = list(state.phases.values())
+    if not phases:
+        raise InputError("the study has no results yet")
+    return next((phase for phase in reversed(phases) if phase.counts()["done"]), phases[0])
+
+
+def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str) -> list[TrialState]:
+    """Return the trials whose curves tell the noise: the best, because ties matter there."""
+    share = max(1, NOISE_CURVES // max(1, len(phases)))
+    by = by if any(getattr(trial, by) is not None for trial in trials) else DEFAULT_RANKING
+    return [trial for phase in phases for trial in rank(phase.current(), by)[:share]]
+
+
+def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict[str, float | None]:
+    """Return the copied share of each row's last sample, None without one. InputError: the corpus is not there."""
+    from litegpt.analysis.ladder import study_corpus  # it loads numpy
+
+    corpus = study_corpus(folder, state)
+    if corpus is None:
+        raise InputError("the corpus of this study is not at hand, so nothing tells what is copied", folder.path)
+    copied: dict[str, float | None] = {}
+    for row in rows:
+        samples = read_samples(folder.trial(row.phase, row.id).samples)
+        copied[row.id] = corpus.training.measure(samples[-1].text).share if samples else None
+    return copied
+
+
+def leaderboard_table(
+    shown: Sequence[Row], rows: Sequence[Row], title: str, width: int, copied: Mapping[str, float | None] | None = None
+) -> Table:
+    """Return the rows for people, with the hyperparameters in which `rows` differ.
+
+    What does not fit into `width` columns is left out, the least telling first.
+    """
+    columns = {"rank": [_rank(row) for row in shown]}
+    if len({row.phase for row in rows}) > 1:
+        columns["phase"] = [row.phase for row in shown]
+    for name in varying(rows):
+        if name == "eval_interval":
+            continue
+        columns[name] = [figures.value(getattr(row.settings, name)) for row in shown]
+    columns |= {
+        "parameters": [figures.count(row.parameters) for row in shown],
+        "train": [figures.loss(row.train_loss) for row in shown],
+        "val": [figures.loss(row.val_loss) for row in shown],
+        "best val": [figures.loss(row.best_val_loss) for row in shown],
+        "at": [figures.count(row.best_val_step) for row in shown],
+        "final": [figures.loss(row.final_loss) for row in shown],
+        "gap": [figures.loss(row.gap) for row in shown],
+        "time": [figures.duration(row.seconds) for row in shown],
+        "seeds": [str(row.seeds) for row in shown],
+        "spread": [figures.loss(row.spread) for row in shown],
+        "state": [row.state for row in shown],
+        "id": [row.id for row in shown],
+    }
+    if copied:
+        shares = [copied[row.id] for row in shown]
+        columns["copied"] = ["-" if share is None else f"{share:.0%}" for share in shares]
+    if all(row.seeds == 1 for row in rows):
+        del columns["seeds"], columns["spread"]
+    _drop_to_fit(columns, width)
+    table = Table(
+        title=Text(inert(title)), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
+    if any(row.tied for row in shown):
+        table.caption = "= noise cannot tell it from the first of that rank"
+    for heading in columns:
+        left = heading in ("phase", "state", "id")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*(Text(inert(cell)) for cell in cells))
+    return table
+
+
+def _drop_to_fit(columns: dict[str, list[str]], width: int) -> None:
+    named_by_id = ("n_head", "max_iters", "batch_size", "block_size", "n_layer", "n_embd", "learning_rate")
+    for heading in ("gap", "state", "at", "parameters", "final", "time", *named_by_id, "train", "val", "id"):
+        widths = [max(map(len, (name, *cells))) + 2 for name, cells in columns.items()]
+        if sum(widths) > width:
+            columns.pop(heading, None)
+
+
+def _rank(row: Row) -> str:
+    return "-" if row.rank is None else f"{row.tie}=" if row.tied else str(row.rank)

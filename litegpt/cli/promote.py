@@ -1,0 +1,72 @@
+"""`litegpt promote STUDY --from PHASE`: the next phase, from the best trials of one, written into the study file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from litegpt.analysis.promote import LONGER, Preview, preview_promotion
+from litegpt.cli.command import Exit, complain
+from litegpt.plan.document import read_text
+from litegpt.plan.edit import save
+from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Promotion
+from litegpt.plan.study import parse_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.ranking import DEFAULT_RANKING
+from litegpt.results.text import inert
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("study", type=Path, help="the study file that the phase is written into")
+    parser.add_argument("--from", dest="source", required=True, metavar="PHASE", help="the phase whose best go on")
+    parser.add_argument("--top", type=int, required=True, metavar="K", help="how many")
+    parser.add_argument("--by", default=DEFAULT_RANKING, help=f"{', '.join(RANKINGS)} (default: {DEFAULT_RANKING})")
+    parser.add_argument(
+        "--how", choices=HOWS, default="narrow", help="narrow: their values span a new grid; exact: those trials"
+    )
+    parser.add_argument("--start", choices=STARTS, default="scratch", help="from new weights, or the promoted trial's")
+    parser.add_argument("--name", help="the new phase's name (default: phase and the next number)")
+    parser.add_argument("--max-iters", type=int, metavar="N", help=f"default: {LONGER} times the source's")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
+    parser.add_argument("--dry-run", action="store_true", help="show it and write nothing")
+    parser.add_argument("--json", action="store_true", help="print rule, count and trials as JSON")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Show the promotion, and write it unless it is a dry run."""
+    text = read_text(arguments.study)
+    study = parse_study(text, arguments.study)
+    state = read_journal(StudyFolder(arguments.results, study.name).journal)
+    promotion = Promotion(arguments.source, arguments.top, arguments.by, arguments.how, arguments.start)
+    preview = preview_promotion(study, text, state, promotion, arguments.name, arguments.max_iters)
+    if preview.unfinished:
+        complain(f"{preview.unfinished:,} trials of {promotion.source} have not ended: the best may change")
+    if not arguments.dry_run:
+        save(arguments.study, preview.text, text)
+    if arguments.json:
+        print(json.dumps(preview.plain(), indent=2))
+    else:
+        _print(arguments, preview)
+    return Exit.WELL
+
+
+def _print(arguments: argparse.Namespace, preview: Preview) -> None:
+    rule, count = preview.promotion, len(preview.trials)
+    print(f"{preview.phase}: {count:,} trials of {preview.max_iters:,} iterations, {len(preview.excluded):,} excluded")
+    print(f"from the {len(preview.promoted)} best of {rule.source} by {rule.by}, {rule.how}, from {rule.start}")
+    for name, values in _axes(preview):
+        print(f"  {name} = {', '.join(values)}")
+    print("nothing written" if arguments.dry_run else inert(f"written into {arguments.study}"))
+
+
+def _axes(preview: Preview) -> list[tuple[str, list[str]]]:
+    settings = [trial.settings() for trial in preview.trials]
+    axes: list[tuple[str, list[str]]] = []
+    for name in settings[0] if settings else ():
+        values = list(dict.fromkeys(trial[name] for trial in settings))
+        if len(values) > 1 and name != "start_from":
+            axes.append((name, [f"{value:g}" if isinstance(value, float) else str(value) for value in values]))
+    return axes

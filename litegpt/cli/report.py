@@ -1,0 +1,32 @@
+"""`litegpt report RESULTS --out DIR`: a study written up as a page of HTML, and as Markdown."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from litegpt.cli.command import Exit
+from litegpt.plan.errors import InputError
+from litegpt.results.folder import StudyFolder
+from litegpt.results.text import inert
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where report.html and report.md go")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Write the report and print where it is."""
+    folder = StudyFolder.find(arguments.results)
+    try:
+        from litegpt.analysis.report import write_report  # it loads matplotlib, pandas and scikit-learn
+    except ModuleNotFoundError as error:
+        raise InputError(f"the report needs {error.name}: pip install 'litegpt[report]'") from None
+    try:
+        for path in write_report(folder, arguments.out)[:2]:
+            print(inert(str(path)))
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", arguments.out) from None
+    return Exit.WELL

@@ -1,0 +1,53 @@
+"""`litegpt sample RESULTS/PHASE/TRIAL`: text from a trial's best weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from litegpt.cli.command import Exit
+from litegpt.plan.errors import InputError
+from litegpt.results.folder import TrialFolder
+from litegpt.results.text import inert
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("trial", type=Path, help="a trial's folder: results/<study>/<phase>/<trial>")
+    parser.add_argument("--prompt", default="", help="what the text goes on from (default: a line break)")
+    parser.add_argument("--length", type=int, default=300, metavar="N", help="characters (default: 300)")
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, metavar="T", help="0 takes the likeliest (default: 1)"
+    )
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest only")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same text (default: 0)")
+    parser.add_argument("--stream", action="store_true", help="print every character as it comes")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Print the prompt and what the trial makes of it."""
+    weights = TrialFolder(arguments.trial).best
+    if not weights.is_file():
+        raise InputError(
+            "no best.safetensors here: name a trial's folder, results/<study>/<phase>/<trial>", arguments.trial
+        )
+    if arguments.length < 0 or arguments.temperature < 0 or (arguments.top_k is not None and arguments.top_k < 1):
+        raise InputError("--length and --temperature must be at least 0, --top-k at least 1")
+    from litegpt.analysis.sampling import sample_text  # it loads torch
+
+    characters = sample_text(
+        weights,
+        arguments.prompt,
+        arguments.length,
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        seed=arguments.seed,
+    )
+    print(inert(arguments.prompt, newlines=True), end="", flush=arguments.stream)
+    if arguments.stream:
+        for character in characters:
+            print(inert(character, newlines=True), end="", flush=True)
+        print()
+    else:
+        print(inert("".join(characters), newlines=True))
+    return Exit.WELL

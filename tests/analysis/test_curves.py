@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from litegpt.analysis.bands import bands, matched, matched_trials
+from litegpt.analysis.curves import read_curves
+from litegpt.analysis.findings import pareto_front, suspicious
+from litegpt.analysis.overfitting import overfitting
+from litegpt.plan.trial import Trial
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.metrics import Evaluation
+from litegpt.results.state import TrialState
+
+KEYS = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
+
+
+def curve(losses: list[tuple[int, float, float]]) -> list[Evaluation]:
+    return [
+        Evaluation(
+            step=step,
+            train_loss=train,
+            val_loss=val,
+            final_loss=None,
+            seconds=None,
+            tokens_per_second=None,
+            learning_rate=None,
+        )
+        for step, train, val in losses
+    ]
+
+
+def test_the_bands_are_pandas_groups_and_break_where_a_phase_ends(original: StudyFolder, seed_study: Path) -> None:
+    steps = pd.concat(pd.read_csv(seed_study / name / "output_steps.csv") for name in ("phase1", "phase2"))
+    trials = list(read_journal(original.journal).trials())
+    curves = read_curves(original, trials)
+    expected = steps.groupby(["Embeddings", "Step"])["Validation Loss"].agg(["mean", "min", "max", "count"])
+    found = {band.value: band for band in bands(trials, curves, "n_embd", "val_loss")}
+    assert list(found) == [64, 128, 192, 256, 384, 512, 768]
+    for value, band in found.items():
+        for segment in band.segments:
+            rows = expected.loc[value].loc[list(segment.steps)]
+            np.testing.assert_allclose(segment.mean, rows["mean"])
+            np.testing.assert_array_equal(segment.low, rows["min"])
+            np.testing.assert_array_equal(segment.high, rows["max"])
+            assert set(rows["count"]) == {segment.trials}
+    assert [(s.steps[0], s.steps[-1]) for s in found[512].segments] == [(0, 400), (500, 1400)]
+    assert [(s.steps[0], s.steps[-1]) for s in found[64].segments] == [(0, 400)]
+
+
+def test_trials_evaluated_less_often_set_the_steps() -> None:
+    often, seldom = (Trial(1, 1, 16, 8, 4, 1e-3, length) for length in (100, 300))
+    trials = [TrialState("p", trial.id, trial, state="done") for trial in (often, seldom)]
+    curves = {
+        ("p", often.id): curve([(step, 1.0, 1.0) for step in (0, 50, 100)]),
+        ("p", seldom.id): curve([(step, 3.0, 3.0) for step in (0, 100, 200, 300)]),
+    }
+    (band,) = bands(trials, curves, "n_layer", "val_loss")
+    assert [(s.steps, s.mean, s.trials) for s in band.segments] == [
+        ((0, 100), (2.0, 2.0), 2),
+        ((200, 300), (3.0, 3.0), 1),
+    ]
+
+
+def test_matched_values_are_compared_on_equal_settings(original: StudyFolder, seed_study: Path) -> None:
+    steps = pd.read_csv(seed_study / "phase1" / "output_steps.csv")
+    best = steps.groupby(KEYS)["Validation Loss"].min().reset_index()
+    rest = ["LR", "Block Size", "Batch Size", "Layers"]
+    wide = best.pivot_table(index=rest, columns="Embeddings", values="Validation Loss").dropna()
+    rows = {row.value: row for row in matched(read_journal(original.journal).phases["phase1"].current(), "n_embd")}
+    assert {row.settings for row in rows.values()} == {len(wide)} == {182}  # 189 settings, 7 of them without width 768
+    differences = wide.sub(wide.mean(axis=1), axis=0)
+    for value, row in rows.items():
+        assert row.mean == pytest.approx(wide[value].mean())
+        assert row.difference == pytest.approx(differences[value].mean())
+        assert row.margin == pytest.approx(1.96 * differences[value].sem())
+    chosen = matched_trials(read_journal(original.journal).phases["phase1"].current(), "n_embd")
+    assert len(chosen) == 182 * 7
+
+
+def test_the_front_has_what_nothing_beats(original: StudyFolder, seed_study: Path) -> None:
+    table = pd.read_csv(seed_study / "phase2" / "output.csv")
+    points = table[["total_training_time", "final_loss"]].to_numpy()
+    beaten = [((points <= point).all(axis=1) & (points < point).any(axis=1)).any() for point in points]
+    expected = sorted(points[~np.array(beaten)].tolist())
+    front = pareto_front(read_journal(original.journal).phases["phase2"].current(), "final_loss")
+    assert [[trial.seconds, trial.final_loss] for trial in front] == expected
+
+
+def test_a_trial_that_took_six_times_its_siblings_time_is_told() -> None:
+    trials = []
+    for place, rate in enumerate([6e-4, 3e-4, 2.5e-4, 1e-4, 6e-5]):
+        trial = Trial(4, 12, 768, 128, 64, rate, 10_000)
+        seconds = 26_096.0 if place == 3 else 3_674.0 + place
+        trials.append(TrialState("phase4", trial.id, trial, state="done", seconds=seconds, val_loss=4.7))
+    (slow,) = suspicious(trials)
+    assert (slow.kind, slow.trial) == ("slow", trials[3].id)
+    assert "7.1 times what 4 trials of its shape took" in slow.words
+    alone = [trials[3]] + [
+        TrialState("phase4", t.id, t, state="done", seconds=seconds)
+        for t, seconds in [
+            (Trial(6, 12, 768, 128, 48, 6e-4, 10_000), 4291.0),
+            (Trial(6, 12, 768, 128, 48, 3e-4, 10_000), 4231.0),
+            (Trial(4, 12, 768, 128, 48, 6e-4, 10_000), 2870.0),
+            (Trial(6, 8, 512, 128, 64, 6e-4, 10_000), 2852.0),
+        ]
+    ]
+    (slow,) = suspicious(alone)
+    assert slow.trial == trials[3].id
+    assert "trials of about its cost" in slow.words
+
+
+def test_the_original_has_runs_that_hung(original: StudyFolder, seed_study: Path) -> None:
+    table = pd.read_csv(seed_study / "phase1" / "output.csv")
+    shape = table.groupby(KEYS[1:])["total_training_time"]
+    hung = table[table["total_training_time"] > 2 * shape.transform("median")]
+    found = [s for s in suspicious(read_journal(original.journal).phases["phase1"].current()) if s.kind == "slow"]
+    assert len(found) == len(hung) == 1
+    assert f"{hung['total_training_time'].iloc[0]:,.0f} s" in found[0].words
+
+
+def test_a_bad_end_is_told() -> None:
+    trial = Trial(1, 1, 16, 8, 4, 1.0, 100)
+    (bad,) = suspicious([TrialState("p", trial.id, trial, state="failed", step=20, reason="out of memory")])
+    assert (bad.kind, bad.words) == ("failed", "failed at step 20: out of memory")
+
+
+MEMORISED = [
+    (0, 4.6, 4.6),
+    (500, 1.4, 1.80),
+    (700, 1.1, 1.76),
+    (1000, 0.7, 1.99),
+    (5000, 0.09, 4.2),
+    (9900, 0.08, 4.77),
+]
+
+
+def test_memorising_reads_as_what_it_is() -> None:
+    found = overfitting(curve(MEMORISED), vocab_size=86)
+    assert found is not None
+    assert found.word == "overfitting since step 700, worse than guessing"  # ln 86 is 4.45
+    assert (found.best_val_loss, found.best_val_step, found.last_val_loss) == (1.76, 700, 4.77)
+    assert found.gap == pytest.approx(4.69)
+    trial = Trial(4, 12, 768, 128, 64, 6e-4, 10_000)
+    ended = TrialState("p", trial.id, trial, state="done", val_loss=4.77, best_val_loss=1.76, best_val_step=700)
+    (told,) = suspicious([ended], {("p", trial.id): curve(MEMORISED)}, vocab_size=86)
+    assert told.kind == "worse than guessing"
+    assert told.words == (
+        f"validation loss 4.77 at the end, a uniform guess has {math.log(86):.2f}; its best was 1.76 at step 700"
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "word"),
+    [
+        ([4.0, 3.0, 2.5, 2.2], "improving"),
+        ([4.0, 2.0, 2.0, 2.001, 1.999], "flat"),
+        ([4.0, 2.0, 2.1, 2.2], "overfitting since step 1"),
+    ],
+)
+def test_the_course_in_a_word(losses: list[float], word: str) -> None:
+    found = overfitting(curve([(step, 1.0, loss) for step, loss in enumerate(losses)]))
+    assert found is not None
+    assert found.word == word
+
+
+def test_noise_is_no_overfitting() -> None:
+    rising = curve([(0, 1, 3.0), (1, 1, 2.0), (2, 1, 2.1)])
+    assert overfitting(rising).course == "overfitting"
+    assert overfitting(rising, noise=0.1).course == "flat" or overfitting(rising, noise=0.1).course == "improving"
+    assert overfitting(curve([(0, 1, 3.0)])) is None

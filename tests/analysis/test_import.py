@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from litegpt.analysis.imported import imported_vocab_size
+from litegpt.analysis.mapped import read_mapping, read_table
+from litegpt.analysis.original import read_folder
+from litegpt.cli.main import main
+from litegpt.plan.errors import InputError
+from litegpt.plan.study import read_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.metrics import read_metrics
+from litegpt.results.samples import read_samples
+
+BLOCK = """BEGINNING (1681949651.01): Baseline LR({lr}) Heads(1) Embeddings(64) Block Size(32) Batch Size(32) Layers(2)
+torch.Size([1024, 86])
+tensor(4.6173, device='cuda:0', grad_fn=<NllLossBackward0>)
+step 0: train loss 4.6367, val loss 4.6515 [0.5 sec]
+step 100: train loss 2.3377, val loss 2.4433 [1.5 sec]
+step 200: train loss 2.0558, val loss 2.2115 [2.5 sec]
+1.9401
+Total Training Time: 3.5 seconds
+
+He said \u2013 {lr}\x20
+BEGINNING of a line
+"""
+
+
+def log(folder: Path, text: str, encoding: str = "cp1252") -> Path:
+    folder.mkdir()
+    (folder / "output.txt").write_bytes(text.encode(encoding))
+    return folder
+
+
+def test_a_log_is_read_whole(tmp_path: Path) -> None:
+    phase = read_folder(log(tmp_path / "p", BLOCK.format(lr=0.001) + BLOCK.format(lr=0.0006)))
+    assert (phase.name, phase.damages, phase.vocab_size) == ("p", (), 86)
+    first = phase.trials[0]
+    assert first.settings.max_iters == 300
+    assert (first.settings.eval_interval, first.settings.learning_rate, first.settings.n_embd) == (100, 0.001, 64)
+    assert [(e.step, e.train_loss, e.val_loss, e.seconds) for e in first.evaluations][1] == (100, 2.3377, 2.4433, 1.5)
+    assert (first.final_loss, first.seconds) == (1.9401, 3.5)
+    assert first.text == "He said \u2013 0.001\nBEGINNING of a line"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text.split("1.9401")[0], "it ends before its final loss"),
+        (lambda text: text.replace("step 100: train", "step 10"), "is damaged"),
+        (
+            lambda text: text.replace("step 100: train loss 2.3377, val loss 2.4433 [1.5 sec]\n", ""),
+            "has 2 evaluations, the others 3",
+        ),
+        (lambda text: text.replace("step 200: train loss 2.0558, val loss 2.2115 [2.5 sec]\n", ""), "the others 3"),
+        (lambda text: text.replace("Heads(1)", "He"), "its header is damaged"),
+        (lambda text: "\n".join(text.split("\n")[1:]), "header is missing"),
+    ],
+)
+def test_a_damaged_trial_is_listed_and_the_others_imported(tmp_path: Path, damage, message: str) -> None:
+    whole = [BLOCK.format(lr=rate) for rate in (1e-3, 6e-4, 2e-4)]
+    phase = read_folder(log(tmp_path / "p", whole[0] + whole[1] + damage(whole[2])))
+    assert [trial.settings.learning_rate for trial in phase.trials] == [1e-3, 6e-4]
+    assert [trial.text.startswith("He said") for trial in phase.trials] == [True, True]
+    assert len(phase.trials[1].evaluations) == 3
+    assert len(phase.damages) == 1
+    assert message in str(phase.damages[0])
+    assert phase.damages[0].line is not None
+    assert phase.damages[0].line > 20
+
+
+def test_a_loss_that_is_no_number_is_a_diverged_trial(tmp_path: Path) -> None:
+    text = BLOCK.format(lr=1).replace("train loss 2.0558, val loss 2.2115", "train loss nan, val loss nan")
+    path = log(tmp_path / "p", text.replace("1.9401", "nan"))
+    assert main(["import", str(path), "--study", "s", "--results", str(tmp_path / "r")]) == 0
+    folder = StudyFolder(tmp_path / "r", "s")
+    (trial,) = read_journal(folder.journal).trials()
+    assert (trial.state, trial.final_loss, trial.best_val_loss) == ("diverged", None, 2.4433)
+    assert "NaN" not in folder.trial("p", trial.id).metrics.read_text(encoding="utf-8")
+
+
+def test_nothing_is_written_of_a_folder_without_a_whole_trial(tmp_path: Path, capsys) -> None:
+    good, bad = log(tmp_path / "a", BLOCK.format(lr=1)), log(tmp_path / "b", BLOCK.format(lr=1)[:200])
+    assert main(["import", str(good), str(bad), "--study", "s", "--results", str(tmp_path / "r")]) == 2
+    assert "no whole trial for the phase 'b'" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_phase_is_imported_once(tmp_path: Path, capsys) -> None:
+    command = ["import", str(log(tmp_path / "a", BLOCK.format(lr=1))), "--study", "s", "--results", str(tmp_path / "r")]
+    assert main(command) == 0
+    before = (tmp_path / "r/s/journal.jsonl").read_bytes()
+    assert main(command) == 2
+    assert "has the phase 'a' already" in capsys.readouterr().err
+    assert (tmp_path / "r/s/journal.jsonl").read_bytes() == before
+
+
+def test_the_original_has_the_trials_of_the_default_study_of_that_name(original: StudyFolder) -> None:
+    phases = read_journal(original.journal).phases
+    study = read_study(Path(__file__).parents[2] / "studies" / "four_phases.toml")
+    candidates = study.bounds["phase1"].candidates
+    assert candidates is not None
+    assert set(phases["phase1"].trials) == {trial.id for trial in candidates.trials}
+    assert [len(phase.trials) for phase in phases.values()] == [1316, 320]
+    assert imported_vocab_size(original.journal) == 86
+
+
+@pytest.mark.parametrize(("name", "evaluations"), [("phase1", 5), ("phase2", 15)])
+def test_the_original_numbers_arrive(original: StudyFolder, seed_study: Path, name: str, evaluations: int) -> None:
+    table = pd.read_csv(seed_study / name / "output.csv")
+    steps = pd.read_csv(seed_study / name / "output_steps.csv")
+    keys = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
+    steps = steps.set_index(keys).sort_index()
+    trials = {
+        (s.learning_rate, s.n_head, s.n_embd, s.block_size, s.batch_size, s.n_layer): trial
+        for trial in read_journal(original.journal).phases[name].trials.values()
+        for s in [trial.settings]
+    }
+    assert len(trials) == len(table)
+    for number, row in table.iterrows():
+        trial = trials[tuple(row[keys])]
+        assert (trial.final_loss, trial.seconds) == (row["final_loss"], row["total_training_time"])
+        if number % 20:  # a twentieth of the trials' own files
+            continue
+        own = steps.loc[[tuple(row[keys])]]
+        place = original.trial(name, trial.id)
+        read = [(e.step, e.train_loss, e.val_loss, e.seconds) for e in read_metrics(place.metrics)]
+        assert len(read) == evaluations
+        assert read == list(own.itertuples(index=False, name=None))
+        assert trial.best_val_loss == own["Validation Loss"].min()
+        assert read_samples(place.samples)[0].text == row["Generated Text"].replace("\\n", "\n").strip()
+
+
+def test_the_log_and_the_tables_give_the_same(seed_study: Path, tmp_path: Path) -> None:
+    (tmp_path / "phase2").mkdir()
+    (tmp_path / "phase2" / "output.txt").symlink_to(seed_study / "phase2" / "output.txt")
+    from_log = read_folder(tmp_path / "phase2")
+    assert from_log == read_folder(seed_study / "phase2")
+    assert len(from_log.trials) == 320
+    assert {len(trial.evaluations) for trial in from_log.trials} == {15}
+
+
+def test_a_damaged_table_row_is_listed(seed_study: Path, tmp_path: Path) -> None:
+    (tmp_path / "phase2").mkdir()
+    for name in ("output.csv", "output_steps.csv"):
+        lines = (seed_study / "phase2" / name).read_text(encoding="utf-8").splitlines(keepends=True)[:61]
+        lines[31] = lines[31][:20] + "\n"
+        (tmp_path / "phase2" / name).write_text("".join(lines), encoding="utf-8")
+    phase = read_folder(tmp_path / "phase2")
+    whole = [trial for trial in phase.trials if len(trial.evaluations) == 15]
+    assert len(whole) == len(phase.trials) == 3  # 60 rows of 15 steps are four trials, and the third lost a row
+    assert any("cells, the head has" in damage.message for damage in phase.damages)
+
+
+MAPPING = """
+[columns]
+learning_rate = "lr"
+n_embd = "width"
+step = "it"
+train_loss = "loss/train"
+val_loss = "loss/val"
+seconds = "t"
+[fixed]
+n_head = 4
+n_layer = 2
+block_size = 64
+batch_size = 32
+"""
+
+
+def test_any_table_is_read_by_a_mapping(tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text(MAPPING)
+    rows = ["lr,width,it,loss/train,loss/val,t,other"]
+    rows += [f"{lr},64,{it},{4 - it / 100},{4.5 - it / 100},{it / 7},x" for it in (0, 100, 200) for lr in (1e-3, 3e-3)]
+    (tmp_path / "mine.csv").write_text("\n".join([*rows, "oops,64,300,1,1,1,x"]))
+    phase = read_table(tmp_path / "mine.csv", read_mapping(tmp_path / "map.toml"))
+    assert [(t.settings.learning_rate, t.settings.max_iters, t.settings.n_head) for t in phase.trials] == [
+        (1e-3, 200, 4),
+        (3e-3, 200, 4),
+    ]
+    assert [e.val_loss for e in phase.trials[1].evaluations] == [4.5, 3.5, 2.5]
+    assert [damage.message for damage in phase.damages] == ["learning_rate is 'oops', no float"]
+
+
+def test_a_row_can_be_a_trial(tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text(MAPPING.replace('step = "it"', 'max_iters = "it"'))
+    (tmp_path / "mine.csv").write_text("lr,width,it,loss/train,loss/val,t\n1e-3,64,500,1.5,1.7,9\n1e-3,64,500,1,1,1\n")
+    phase = read_table(tmp_path / "mine.csv", read_mapping(tmp_path / "map.toml"))
+    (trial,) = phase.trials
+    assert (trial.settings.max_iters, trial.evaluations[0].step, trial.evaluations[0].val_loss) == (500, 500, 1.7)
+    assert "repeats" in phase.damages[0].message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("n_head = 4", "", "n_head must be in"),
+        ("n_head = 4", "n_heads = 4", "did you mean 'n_head'"),
+        ("[fixed]", "[fix", "no TOML"),
+    ],
+)
+def test_a_wrong_mapping_is_one_clear_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    (tmp_path / "map.toml").write_text(MAPPING.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        read_mapping(tmp_path / "map.toml")
+
+
+def test_the_command_prints_json(tmp_path: Path, capsys) -> None:
+    path = log(tmp_path / "a", BLOCK.format(lr=1) + BLOCK.format(lr=2).split("1.9401")[0])
+    assert main(["import", str(path), "--study", "s", "--results", str(tmp_path / "r"), "--json"]) == 1
+    output = capsys.readouterr()
+    (phase,) = json.loads(output.out)["phases"]
+    assert (phase["name"], phase["trials"], phase["evaluations"]) == ("a", 1, 3)
+    assert "it ends before" in output.err

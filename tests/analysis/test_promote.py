@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from litegpt.analysis.cut import cut_safety, spearman
+from litegpt.cli.main import main
+from litegpt.plan.study import read_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+
+STUDY = """# mine
+[study]
+name = "made"
+corpus = "text.txt"
+
+[defaults]
+n_head = "n_embd // 16"
+block_size = 32
+batch_size = 16
+
+[[phase]]
+name = "phase1"
+max_iters = 500
+[phase.grid]
+learning_rate = [1e-2, 1e-3, 1e-4]
+n_layer = [1, 2]
+n_embd = [32, 64, 128]
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    path = tmp_path / "made.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def test_the_original_phase_2_is_found_again(original: StudyFolder, seed_study: Path, tmp_path: Path, capsys) -> None:
+    study = tmp_path / "four_phases.toml"
+    shutil.copy(Path(__file__).parents[2] / "studies" / "four_phases.toml", study)
+    command = ["promote", str(study), "--from", "phase1", "--top", "50", "--by", "final_loss", "--how", "narrow"]
+    assert main([*command, "--dry-run", "--json", "--results", str(original.root)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["count"] == len(printed["trials"]) == 320
+    assert printed["rule"]["from"] == "phase1"
+    table = pd.read_csv(seed_study / "phase2" / "output.csv")
+    keys = ["learning_rate", "n_head", "n_embd", "block_size", "batch_size", "n_layer"]
+    columns = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
+    expected = set(table[columns].itertuples(index=False, name=None))
+    assert {tuple(trial[key] for key in keys) for trial in printed["trials"]} == expected
+    assert {trial["max_iters"] for trial in printed["trials"]} == {1500}
+
+
+def test_a_promotion_is_written_beside_what_was_there(made: StudyFolder, study_file: Path, capsys) -> None:
+    command = ["promote", str(study_file), "--from", "phase1", "--top", "2", "--results", str(made.root)]
+    assert main([*command, "--dry-run"]) == 0
+    assert study_file.read_text() == STUDY
+    assert main([*command, "--how", "exact", "--name", "longer", "--max-iters", "900"]) == 0
+    assert study_file.read_text().startswith(STUDY)
+    phase = read_study(study_file).phase("longer")
+    assert phase.promotion is not None
+    assert (phase.promotion.top, phase.promotion.how, phase.promotion.by) == (2, "exact", "best_val_loss")
+    assert main([*command, "--name", "longer"]) == 2
+    assert "has a phase 'longer' already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "phase9", "--top", "2"], "did you mean 'phase1'"),
+        (["--from", "phase1", "--top", "2", "--by", "loss"], "it is one of"),
+        (["--from", "phase1", "--top", "0"], "top"),
+    ],
+)
+def test_a_wrong_promotion_is_one_clear_line(
+    made: StudyFolder, study_file: Path, capsys, arguments: list[str], message: str
+) -> None:
+    assert main(["promote", str(study_file), "--results", str(made.root), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert study_file.read_text() == STUDY
+
+
+def test_a_phase_without_results_promotes_nothing(tmp_path: Path, study_file: Path, capsys) -> None:
+    command = ["promote", str(study_file), "--from", "phase1", "--top", "2", "--results", str(tmp_path / "none")]
+    assert main(command) == 2
+    assert "no results to rank by" in capsys.readouterr().err
+
+
+def test_spearman_is_scipys() -> None:
+    generator = np.random.default_rng(0)
+    a = generator.integers(0, 20, 100).astype(float)
+    b = a + generator.normal(0, 8, 100).round()
+    assert spearman(a.tolist(), b.tolist()) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
+    assert spearman([1.0, 1.0], [1.0, 2.0]) is None
+
+
+def test_a_cut_tells_where_the_winners_stood(tmp_path: Path, make_trial, make_study, smooth_losses) -> None:
+    rates = [1e-2 / 2**n for n in range(10)]
+    early = [make_trial(smooth_losses, learning_rate=rate) for rate in rates]
+
+    def reversed_pairs(trial, step):  # the neighbours 1 and 2, 3 and 4 ... change places
+        place = rates.index(trial.learning_rate)
+        loss = 1 + (place ^ 1) / 10 + 1 / (1 + step)
+        return loss, loss
+
+    late = [make_trial(reversed_pairs, learning_rate=rate, max_iters=1000) for rate in rates[:8]]
+    folder = make_study(tmp_path, {"early": early, "late": late})
+    (cut,) = cut_safety(read_journal(folder.journal), winners=4)
+    assert cut.places == (2, 1, 4, 3)
+    assert (cut.common, cut.sources, cut.top) == (8, 10, None)
+    assert (cut.kept(1), cut.kept(3), cut.safe_top) == (1, 3, 4)
+    expected = scipy.stats.spearmanr(range(8), [place ^ 1 for place in range(8)]).statistic
+    assert cut.correlation == pytest.approx(expected)
+    assert "cutting at 2 would have kept 2 of them, at 4 all" in cut.sentence()
+
+
+def test_the_original_cut_as_pandas_sees_it(original: StudyFolder, seed_study: Path) -> None:
+    keys = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
+    first, second = (
+        pd.read_csv(seed_study / name / "output.csv").set_index(keys)["final_loss"] for name in ("phase1", "phase2")
+    )
+    (cut,) = cut_safety(read_journal(original.journal), "final_loss")
+    both = pd.concat([first, second], axis=1, join="inner")
+    assert cut.common == len(both) == 320
+    assert cut.correlation == pytest.approx(both.corr(method="spearman").iloc[0, 1])
+    ranks = first.rank()
+    assert list(cut.places) == [ranks[key] for key in second.nsmallest(8).index]

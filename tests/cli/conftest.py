@@ -1,0 +1,34 @@
+"""Commands as the processes they are, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+Ran = subprocess.CompletedProcess[str]
+Litegpt = Callable[..., Ran]
+
+
+@pytest.fixture
+def litegpt(tmp_path: Path) -> Litegpt:
+    """Run `litegpt ARGUMENTS` in `tmp_path` and return how it ended."""
+
+    def run(*arguments: str, **environment: str) -> Ran:
+        return subprocess.run(
+            [sys.executable, "-m", "litegpt.cli.main", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run

@@ -1,0 +1,263 @@
+"""kill -9, SIGTERM, SIGINT: the same command goes on, and the figures are those of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from tests.run.study_files import NewStudy, StudyFiles, is_alive, read_records, wait_until
+
+LONG = """
+[[phase]]
+name = "first"
+max_iters = 300
+eval_interval = 30
+[phase.grid]
+seed = [1, 2, 3, 4]
+
+[[phase]]
+name = "second"
+max_iters = 301
+eval_interval = 30
+[phase.promote]
+from = "first"
+top = 2
+how = "exact"
+start = "checkpoint"
+"""
+
+ENDLESS = """
+[[phase]]
+name = "endless"
+max_iters = 100_000
+[phase.grid]
+seed = [1, 2]
+"""
+
+DEADLY = """
+[[phase]]
+name = "mixed"
+[[phase.trial]]
+max_iters = 100_000
+[[phase.trial]]
+max_iters = 40
+[[phase.trial]]
+max_iters = 60
+"""
+
+
+def kill_worker(study: StudyFiles, number: int = signal.SIGKILL, phase: str | None = None) -> None:
+    """Signal a worker that has a trial at work, soon after its attempt began."""
+
+    def victim() -> int | None:
+        pids = {record["worker"]: record["pid"] for record in study.events("worker_started")}
+        at_work = {}
+        for record in study.events():
+            if record["event"] == "trial_started" and phase in (None, record["phase"]):
+                at_work[record["trial"]] = record["worker"]
+            elif record["event"] in ("trial_ended", "trial_requeued"):
+                at_work.pop(record["trial"], None)
+        return next((pids[worker] for worker in at_work.values()), None)
+
+    os.kill(wait_until(victim, "a worker is at work"), number)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_study: NewStudy) -> StudyFiles:
+    study = new_study(LONG)
+    over = study.run()
+    assert over.returncode == 0, over.stderr
+    return study
+
+
+@pytest.fixture(scope="module")
+def disturbed(new_study: NewStudy) -> StudyFiles:
+    """The same study: the runner killed, a worker killed, a worker told to leave; then run to its end."""
+    study = new_study(LONG)
+    runner = study.start()
+    wait_until(lambda: study.metrics_lines() >= 8, "the first phase is at work")
+    assert not study.events("phase_ended")
+    runner.kill()
+    runner.communicate()
+    study.assert_nothing_runs()
+    before = study.metrics_lines()
+    runner = study.start()
+    wait_until(lambda: study.metrics_lines() > before, "the second runner goes on")
+    kill_worker(study)
+    wait_until(lambda: study.events("phase_ended", "first"), "the first phase ends")
+    wait_until(lambda: study.events("trial_started", "second"), "the second phase begins")
+    kill_worker(study, signal.SIGTERM, "second")
+    _, err = runner.communicate(timeout=60)
+    assert runner.returncode == 0, err
+    return study
+
+
+def test_every_permutation_ends_once_and_metrics_have_no_gap_and_no_duplicate(disturbed: StudyFiles) -> None:
+    disturbed.assert_complete()
+    assert {ended["state"] for ended in disturbed.endings().values()} == {"done"}
+
+
+def test_the_losses_are_those_of_an_undisturbed_run_bit_for_bit(undisturbed: StudyFiles, disturbed: StudyFiles) -> None:
+    undisturbed.assert_complete()
+    expected, found = undisturbed.endings(), disturbed.endings()
+    assert found.keys() == expected.keys()
+    for key, ended in found.items():
+        for figure in ("train_loss", "val_loss", "final_loss", "best_val_loss", "best_val_step", "step"):
+            assert ended[figure] == expected[key][figure], f"{key}: {figure}"
+        losses = [
+            [(r["step"], r["val_loss"], r["final_loss"]) for r in s.metrics(*key)] for s in (disturbed, undisturbed)
+        ]
+        assert losses[0] == losses[1]
+
+
+def test_the_samples_are_those_of_an_undisturbed_run(undisturbed: StudyFiles, disturbed: StudyFiles) -> None:
+    for phase, trial in undisturbed.endings():
+        texts = []
+        for study in (undisturbed, disturbed):
+            path = study.results / phase / trial / "samples.jsonl"
+            records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            texts.append(sorted((record["step"], record["text"]) for record in records))
+        assert texts[0] == texts[1]
+
+
+def test_what_was_lost_is_in_the_journal(disturbed: StudyFiles) -> None:
+    assert len(disturbed.events("study_started")) == 2
+    assert disturbed.events("worker_lost")
+    requeued = disturbed.events("trial_requeued")
+    assert requeued
+    attempts = [record["attempt"] for record in disturbed.endings().values()]
+    assert max(attempts) > 1
+    assert disturbed.events()[-1]["event"] == "study_ended"
+
+
+def test_later_attempts_are_numbered_in_the_metrics(disturbed: StudyFiles) -> None:
+    seen = set()
+    for phase, trial in disturbed.endings():
+        attempts = [record["attempt"] for record in disturbed.metrics(phase, trial)]
+        assert attempts == sorted(attempts)
+        seen |= set(attempts)
+    assert len(seen) > 1
+
+
+def test_nothing_is_left_running(disturbed: StudyFiles, undisturbed: StudyFiles) -> None:
+    disturbed.assert_nothing_runs()
+    undisturbed.assert_nothing_runs()
+
+
+@pytest.fixture(scope="module")
+def endless(new_study: NewStudy) -> StudyFiles:
+    """A study that would train for minutes; the tests on it build on one another."""
+    return new_study(ENDLESS)
+
+
+def start_both(study: StudyFiles) -> subprocess.Popen[str]:
+    """Start a runner, and return it once both trials have been evaluated twice more."""
+
+    def lines() -> list[int]:
+        return [len(read_records(path)) for path in sorted(study.results.glob("endless/*/metrics.jsonl"))]
+
+    before = lines() or [0, 0]
+    runner = study.start()
+    wait_until(
+        lambda: len(lines()) == 2 and all(now >= then + 2 for now, then in zip(lines(), before, strict=True)),
+        "both trials are at work",
+    )
+    return runner
+
+
+def checkpoint_steps(study: StudyFiles) -> list[int]:
+    return sorted(
+        json.loads(path.read_text(encoding="utf-8"))["progress"]["step"]
+        for path in study.results.glob("endless/*/state.json")
+    )
+
+
+def test_a_second_runner_is_told_who_holds_the_study_and_the_first_stops_with_checkpoints(
+    endless: StudyFiles,
+) -> None:
+    runner = start_both(endless)
+    second = endless.run()
+    assert second.returncode == 3
+    assert len(second.stderr.splitlines()) == 1
+    assert str(runner.pid) in second.stderr
+    assert socket.gethostname() in second.stderr
+    assert runner.poll() is None, "the first goes on"
+    runner.send_signal(signal.SIGINT)
+    _, err = runner.communicate(timeout=10)
+    assert runner.returncode == 130
+    assert "Traceback" not in err
+    assert "goes on from here" in err
+    assert len(checkpoint_steps(endless)) == 2
+    assert min(checkpoint_steps(endless)) > 0
+    endless.assert_nothing_runs()
+    assert endless.events()[-1]["event"] == "study_interrupted"
+    assert [record["attempt"] for record in endless.events("trial_requeued")] == [1, 1]
+    assert endless.events("trial_ended") == []
+
+
+def test_the_same_command_goes_on_and_a_second_interrupt_quits_at_once(endless: StudyFiles) -> None:
+    before = checkpoint_steps(endless)
+    runner = start_both(endless)
+    later = [record for path in endless.results.glob("endless/*/metrics.jsonl") for record in read_records(path)]
+    assert min(record["step"] for record in later if record["attempt"] == 2) > min(before)
+    workers = [pid for pid in endless.worker_pids() if is_alive(pid)]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)  # they will write no checkpoint
+    runner.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert runner.poll() is None, "the first interrupt waits for checkpoints"
+    asked = time.monotonic()
+    runner.send_signal(signal.SIGINT)
+    _, err = runner.communicate(timeout=10)
+    assert time.monotonic() - asked < 3
+    assert runner.returncode == 130
+    assert "Traceback" not in err
+    endless.assert_nothing_runs()
+
+
+def test_sigterm_is_answered_like_sigint(endless: StudyFiles) -> None:
+    before = checkpoint_steps(endless)
+    runner = start_both(endless)
+    runner.terminate()
+    runner.communicate(timeout=10)
+    assert runner.returncode == 130
+    assert min(checkpoint_steps(endless)) > min(before)
+    endless.assert_nothing_runs()
+    for path in endless.results.glob("endless/*/metrics.jsonl"):
+        steps = [record["step"] for record in read_records(path)]
+        assert steps == list(range(0, 20 * len(steps), 20)), "no gap, no duplicate"
+
+
+def test_a_trial_that_costs_three_workers_has_failed_and_the_others_go_on(new_study: NewStudy) -> None:
+    study = new_study(DEADLY)
+    runner = study.start("--workers", "2")
+    killed: list[int] = []
+
+    def kill_at_the_long_trial() -> bool:
+        workers = {record["worker"]: record["pid"] for record in study.events("worker_started")}
+        for record in study.events("trial_started"):
+            pid = workers[record["worker"]]
+            if "i100000" in record["trial"] and pid not in killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+        return runner.poll() is not None
+
+    wait_until(kill_at_the_long_trial, "the study ends")
+    out, err = runner.communicate()
+    assert runner.returncode == 1, err
+    assert json.loads(out)["failed"] == 1
+    assert len(killed) == 3
+    study.assert_complete()
+    endings = {trial: ended for (_, trial), ended in study.endings().items()}
+    (failed,) = [ended for trial, ended in endings.items() if "i100000" in trial]
+    assert (failed["state"], failed["attempt"]) == ("failed", 3)
+    assert "3 workers" in failed["reason"]
+    assert sorted(ended["state"] for ended in endings.values()) == ["done", "done", "failed"]
+    assert len(study.events("worker_lost")) == 3
+    study.assert_nothing_runs()

@@ -1,0 +1,275 @@
+"""A small study from end to end, in real processes; the tests look at what it left."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from litegpt.plan.study import read_study
+from tests.run.study_files import NewStudy, StudyFiles
+
+Over = subprocess.CompletedProcess[str]
+
+PHASES = """
+[[phase]]
+name = "wide"
+max_iters = 40
+[phase.grid]
+learning_rate = [1e-3, 1e-2]
+n_embd = [16, 32]
+[[phase.exclude]]
+learning_rate = 1e-3
+n_embd = 32
+[[phase.trial]]
+learning_rate = 1e6
+n_embd = 16
+
+[[phase]]
+name = "narrow"
+max_iters = 60
+[phase.promote]
+from = "wide"
+top = 2
+
+[[phase]]
+name = "exact"
+max_iters = 50
+[phase.promote]
+from = "narrow"
+top = 1
+how = "exact"
+start = "checkpoint"
+
+[[phase]]
+name = "again"
+max_iters = 60
+[[phase.trial]]
+learning_rate = 1e-2
+n_embd = 16
+[[phase.trial]]
+learning_rate = 1e-2
+n_embd = 24
+"""
+
+
+@pytest.fixture(scope="module")
+def study(new_study: NewStudy) -> StudyFiles:
+    return new_study(PHASES)
+
+
+@pytest.fixture(scope="module")
+def over(study: StudyFiles) -> Over:
+    """The study's first run."""
+    return study.run()
+
+
+def test_every_permutation_ends_once(study: StudyFiles, over: Over) -> None:
+    study.assert_complete()
+    states = {phase: [] for phase in ("wide", "narrow", "exact", "again")}
+    for (phase, _), ended in study.endings().items():
+        states[phase].append(ended["state"])
+    assert {phase: sorted(found) for phase, found in states.items()} == {
+        "wide": ["diverged", "done", "done", "done"],
+        "narrow": ["done", "done"],
+        "exact": ["done"],
+        "again": ["done", "done"],
+    }
+
+
+def test_a_diverged_trial_stops_nobody_and_is_told_by_the_exit_code(study: StudyFiles, over: Over) -> None:
+    assert over.returncode == 1
+    assert "Traceback" not in over.stderr
+    (diverged,) = [ended for ended in study.endings().values() if ended["state"] == "diverged"]
+    assert study.settings("wide")[diverged["trial"]]["learning_rate"] == 1e6
+    assert diverged["val_loss"] is None
+    assert "finite" in diverged["reason"]
+    last = study.metrics("wide", diverged["trial"])[-1]
+    assert (last["val_loss"], last["state"]) == (None, "diverged")
+    assert b"NaN" not in (study.results / "wide" / diverged["trial"] / "metrics.jsonl").read_bytes()
+
+
+def test_json_on_stdout_is_one_object(study: StudyFiles, over: Over) -> None:
+    told = json.loads(over.stdout)
+    assert (told["study"], told["done"], told["diverged"], told["failed"]) == ("tiny", 8, 1, 0)
+    assert Path(told["results"]) == study.results
+
+
+def test_narration_on_a_pipe_is_plain_lines(over: Over) -> None:
+    assert "\x1b" not in over.stderr
+    lines = over.stderr.splitlines()
+    assert any(line.startswith("wide: 4/4 trials, 1 diverged, best validation loss ") for line in lines)
+    assert any(line.startswith("again: 2/2 trials") for line in lines)
+
+
+def test_the_journal_opens_and_starts_and_ends(study: StudyFiles, over: Over) -> None:
+    events = study.events()
+    assert {key: events[0][key] for key in ("event", "format", "study")} == {
+        "event": "study_opened",
+        "format": 1,
+        "study": "tiny",
+    }
+    (started,) = study.events("study_started")
+    assert started["host"] == socket.gethostname()
+    assert started["corpus"]["path"] == "tiny.txt"
+    assert started["corpus"]["characters"] == len(study.corpus.read_text(encoding="utf-8"))
+    assert started["versions"].keys() == {"litegpt", "python", "torch"}
+    assert events[-1]["event"] == "study_ended"
+    assert events[-1]["seconds"] > 0
+    phases = [record["phase"] for record in study.events("phase_ended")]
+    assert phases == ["wide", "narrow", "exact", "again"]
+
+
+def test_exclusions_are_counted_with_their_reason(study: StudyFiles, over: Over) -> None:
+    (planned,) = study.events("phase_planned", "wide")
+    (exclusion,) = planned["excluded"]
+    assert exclusion["settings"] == {"learning_rate": 1e-3, "n_embd": 32}
+    assert "excluded" in exclusion["reason"]
+    assert study.events("phase_ended", "wide")[0]["excluded"] == 1
+
+
+def test_a_narrow_promotion_spans_the_values_of_the_best(study: StudyFiles, over: Over) -> None:
+    best = sorted(
+        (ended for (phase, _), ended in study.endings().items() if phase == "wide" and ended["state"] == "done"),
+        key=lambda ended: ended["best_val_loss"],
+    )[:2]
+    (planned,) = study.events("phase_planned", "narrow")
+    assert planned["promotion"]["promoted"] == [ended["trial"] for ended in best]
+    settings = [study.settings("wide")[ended["trial"]] for ended in best]
+    axes = [
+        (rate, width) for rate in {s["learning_rate"] for s in settings} for width in {s["n_embd"] for s in settings}
+    ]
+    promoted = [(s["learning_rate"], s["n_embd"]) for s in study.settings("narrow").values()]
+    assert sorted(promoted) == sorted(axes)
+    assert {s["max_iters"] for s in study.settings("narrow").values()} == {60}
+
+
+def test_an_exact_promotion_goes_on_from_the_best_weights(study: StudyFiles, over: Over) -> None:
+    narrow = [ended for (phase, _), ended in study.endings().items() if phase == "narrow"]
+    best = min(narrow, key=lambda ended: ended["best_val_loss"])
+    ((trial, settings),) = study.settings("exact").items()
+    assert settings["start_from"] == f"narrow/{best['trial']}"
+    first = study.metrics("exact", trial)[0]
+    assert first["step"] == 0
+    assert first["val_loss"] == pytest.approx(best["best_val_loss"], abs=1e-6)
+    assert study.events("phase_planned", "exact")[0]["promotion"]["start"] == "checkpoint"
+
+
+def test_a_setting_that_stands_in_two_phases_is_trained_once(study: StudyFiles, over: Over) -> None:
+    shared = study.settings("narrow").keys() & study.settings("again").keys()
+    assert len(shared) == 1
+    (trial,) = shared
+    started = [record["phase"] for record in study.events("trial_started") if record["trial"] == trial]
+    assert started == ["narrow"]
+    copy = study.endings()["again", trial]
+    original = study.endings()["narrow", trial]
+    assert "narrow" in copy["reason"]
+    assert [copy[key] for key in ("val_loss", "best_val_loss", "final_loss", "step", "seconds")] == [
+        original[key] for key in ("val_loss", "best_val_loss", "final_loss", "step", "seconds")
+    ]
+    assert study.metrics("again", trial) == study.metrics("narrow", trial)
+    assert (study.results / "again" / trial / "best.safetensors").is_file()
+
+
+def test_the_records_of_a_trial_have_their_keys(study: StudyFiles, over: Over) -> None:
+    for phase, trial in study.endings():
+        for record in study.metrics(phase, trial):
+            assert record.keys() - {"state"} == {
+                *("step", "train_loss", "val_loss", "final_loss", "seconds", "tokens_per_second", "learning_rate"),
+                *("loss_scale", "skipped_steps", "pack_width", "attempt", "time"),
+            }
+        started = [r for r in study.events("trial_started", phase) if r["trial"] == trial]
+        for record in started:
+            assert record.keys() == {
+                *("event", "time", "phase", "trial", "attempt", "worker", "device", "precision", "pack", "pack_width"),
+            }
+            assert (record["attempt"], record["device"], record["precision"]) == (1, "cpu", "fp32")
+
+
+def test_the_end_of_a_trial_tells_its_metrics(study: StudyFiles, over: Over) -> None:
+    for (phase, trial), ended in study.endings().items():
+        if ended["state"] != "done":
+            continue
+        metrics = study.metrics(phase, trial)
+        last = metrics[-1]
+        for key in ("step", "train_loss", "val_loss", "final_loss"):
+            assert ended[key] == last[key]
+        best = min(metrics, key=lambda record: record["val_loss"])
+        assert (ended["best_val_loss"], ended["best_val_step"]) == (best["val_loss"], best["step"])
+
+
+def test_each_trial_leaves_its_files(study: StudyFiles, over: Over) -> None:
+    for (phase, trial), ended in study.endings().items():
+        folder = study.results / phase / trial
+        with safe_open(folder / "checkpoint.safetensors", framework="np") as file:
+            state = json.loads(file.metadata()["state"])
+        assert state == json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        assert state["trial"] == study.settings(phase)[trial]
+        assert (folder / "best.safetensors").is_file()
+        assert not list(folder.glob("*.tmp"))
+        if ended["state"] == "done":
+            assert state["progress"]["step"] == ended["step"]
+            samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+            assert {ended["step"], ended["best_val_step"]} == {sample["step"] for sample in samples}
+            assert all(sample["text"] and sample["prompt"] for sample in samples)
+            assert samples[0].keys() >= {"step", "loss", "prompt", "temperature", "seed"}
+
+
+def test_pack_time_is_in_the_journal(study: StudyFiles, over: Over) -> None:
+    packs = study.events("pack_ended")
+    assert sorted(trial for pack in packs for trial in pack["trials"]) == sorted(
+        record["trial"] for record in study.events("trial_started")
+    )
+    assert all(pack["wall_seconds"] > 0 for pack in packs)
+
+
+def test_the_snapshot_is_a_study_that_can_be_read(study: StudyFiles, over: Over) -> None:
+    snapshot = read_study(study.results / "study.toml")
+    assert snapshot.name == "tiny"
+    assert [phase.name for phase in snapshot.phases] == ["wide", "narrow", "exact", "again"]
+
+
+def test_nothing_is_left_running(study: StudyFiles, over: Over) -> None:
+    assert 1 <= len(study.worker_pids()) <= 8
+    study.assert_nothing_runs()
+
+
+def test_run_again_it_has_nothing_to_do_and_says_so(study: StudyFiles, over: Over) -> None:
+    before = study.journal.read_bytes()
+    started = time.monotonic()
+    again = study.run()
+    assert time.monotonic() - started < 2 + 3, "a slow machine apart, under two seconds"
+    assert again.returncode == 1, "as before: a trial has diverged"
+    assert "Nothing to do" in again.stderr
+    assert json.loads(again.stdout) == json.loads(over.stdout)
+    assert study.journal.read_bytes() == before
+
+
+def test_another_corpus_is_refused(study: StudyFiles, over: Over) -> None:
+    text, before = study.corpus.read_text(encoding="utf-8"), study.journal.read_bytes()
+    study.corpus.write_text(text.replace("cat", "cow", 1), encoding="utf-8")
+    try:
+        refused = study.run()
+    finally:
+        study.corpus.write_text(text, encoding="utf-8")
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "corpus" in refused.stderr
+    assert study.journal.read_bytes() == before
+
+
+def test_a_study_that_has_grown_runs_what_is_new(study: StudyFiles, over: Over) -> None:
+    before, text = study.endings(), study.file.read_text(encoding="utf-8")
+    study.file.write_text(text.replace("n_embd = 24\n", "n_embd = 24\n[[phase.trial]]\nn_embd = 8\n"), encoding="utf-8")
+    try:
+        grown = study.run("--phase", "again")
+    finally:
+        study.file.write_text(text, encoding="utf-8")
+    assert grown.returncode == 1
+    assert study.endings().keys() - before.keys() == {("again", list(study.settings("again"))[-1])}
+    assert len(study.events("trial_started")) == len({*before}) - 1 + 1

@@ -1,0 +1,212 @@
+"""A small study on disk, and a console on it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from litegpt.plan.phase import Promotion
+from litegpt.plan.trial import Trial
+from litegpt.results.events import (
+    CorpusIdentity,
+    Event,
+    PhaseEnded,
+    PhasePlanned,
+    StudyEnded,
+    StudyStarted,
+    TrialEnded,
+    TrialQueued,
+    TrialStarted,
+)
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import Journal
+from litegpt.results.metrics import Evaluation, MetricsWriter
+from litegpt.results.samples import Sample, append_sample
+from tui.app import ConsoleApp
+from tui.place import Place, find_place
+from tui.settings import Settings
+
+STUDY = """
+[study]
+name = "small"
+corpus = "corpus.txt"   # a remark that must survive
+
+[defaults]
+n_head = 2
+n_embd = 32
+block_size = 16
+eval_interval = 20
+
+[[phase]]
+name = "phase1"
+max_iters = 100
+[phase.grid]
+learning_rate = [1e-3, 3e-3, 1e-2]
+n_layer = [1, 2]
+batch_size = [8, 16]
+
+[[phase]]
+name = "phase2"
+max_iters = 200
+[phase.promote]
+from = "phase1"
+top = 3
+how = "exact"
+"""
+
+QUICK = Settings(refresh_seconds=0.1)
+Drive = Callable[[Pilot[None]], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings and views of the tests stay in the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    (tmp_path / "corpus.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60, encoding="utf-8")
+    path = tmp_path / "small.toml"
+    path.write_text(STUDY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    return StudyFolder(tmp_path / "results", "small")
+
+
+def phase_trials(count: int = 12, max_iters: int = 100) -> list[Trial]:
+    shape = {"n_head": 2, "n_embd": 32, "block_size": 16, "eval_interval": 20, "max_iters": max_iters}
+    settings = [(rate, layers, batch) for rate in (1e-3, 3e-3, 1e-2) for layers in (1, 2) for batch in (8, 16)]
+    return [
+        Trial(**shape, learning_rate=rate, n_layer=layers, batch_size=batch)  # type: ignore[arg-type]
+        for rate, layers, batch in settings[:count]
+    ]
+
+
+def evaluation(trial: Trial, step: int, place: int) -> Evaluation:
+    loss = 1.5 + 0.05 * place + 2.5 * math.exp(-step / 30)
+    return Evaluation(
+        step=step,
+        train_loss=loss - 0.1,
+        val_loss=loss,
+        final_loss=loss - 0.05 if step else None,
+        seconds=step * 0.01,
+        tokens_per_second=5e4,
+        learning_rate=trial.learning_rate,
+        attempt=1,
+        time=f"2026-01-01T00:00:{min(59, 10 + step // 10):02}.000Z",
+    )
+
+
+def queue(journal: Journal, phase: str, trials: list[Trial], *, promoted: tuple[str, ...] = ()) -> None:
+    promotion = Promotion("phase1", 3, how="exact") if promoted else None
+    planned = PhasePlanned(phase=phase, trials=[trial.id for trial in trials], promotion=promotion, promoted=promoted)
+    journal.append(planned, *(TrialQueued(phase=phase, settings=trial) for trial in trials))
+
+
+def started(phase: str, trial: Trial) -> TrialStarted:
+    return TrialStarted(
+        phase=phase, trial=trial.id, attempt=1, worker="w1", device="cpu", precision="fp32", pack="p1", pack_width=1
+    )
+
+
+def log(folder: StudyFolder, phase: str, trial: Trial, place: int, until: int | None = None) -> None:
+    """Write the evaluations of a trial up to a step."""
+    with MetricsWriter(folder.trial(phase, trial.id).metrics) as writer:
+        for step in range(0, (trial.max_iters if until is None else until) + 1, trial.eval_interval):
+            writer.append(evaluation(trial, step, place))
+
+
+def ended(phase: str, trial: Trial, place: int, state: str = "done") -> Event:
+    last = evaluation(trial, trial.max_iters, place)
+    return TrialEnded(
+        phase=phase,
+        trial=trial.id,
+        attempt=1,
+        state=state,  # type: ignore[arg-type]
+        reason=None if state == "done" else "the loss is not a number",
+        step=last.step,
+        seconds=last.seconds,
+        train_loss=last.train_loss,
+        val_loss=last.val_loss,
+        best_val_loss=last.val_loss,
+        best_val_step=last.step,
+        final_loss=last.final_loss,
+        tokens_per_second=last.tokens_per_second,
+    )
+
+
+def study_started() -> StudyStarted:
+    return StudyStarted(
+        study="small",
+        corpus=CorpusIdentity("corpus.txt", "ab" * 32, 2_700, 29),
+        versions={},
+        host="box",
+        pid=1,
+        devices=["cpu"],
+        precision="fp32",
+    )
+
+
+@pytest.fixture
+def finished(study_file: Path, folder: StudyFolder) -> Place:
+    """Twelve trials, the last of them diverged, and the three best of them trained on."""
+    first, second = phase_trials(), phase_trials(3, max_iters=200)
+    with Journal(folder.journal, "small") as journal:
+        journal.append(study_started())
+        queue(journal, "phase1", first)
+        for place, trial in enumerate(first):
+            journal.append(started("phase1", trial))
+            log(folder, "phase1", trial, place)
+            text = f"the quick brown fox {place} ju [red]zzz \x1b[31m"
+            sample = Sample(step=100, loss=2.0 - place / 100, text=text, prompt="", temperature=1.0, seed=0)
+            append_sample(folder.trial("phase1", trial.id).samples, sample)
+            journal.append(ended("phase1", trial, place, "done" if place < 11 else "diverged"))
+        journal.append(PhaseEnded(phase="phase1", done=11, diverged=1, failed=0, stopped=0, excluded=0, seconds=5.0))
+        queue(journal, "phase2", second, promoted=tuple(trial.id for trial in first[:3]))
+        for place, trial in enumerate(second):
+            journal.append(started("phase2", trial))
+            log(folder, "phase2", trial, place)
+            journal.append(ended("phase2", trial, place))
+        journal.append(PhaseEnded(phase="phase2", done=3, diverged=0, failed=0, stopped=0, excluded=0, seconds=2.0))
+        journal.append(StudyEnded(seconds=7.0))
+    return find_place(study_file, folder.root)
+
+
+def run(app: ConsoleApp, drive: Drive, size: tuple[int, int] = (120, 36)) -> None:
+    """Run a console without a terminal, and drive it."""
+
+    async def session() -> None:
+        async with app.run_test(size=size) as pilot:
+            await settled(app, pilot)
+            await drive(pilot)
+
+    asyncio.run(session())
+
+
+async def settled(app: ConsoleApp, pilot: Pilot[None], ready: Callable[[], bool] | None = None) -> None:
+    """Wait until what should be there is there: by default, what the journal says."""
+    is_ready = ready or (lambda: bool(app.feed.state.phases) or not app.feed.place.folder.journal.exists())
+    for _ in range(200):
+        await pilot.pause(0.02)
+        if is_ready():
+            await pilot.pause()
+            return
+    raise AssertionError("the console did not get there")
+
+
+def text_of(app: ConsoleApp) -> str:
+    """Return what the screen shows, line by line."""
+    height = app.size.height
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in strips[:height])

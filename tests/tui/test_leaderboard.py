@@ -1,0 +1,201 @@
+"""Tab 2: sort, filter, mark, look, copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from tests.tui.conftest import QUICK, run, settled, text_of
+from tui.app import ConsoleApp
+from tui.place import Place
+from tui.screens.leaderboard import LeaderboardScreen
+from tui.view import View, load_view, save_view, view_path
+from tui.widgets.table import Table
+
+
+def board_of(app: ConsoleApp) -> LeaderboardScreen:
+    assert isinstance(app.screen, LeaderboardScreen)
+    return app.screen
+
+
+def open_board(place: Place) -> ConsoleApp:
+    app = ConsoleApp(place, settings=QUICK)
+    app.view.tab = "leaderboard"
+    return app
+
+
+def test_trials_are_ranked_and_the_cut_is_shown(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        await pilot.press("full_stop")
+        await settled(app, pilot, lambda: "phase2 takes the 3 best by best_val_loss" in text_of(app))
+        assert app.view.phase == "phase1"
+        rows = board_of(app).board.rows
+        assert [row.rank for row in rows] == [*range(1, 12), None]
+        assert rows[-1].state == "diverged"
+        assert [board_of(app)._flags(index) for index in range(4)] == ["", "", "cut", ""]
+        assert text_of(app).count("▲") == 3
+
+    run(app, drive)
+
+
+def test_a_filter_is_typed_live_and_kept(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        await pilot.press("slash", *"x1")
+        assert not board_of(app).board.rows
+        board_of(app).query_one(Input).value = "lr>=3e-3 phase1"
+        await pilot.pause()
+        assert len(board_of(app).board.rows) == 8
+        await pilot.press("enter")
+        assert board_of(app).query_one(Table).has_focus
+        assert app.view.filter == "lr>=3e-3 phase1"
+        await pilot.press("escape")
+        assert len(board_of(app).board.rows) == 15
+
+    run(app, drive)
+
+
+def test_a_wrong_filter_says_what_is_wrong(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        await pilot.press("slash")
+        board_of(app).query_one(Input).value = "leraning_rate:1"
+        await pilot.pause()
+        assert "nothing is called" in str(board_of(app).query_one(Table).border_subtitle)
+
+    run(app, drive)
+
+
+def test_the_time_machine_ranks_as_of_a_step(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(app.feed._curves) == 15)
+        await pilot.press("slash", *"@20", "enter")
+        row = board_of(app).board.rows[0]
+        assert row.step == 20
+        assert row.val_loss is not None
+        assert row.val_loss > 2
+        assert "as it was at step 20" in text_of(app)
+
+    run(app, drive)
+
+
+def test_any_column_sorts_both_ways(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        before = app.view.sort
+        await pilot.press("s")
+        assert app.view.sort != before
+        app.view.sort = "learning_rate"
+        await pilot.press("S")
+        rates = [row.settings.learning_rate for row in board_of(app).board.rows]
+        assert rates == sorted(rates, reverse=True)
+
+    run(app, drive)
+
+
+def test_marks_by_row_by_range_and_all(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        await pilot.press("g", "space")
+        assert len(app.view.marks) == 1
+        assert board_of(app).query_one(Table).cursor == 1
+        await pilot.press("v", "j", "j", "space")
+        assert len(app.view.marks) == 4
+        await pilot.press("asterisk")
+        assert len(app.view.marks) == 15
+        await pilot.press("asterisk")
+        assert not app.view.marks
+
+    run(app, drive)
+
+
+def test_the_detail_follows_the_cursor_and_opens_on_a_narrow_screen(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        await pilot.press("G", "enter")
+        await settled(app, pilot, lambda: "the loss is not a number" in text_of(app))
+        await pilot.press("escape")
+        assert board_of(app).query_one(Table).has_focus
+        assert "#" in text_of(app).splitlines()[2]
+
+    run(app, drive, (80, 24))
+
+
+def test_columns_are_chosen(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "phase1" in text_of(app))
+        await pilot.press("c", "space", "escape")
+        await pilot.pause()
+        assert app.view.of("leaderboard")["hidden"] == ["phase"]
+
+    run(app, drive)
+
+
+def test_copying_writes_a_file_too(finished: Place, tmp_path: Path) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        await pilot.press("y")
+        lines = (tmp_path / "state" / "litegpt" / "copied" / "leaderboard.tsv").read_text().splitlines()
+        assert len(lines) == 16
+        assert lines[0].startswith("rank\t")
+        assert app.clipboard == "\n".join(lines) + "\n"
+
+    run(app, drive)
+
+
+def test_what_the_user_set_up_survives_a_restart(finished: Place) -> None:
+    path = view_path(finished.folder.path)
+    app = ConsoleApp(finished, settings=QUICK, view_file=path)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        await pilot.press("full_stop", "space", "s", "slash", *"phase1", "enter")
+
+    run(app, drive)
+    view = load_view(path)
+    assert (view.tab, view.phase, view.filter, view.sort) == ("leaderboard", "phase1", "phase1", app.view.sort)
+    assert len(view.marks) == 1
+
+
+def test_a_damaged_view_is_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "view.json"
+    save_view(View(tab="grid", marks={("a", "b")}), path)
+    assert load_view(path).marks == {("a", "b")}
+    for text in ("", "[]", '{"marks": 3}', '{"tab": 3}', '{"focus": "x"}', '{"marks": [["a"]]}'):
+        path.write_text(text)
+        assert load_view(path) == View()
+
+
+def test_a_click_on_a_heading_sorts(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: board_of(app).board.total == 15)
+        heading = text_of(app).splitlines()[2]
+        await pilot.click(offset=(heading.index("lr"), 2))
+        await pilot.pause()
+        assert app.view.sort == "learning_rate"
+
+    run(app, drive)

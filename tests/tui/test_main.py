@@ -1,0 +1,84 @@
+"""The command line: what it opens, and how it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from litegpt.plan.errors import InputError
+from litegpt.results.folder import StudyFolder
+from tui.app import main
+from tui.place import Place, find_place
+
+ROOT = Path(__file__).parents[2]
+
+START = """
+import asyncio, sys
+from pathlib import Path
+from tui.app import ConsoleApp
+from tui.place import find_place
+
+async def session():
+    app = ConsoleApp(find_place(Path(sys.argv[1]), Path(sys.argv[2])))
+    async with app.run_test() as pilot:
+        for key in ("2", "1"):
+            await pilot.press(key)
+
+asyncio.run(session())
+heavy = {"torch", "pandas", "sklearn", "numpy", "plotext", "matplotlib"} & set(sys.modules)
+assert not heavy, f"the console loads {heavy}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.toml"], "missing.toml: no such study file"),
+        (["."], "not the folder of a study"),
+        (["broken.toml"], "broken.toml:1:"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.toml").write_text("[study\n")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_speed_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        main(["--replay", "-3"])
+    assert ending.value.code == 2
+    assert "is no speed" in capsys.readouterr().err
+
+
+def test_a_study_is_found_by_file_by_folder_and_by_default(
+    finished: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert finished.name == "small"
+    assert find_place(finished.folder.path, Path("elsewhere")).folder == finished.folder
+    monkeypatch.chdir(tmp_path)
+    assert find_place(None, Path("results")) == Place(None, StudyFolder(Path("results"), "experiments"))
+    Path("experiments.toml").write_text('[study]\nname = "mine"\n')
+    assert find_place(None, Path("results")).name == "mine"
+    with pytest.raises(InputError):
+        find_place(tmp_path, Path("results"))
+
+
+def test_the_console_loads_nothing_heavy(finished: Place) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", START, str(finished.study_path), str(finished.folder.root)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr

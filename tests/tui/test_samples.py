@@ -1,0 +1,123 @@
+"""Tab 6: the ladder, two texts side by side, copied stretches, and generation in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from litegpt.plan.errors import InputError
+from litegpt.results.samples import Sample, append_sample
+from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
+from tui.app import ConsoleApp
+from tui.generation import generate, sample_command
+from tui.memory import Memory, highlighted
+from tui.messages import TrialKey
+from tui.place import Place
+from tui.screens import samples
+from tui.screens.samples import SamplesScreen
+from tui.widgets.table import Table
+
+WRITES = "import sys, time\nfor piece in ('one ', 'two \\x1b[31m', 'thr\\xe9e'): print(piece, end='', flush=True)"
+
+
+def ladder(app: ConsoleApp) -> SamplesScreen:
+    assert isinstance(app.screen, SamplesScreen)
+    return app.screen
+
+
+def open_samples(place: Place) -> ConsoleApp:
+    app = ConsoleApp(place, settings=QUICK)
+    app.view.tab = "samples"
+    return app
+
+
+def test_the_ladder_goes_from_the_highest_loss_to_the_lowest(finished: Place) -> None:
+    app = open_samples(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 3)
+        losses = [rung.sample.loss for rung in ladder(app)._rungs]
+        assert losses == [2.0, 1.99, 1.98]
+        await pilot.press("g", "b", "j")
+        text = text_of(app)
+        assert "quick brown fox 0" in text
+        assert "quick brown fox 1" in text
+        assert "2.000" in text
+        await pilot.press("escape")
+        assert not ladder(app).has_class("-pinned")
+
+    run(app, drive)
+
+
+def test_a_new_sample_climbs_on(finished: Place) -> None:
+    app = open_samples(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 3)
+        path = finished.folder.trial("phase2", phase_trials(3, max_iters=200)[0].id).samples
+        append_sample(path, Sample(step=200, loss=1.5, text="prose", prompt="", temperature=1.0, seed=0))
+        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 4)
+        assert ladder(app)._rungs[-1].sample.text == "prose"
+
+    run(app, drive)
+
+
+def test_copied_stretches_are_found_and_lit(finished: Place) -> None:
+    memory = Memory("in the beginning was the word, and the word was long")
+    text = "xx the beginning was the worm and the word was long"
+    assert [text[start:end] for start, end in memory.spans(text)] == [
+        " the beginning was the wor",
+        " and the word was long",
+    ]
+    assert memory.longest(text) == 26
+    assert memory.longest("nothing of it") == 0
+    assert "⟨26⟩" in highlighted(text, memory).plain
+    app = open_samples(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(
+            app, pilot, lambda: "19 characters copied" in text_of(app) or "20 characters copied" in text_of(app)
+        )
+
+    run(app, drive)
+
+
+def test_a_prompt_is_continued_as_it_comes(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[TrialKey, str]] = []
+
+    def command(folder: object, key: TrialKey, prompt: str, length: int, temperature: float) -> list[str]:
+        asked.append((key, prompt))
+        return [sys.executable, "-c", WRITES]
+
+    monkeypatch.setattr(samples, "sample_command", command)
+    app = open_samples(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 3)
+        await pilot.press("slash", *"Hi", "enter")
+        await settled(app, pilot, lambda: "one two ␛[31mthrée" in text_of(app))
+        assert asked == [(ladder(app)._rungs[2].key, "Hi")]
+        assert ladder(app).query_one(Input).value == "Hi"
+        await pilot.press("escape")
+        assert ladder(app).query_one(Table).has_focus
+
+    run(app, drive)
+
+
+def test_generation_that_fails_says_why() -> None:
+    async def collect() -> None:
+        async for _ in generate([sys.executable, "-c", "import sys; sys.exit('no best.safetensors here')"]):
+            pass
+
+    with pytest.raises(InputError, match=r"no best\.safetensors here"):
+        asyncio.run(collect())
+
+
+def test_the_command_names_the_trials_folder(finished: Place) -> None:
+    command = sample_command(finished.folder, ("phase1", "abc"), "--help", 40, 0.8)
+    assert str(finished.folder.path / "phase1" / "abc") in command
+    assert "--prompt=--help" in command

@@ -1,0 +1,139 @@
+"""Every tab, at every size, full and empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import Journal
+from tests.tui.conftest import QUICK, log, phase_trials, queue, run, settled, started, study_started, text_of
+from tui.app import ConsoleApp
+from tui.place import Place, find_place
+from tui.tabs import TABS
+from tui.widgets.table import Table
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60), (24, 8)])
+def test_every_tab_opens_at_every_size(finished: Place, size: tuple[int, int]) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        for number, tab in enumerate(TABS, 1):
+            await pilot.press(str(number))
+            await pilot.pause(0.05)
+            assert app.view.tab == tab.name
+            assert text_of(app).strip()
+
+    run(app, drive, size)
+
+
+def test_live_shows_phases_chart_and_trials(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "★" in text_of(app))
+        text = text_of(app)
+        assert "phase1" in text
+        assert "12/12" in text
+        assert "1 diverged" in text
+        assert "best 1.5" in text
+        assert "ended last" in text
+
+    run(app, drive)
+
+
+def test_live_follows_a_run_as_it_grows(study_file: Path, folder: StudyFolder) -> None:
+    first, second = phase_trials(2)
+    with Journal(folder.journal, "small") as journal:
+        journal.append(study_started())
+        queue(journal, "phase1", [first, second])
+        journal.append(started("phase1", first))
+        log(folder, "phase1", first, 0, until=40)
+        app = ConsoleApp(find_place(study_file, folder.root), settings=QUICK)
+
+        async def drive(pilot: Pilot[None]) -> None:
+            await settled(app, pilot, lambda: "40/100" in text_of(app))
+            log(folder, "phase1", first, 0, until=80)
+            await settled(app, pilot, lambda: "80/100" in text_of(app))
+            journal.append(started("phase1", second))
+            log(folder, "phase1", second, 1, until=20)
+            await settled(app, pilot, lambda: "at work · 2" in text_of(app))
+            for key in ("m", "x", "f", "space"):
+                await pilot.press(key)
+            assert app.view.of("live") == {"figure": 1, "axis": "seconds"}
+            assert len(app.view.marks) == 1
+
+        run(app, drive)
+
+
+def test_a_study_without_results_says_how_to_run_it(study_file: Path, folder: StudyFolder) -> None:
+    app = ConsoleApp(find_place(study_file, folder.root), settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "r runs the study" in text_of(app))
+        await pilot.press("2")
+        await settled(app, pilot, lambda: "No trials yet" in text_of(app))
+
+    run(app, drive)
+
+
+def test_a_mistake_in_the_study_file_is_one_line_on_the_screen(study_file: Path, folder: StudyFolder) -> None:
+    study_file.write_text(study_file.read_text().replace("learning_rate", "lerning_rate"))
+    app = ConsoleApp(find_place(study_file, folder.root), settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "did you mean" in text_of(app).replace("\n", " "))
+
+    run(app, drive)
+
+
+def test_a_first_run_offers_the_default_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = ConsoleApp(find_place(None, tmp_path / "results"), settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "n writes experiments.toml" in text_of(app))
+        await pilot.press("n")
+        await settled(app, pilot, lambda: app.feed.study is not None)
+        assert app.feed.study is not None
+        assert Path(app.feed.study.corpus_location).is_file()
+
+    run(app, drive)
+
+
+def test_results_that_are_deleted_leave_a_sentence(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await settled(app, pilot, lambda: bool(app.screen.query_one(Table).count))
+        finished.folder.journal.rename(finished.folder.journal.with_suffix(".gone"))
+        await settled(app, pilot, lambda: "No trials yet" in text_of(app))
+
+    run(app, drive)
+
+
+def test_a_crashed_runner_is_told(finished: Place) -> None:
+    import socket
+
+    holder = f'{{"host": "{socket.gethostname()}", "pid": 999999999}}'
+    finished.folder.lock.write_text(holder)
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "the runner crashed" in text_of(app))
+
+    run(app, drive)
+
+
+def test_text_from_files_is_neither_markup_nor_control(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await pilot.press(str([tab.name for tab in TABS].index("samples") + 1))
+        await settled(app, pilot, lambda: "[red]zzz ␛[31m" in text_of(app))
+
+    run(app, drive)

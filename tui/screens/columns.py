@@ -1,0 +1,50 @@
+"""The dialog that chooses the leaderboard's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import SelectionList
+from textual.widgets.selection_list import Selection
+
+from tui.board import FIGURES
+
+
+class ColumnsScreen(ModalScreen[list[str] | None]):
+    """Returns the names of the hidden columns."""
+
+    HELP = "Which columns the leaderboard shows, where there is room."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,c,q", "close", "Done", id="columns.close"),
+        Binding("j", "move(1)", "Down", show=False, id="columns.down"),
+        Binding("k", "move(-1)", "Up", show=False, id="columns.up"),
+    ]
+
+    def __init__(self, hyperparameters: Sequence[str], hidden: set[str]) -> None:
+        super().__init__()
+        self._names = ["phase", *hyperparameters, *FIGURES]
+        self._hidden = hidden
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as box:
+            box.border_title = "Columns"
+            box.border_subtitle = "space or enter shows and hides · esc is done"
+            yield SelectionList(*(Selection(name, name, name not in self._hidden) for name in self._names))
+
+    def action_move(self, by: int) -> None:
+        choices: SelectionList[str] = self.query_one(SelectionList)
+        if by > 0:
+            choices.action_cursor_down()
+        else:
+            choices.action_cursor_up()
+
+    def action_close(self) -> None:
+        chosen: SelectionList[str] = self.query_one(SelectionList)
+        shown = set(chosen.selected)
+        kept = self._hidden - set(self._names)  # of other phases
+        self.dismiss(sorted(kept | {name for name in self._names if name not in shown}))

@@ -1,0 +1,46 @@
+"""A question before something is lost."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Label
+
+
+class ConfirmScreen(ModalScreen[bool]):
+    """Returns whether the user agreed."""
+
+    HELP = "A question; enter chooses the lit answer."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,n", "answer(False)", "No", id="confirm.no"),
+        Binding("y", "answer(True)", "Yes", id="confirm.yes"),
+        Binding("left,h", "app.focus_previous", "Other answer", show=False, id="confirm.left"),
+        Binding("right,l", "app.focus_next", "Other answer", show=False, id="confirm.right"),
+    ]
+
+    def __init__(self, question: str, consequence: str, action: str) -> None:
+        super().__init__()
+        self._question = question
+        self._consequence = consequence
+        self._action = action
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as box:
+            box.border_title = self._question.replace("[", "\\[")
+            yield Label(self._consequence, markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Cancel", id="no")
+                yield Button(self._action, id="yes", variant="warning")
+
+    def on_mount(self) -> None:
+        self.query_one("#no").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.id == "yes")
+
+    def action_answer(self, agreed: bool) -> None:
+        self.dismiss(agreed)

@@ -1,0 +1,71 @@
+"""The keys of where the focus is: `?`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.markup import escape
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.dom import DOMNode
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+
+class HelpScreen(ModalScreen[None]):
+    """What the focused pane is for and every key that works there, the nearest first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,f1", "dismiss", "Close", id="help.close"),
+        Binding("j,down", "scroll(1)", "Down", show=False, id="help.down"),
+        Binding("k,up", "scroll(-1)", "Up", show=False, id="help.up"),
+    ]
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    @classmethod
+    def of(cls, screen: Screen[object]) -> HelpScreen:
+        """Return the help for what has the focus on a screen."""
+        focused: DOMNode = screen.focused or screen
+        parts = [f"[bold]{escape(_title(focused))}[/]"]
+        parts += [escape(text.strip()) for node in focused.ancestors_with_self if (text := getattr(node, "HELP", None))]
+        sections: dict[DOMNode, list[str]] = {}
+        seen: set[tuple[DOMNode, str]] = set()
+        for key, active in screen.active_bindings.items():
+            binding = active.binding
+            lines = sections.setdefault(active.node, [])
+            if not binding.description or (active.node, binding.action) in seen:
+                continue
+            seen.add((active.node, binding.action))
+            keys = sorted(
+                (
+                    other
+                    for other, it in screen.active_bindings.items()
+                    if it.binding.action == binding.action and it.node is active.node
+                ),
+                key=len,
+            )
+            shown = " ".join(screen.app.get_key_display(Binding(name, "")) for name in keys[:3]) or key
+            lines.append(f"  [$accent]{escape(shown):<14}[/] {escape(binding.tooltip or binding.description)}")
+        for node, lines in sections.items():
+            if lines:
+                parts.append("\n".join([f"[$text-muted]{escape(_title(node))}[/]", *lines]))
+        return cls("\n\n".join(parts))
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog") as box:
+            box.border_title = "Help"
+            yield Static(self._text)
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
+
+
+def _title(node: DOMNode) -> str:
+    title = getattr(node, "border_title", None) or getattr(node, "HELP_TITLE", None)
+    if title:
+        return str(title)
+    return "Everywhere" if node.parent is None else type(node).__name__.removesuffix("Screen")

@@ -1,0 +1,266 @@
+"""Tab 1: what runs now."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from litegpt.results.ranking import rank
+from litegpt.results.state import TrialState
+from tui.charts.plot import Line
+from tui.curve import Curve, Figure
+from tui.devices import Device, Devices
+from tui.envelope import Envelope
+from tui.first_run import FIRST_RUN
+from tui.forecast import Forecast
+from tui.messages import FeedChanged, TrialKey
+from tui.screens.base import StudyScreen
+from tui.themes import series_colours
+from tui.widgets.chart import Chart
+from tui.widgets.phases import devices_content, phases_content
+from tui.widgets.running import COLUMNS, running_cells
+from tui.widgets.table import Cell, Table
+
+ENDED_ROWS = 20
+LINES = 6  # trials drawn beside the envelope
+DEVICE_SECONDS = 2.0
+FIGURES: tuple[tuple[str, tuple[Figure, ...]], ...] = (
+    ("validation and training loss", ("val_loss", "train_loss")),
+    ("validation loss", ("val_loss",)),
+    ("minibatch loss", ("final_loss",)),
+)
+XAxis = Literal["step", "seconds", "tokens"]
+X_AXES: tuple[XAxis, ...] = ("step", "seconds", "tokens")
+
+
+class LiveScreen(StudyScreen):
+    """The phases, the trials at work, their curves, the machine and the runner's log."""
+
+    TAB = "live"
+    HELP = (
+        "What runs now. The chart draws the focused trial, the marked ones and the best of the phase (★); the grey "
+        "area is what all others lie between. A solid line is validation loss, a dashed one training loss."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "figure", "Figure", tooltip="Draw another loss", id="live.figure"),
+        Binding("x", "axis", "X axis", tooltip="Draw by step, time or tokens", id="live.axis"),
+        Binding("f", "follow", "Follow", tooltip="Let the focus follow the best trial at work", id="live.follow"),
+        Binding("space", "mark", "Mark", id="live.mark"),
+    ]
+
+    @dataclass
+    class DevicesSampled(Message):
+        """How busy the machine is."""
+
+        devices: Sequence[Device]
+
+    def compose_panes(self) -> ComposeResult:
+        self._envelopes: dict[str, Envelope] = {}
+        self._forecast = Forecast(self.feed)
+        self._listed: list[TrialKey] = []
+        self._follows = True
+        self._ticks: Timer | None = None
+        with Horizontal(id="live-top"):
+            yield Static(id="phases", classes="pane")
+            yield Static(id="devices", classes="pane")
+        yield Chart(id="live-chart")
+        with Horizontal(id="live-bottom"):
+            yield Table(self._cells, self._flags, id="running")
+            with VerticalScroll(id="log", classes="pane"):
+                yield Static()
+
+    def on_mount(self) -> None:
+        for name, title in (("phases", "phases"), ("devices", "machine"), ("running", "at work"), ("log", "log")):
+            self.query_one(f"#{name}").border_title = title
+        self.query_one("#running", Table).focus()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        self._sample_devices()
+
+    def on_screen_suspend(self) -> None:
+        self.workers.cancel_group(self, "devices")
+
+    def show_feed(self, changed: FeedChanged) -> None:
+        if changed.state or changed.curves or changed.study:
+            self._show_phases()
+            self._show_running()
+            self._show_chart()
+        if changed.log:
+            log = self.query_one("#log", VerticalScroll)
+            lines = "\n".join(self.feed.log).replace("[", "\\[") or "The runner has not written anything yet."
+            self.query_one("#log Static", Static).update(lines)
+            log.scroll_end(animate=False)
+
+    def _phase(self) -> str | None:
+        """Return the phase the chart is about: the one at work, else the last that has results."""
+        phases = self.feed.state.phases.values()
+        working = [phase.name for phase in phases if any(trial.state == "running" for trial in phase.trials.values())]
+        ended = [phase.name for phase in phases if any(trial.state == "done" for trial in phase.trials.values())]
+        return next(reversed(working or ended), None)
+
+    def _show_phases(self) -> None:
+        pane = self.query_one("#phases", Static)
+        names = [phase.name for phase in self.feed.study.phases] if self.feed.study else list(self.feed.state.phases)
+        width = max(20, self.size.width - (4 if self.has_class("-narrow") else 40))
+        pane.update(phases_content(names, self.feed.state, self._forecast.seconds_left(), width, self._sentence()))
+
+    def _sentence(self) -> str:
+        if self.feed.problem:
+            return self.feed.problem
+        if self.feed.place.study_path is None and not self.feed.state.phases:
+            return FIRST_RUN
+        return "Nothing has run yet: r runs the study."
+
+    def _show_running(self) -> None:
+        table = self.query_one("#running", Table)
+        trials = [trial for phase in self.feed.state.phases.values() for trial in phase.trials.values()]
+        self._listed = [(trial.phase, trial.id) for trial in trials if trial.state == "running"]
+        is_live = bool(self._listed)
+        if not is_live:  # the last that ended, so that there is something to look at
+            ended = sorted((trial.ended, trial.phase, trial.id) for trial in trials if trial.ended is not None)
+            self._listed = [(phase, trial_id) for _, phase, trial_id in reversed(ended[-ENDED_ROWS:])]
+        table.border_title = f"at work · {len(self._listed)}" if is_live else "ended last"
+        table.empty = "No trial is at work."
+        if self._follows and self._listed:
+            self.view.focus = min(self._listed, key=self._loss) if is_live else self.view.focus or self._listed[0]
+        at = self._listed.index(self.view.focus) if self.view.focus in self._listed else None
+        with table.prevent(Table.Moved):
+            table.show(COLUMNS, len(self._listed), cursor=at)
+
+    def _loss(self, key: TrialKey) -> float:
+        curve = self.feed.curve(key)
+        best = curve.best_val() if curve is not None else None
+        return math.inf if best is None else best[0]
+
+    def _cells(self, row: int) -> list[Cell]:
+        key = self._listed[row]
+        trial = self.feed.trial(key)
+        return running_cells(trial, self.feed.curve(key)) if trial else [("", "")] * len(COLUMNS)
+
+    def _flags(self, row: int) -> str:
+        return "marked" if self._listed[row] in self.view.marks else ""
+
+    def _show_chart(self) -> None:
+        chart = self.query_one("#live-chart", Chart)
+        phase, settings = self._phase(), self.view.of(self.TAB)
+        title, figures = FIGURES[settings.get("figure", 0) % len(FIGURES)]
+        axis: XAxis = next((axis for axis in X_AXES if axis == settings.get("axis")), "step")
+        chart.border_title = f"{title} · {phase or 'nothing yet'}".replace("[", "\\[")
+        lines = self._lines(phase, figures, axis)
+        envelope = self._envelope(phase)
+        bands = [band] if axis == "step" and figures[0] != "final_loss" and (band := envelope.band("grey")) else []
+        chart.show(lines, bands, x_title=axis, empty=self._sentence())
+
+    def _lines(self, phase: str | None, figures: Sequence[Figure], axis: XAxis) -> list[Line]:
+        """Return a line for each figure of each trial that is drawn; the focused one lies on top."""
+        colours = series_colours(self.app)
+        lines: list[Line] = []
+        for place, (key, sign) in enumerate(reversed(self._drawn(phase))):
+            curve, trial = self.feed.curve(key), self.feed.trial(key)
+            if curve is None or trial is None or not len(curve):
+                continue
+            colour = "good" if sign == "★" else colours[(len(self._drawn(phase)) - 1 - place) % len(colours)]
+            xs = _x_values(curve, trial, axis)
+            for figure in figures:
+                name = trial.id.rsplit("-", 1)[0] if figure == figures[0] else ""
+                dash = 2 if figure == "train_loss" else 0
+                lines.append(Line(name, xs, curve.column(figure), colour, sign if name else "", dash))
+        return lines
+
+    def _drawn(self, phase: str | None) -> list[tuple[TrialKey, str]]:
+        """Return the trials to draw and their signs: the focused, the marked, those at work, and the best."""
+        at_work = [key for key in self._listed if self._is_at_work(key)]
+        focus = [self.view.focus] if self.view.focus else []
+        keys = [key for key in dict.fromkeys([*focus, *sorted(self.view.marks), *at_work]) if self.feed.trial(key)]
+        keys = keys[:LINES]
+        best = next(iter(rank(self.feed.state.phases[phase].current())), None) if phase else None
+        signs = {key: "●" if key == self.view.focus else "abcdefgh"[index] for index, key in enumerate(keys)}
+        if best is not None:
+            signs[phase or "", best.id] = "★"
+        self.feed.want(signs)
+        return list(signs.items())
+
+    def _is_at_work(self, key: TrialKey) -> bool:
+        trial = self.feed.trial(key)
+        return trial is not None and trial.state == "running"
+
+    def _envelope(self, name: str | None) -> Envelope:
+        """Return the envelope of a phase, with the curves that have been read since."""
+        envelope = self._envelopes.setdefault(name or "", Envelope())
+        phase = self.feed.state.phases.get(name or "")
+        for trial in phase.trials.values() if phase else ():
+            key = (trial.phase, trial.id)
+            if trial.state not in ("queued", "running") and key not in envelope:
+                curve = self.feed.curve(key)
+                if curve is not None and curve.last is not None and curve.last.step == trial.step:
+                    envelope.take(key, curve)
+        return envelope
+
+    @work(thread=True, group="devices", exclusive=True)
+    def _sample_devices(self) -> None:
+        worker = get_current_worker()
+        devices = self.console_app.devices or Devices()
+        self.console_app.devices = devices
+        while not worker.is_cancelled:
+            self.post_message(self.DevicesSampled(devices.sample()))
+            worker.cancelled_event.wait(DEVICE_SECONDS)
+
+    def on_live_screen_devices_sampled(self, message: DevicesSampled) -> None:
+        self.query_one("#devices", Static).update(devices_content(message.devices))
+
+    @on(Table.Moved, "#running")
+    def _focus_trial(self, event: Table.Moved) -> None:
+        self._follows = False
+        self.view.focus = self._listed[event.row]
+        self._show_chart()
+
+    @on(Table.Opened, "#running")
+    async def _open_trial(self) -> None:
+        await self.app.run_action("app.switch_tab('leaderboard')")
+
+    def action_mark(self) -> None:
+        """Mark the trial under the cursor: it stays on the chart."""
+        table = self.query_one("#running", Table)
+        if self._listed:
+            self.view.toggle(self._listed[table.cursor])
+            table.refresh_changed()
+            self._show_chart()
+
+    def action_follow(self) -> None:
+        self._follows = not self._follows
+        self.notify("the focus follows the best trial at work" if self._follows else "the focus stays")
+        self._show_running()
+        self._show_chart()
+
+    def action_figure(self) -> None:
+        settings = self.view.of(self.TAB)
+        settings["figure"] = (settings.get("figure", 0) + 1) % len(FIGURES)
+        self._show_chart()
+
+    def action_axis(self) -> None:
+        settings = self.view.of(self.TAB)
+        axis = settings.get("axis", "step")
+        settings["axis"] = X_AXES[(X_AXES.index(axis) + 1) % len(X_AXES)] if axis in X_AXES else "step"
+        self._show_chart()
+
+
+def _x_values(curve: Curve, trial: TrialState, axis: XAxis) -> Sequence[float]:
+    if axis == "seconds":
+        return curve.seconds
+    if axis == "tokens":
+        tokens = trial.settings.batch_size * trial.settings.block_size
+        return array("d", [step * tokens for step in curve.steps])
+    return curve.steps

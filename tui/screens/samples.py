@@ -1,0 +1,231 @@
+"""Tab 6: what the trials write, from gibberish to prose."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, NamedTuple
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.widgets import Input, Static
+
+from litegpt.plan.errors import InputError
+from litegpt.results.ranking import rank
+from litegpt.results.samples import Sample
+from litegpt.results.text import inert
+from tui.clipboard import copy_text
+from tui.generation import generate, sample_command
+from tui.memory import Memory, highlighted
+from tui.messages import FeedChanged, TrialKey
+from tui.screens.base import StudyScreen
+from tui.widgets.table import Cell, Column, Table
+
+BEST_OF_PHASE = 3
+TRIALS = 40
+LENGTH = 400  # characters
+TEMPERATURE = 0.8
+
+
+class Rung(NamedTuple):
+    """A sample on the ladder."""
+
+    key: TrialKey
+    sample: Sample
+
+
+class SamplesScreen(StudyScreen):
+    """Samples against their loss; two side by side; a prompt for the chosen trial."""
+
+    TAB = "samples"
+    HELP = (
+        "What the focused trial, the marked ones and the best of each phase wrote, from the highest loss to the "
+        "lowest. Stretches copied word for word from the training text are lit. b keeps a text on the right to compare "
+        "with; the prompt below is continued by the trial under the cursor."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("b", "pin", "Beside", tooltip="Keep this text on the right", id="samples.pin"),
+        Binding("slash,i", "prompt", "Prompt", key_display="/", id="samples.prompt"),
+        Binding("space", "mark", "Mark", show=False, id="samples.mark"),
+        Binding("x", "stop_generating", "Stop generating", show=False, id="samples.stop"),
+        Binding("y", "copy", "Copy the text", show=False, id="samples.copy"),
+    ]
+
+    def compose_panes(self) -> ComposeResult:
+        self._rungs: list[Rung] = []
+        self._pinned: Rung | None = None
+        self._memory: Memory | None = None
+        self._generated = ""
+        yield Table(self._cells, self._flags, id="ladder")
+        with Horizontal(id="texts"):
+            for side in ("left", "right"):
+                with VerticalScroll(id=f"text-{side}", classes="pane"):
+                    yield Static()
+        yield Input(placeholder="a prompt for the trial under the cursor; enter generates", id="prompt")
+
+    def on_mount(self) -> None:
+        self.query_one(Table).focus()
+
+    def show_feed(self, changed: FeedChanged) -> None:
+        if changed.state or changed.samples:
+            self._show_ladder()
+        if changed.study and self._memory is None and self.feed.study is not None:
+            self._read_corpus()
+
+    def _keys(self) -> list[TrialKey]:
+        best = [t for p in self.feed.state.phases.values() for t in rank(p.current())[:BEST_OF_PHASE]]
+        focus = [self.view.focus] if self.view.focus else []
+        keys = dict.fromkeys([*focus, *sorted(self.view.marks), *((trial.phase, trial.id) for trial in best)])
+        return [key for key in keys if self.feed.trial(key) is not None][:TRIALS]
+
+    def _show_ladder(self) -> None:
+        table = self.query_one(Table)
+        at = self._rungs[table.cursor] if table.cursor < len(self._rungs) else None
+        keys = self._keys()
+        rungs = [Rung(key, sample) for key in keys for sample in self.feed.samples(key) or ()]
+        self._rungs = sorted(rungs, key=lambda rung: (-_loss(rung.sample), rung.sample.step, rung.key))
+        table.border_title = f"text ladder · {len(self._rungs)} samples of {len(keys)} trials"
+        table.empty = "No samples yet: a trial writes its first when it ends its first evaluations."
+        place = self._rungs.index(at) if at in self._rungs else len(self._rungs) - 1
+        columns = [
+            Column("loss", "loss", 6),
+            Column("phase", "phase", 8, is_left=True),
+            Column("step", "step", 6),
+            Column("trial", "trial", 26, is_left=True),
+        ]
+        room = table.content_size.width - sum(column.width + 1 for column in columns)
+        if room < 20:
+            columns.pop()
+            room += 27
+        self._columns = [*columns, Column("text", "begins", max(10, room), is_left=True)]
+        table.show(self._columns, len(self._rungs), cursor=max(0, place))
+        self._show_texts()
+
+    def _cells(self, row: int) -> list[Cell]:
+        (phase, trial_id), sample = self._rungs[row]
+        cells: dict[str, Cell] = {
+            "loss": ("-" if sample.loss is None else f"{sample.loss:.3f}", "strong"),
+            "phase": (inert(phase), "dim"),
+            "step": (f"{sample.step:,}", "dim"),
+            "trial": (inert(trial_id.rsplit("-", 1)[0]), ""),
+            "text": (inert(sample.text.strip()[:200]).replace("␊", " "), ""),
+        }
+        return [cells[column.name] for column in self._columns]
+
+    def _flags(self, row: int) -> str:
+        return "marked" if self._rungs[row].key in self.view.marks else ""
+
+    def _here(self) -> Rung | None:
+        cursor = self.query_one("#ladder", Table).cursor
+        return self._rungs[cursor] if cursor < len(self._rungs) else None
+
+    def _show_texts(self) -> None:
+        self._show_text("left", self._here())
+        self._show_text("right", self._pinned)
+        self.set_class(self._pinned is not None or bool(self._generated), "-pinned")
+
+    def _show_text(self, side: str, rung: Rung | None) -> None:
+        pane = self.query_one(f"#text-{side}", VerticalScroll)
+        if side == "right" and self._generated:
+            pane.query_one(Static).update(highlighted(self._generated, self._memory))
+            return
+        if rung is None:
+            pane.query_one(Static).update("")
+            return
+        (phase, trial_id), sample = rung
+        loss = "" if sample.loss is None else f" · loss {sample.loss:.3f}"
+        pane.border_title = inert(f"{phase} · {trial_id.rsplit('-', 1)[0]} · step {sample.step:,}{loss}").replace(
+            "[", "\\["
+        )
+        text = inert(sample.text, newlines=True).strip("\n")
+        content = highlighted(text, self._memory)
+        pane.query_one(Static).update(content)
+        longest = self._memory.longest(text) if self._memory else 0
+        pane.border_subtitle = f"{longest} characters copied in one stretch" if longest else ""
+
+    @on(Table.Moved, "#ladder")
+    def _moved(self) -> None:
+        if here := self._here():
+            self.view.focus = here.key
+        self._show_text("left", self._here())
+
+    def action_pin(self) -> None:
+        """Keep the text under the cursor on the right; again takes it away."""
+        here = self._here()
+        self._generated = ""
+        self._pinned = None if self._pinned == here else here
+        self._show_texts()
+
+    def action_mark(self) -> None:
+        if here := self._here():
+            self.view.toggle(here.key)
+            self.query_one(Table).refresh_changed()
+
+    def action_prompt(self) -> None:
+        """Type a prompt."""
+        self.query_one("#prompt", Input).focus()
+
+    def action_back(self) -> None:
+        """Leave the zoom, the prompt, the text beside: one layer at a time."""
+        if self.maximized is not None:
+            self.minimize()
+        elif not self.query_one(Table).has_focus:
+            self.query_one(Table).focus()
+        else:
+            self._pinned, self._generated = None, ""
+            self._show_texts()
+
+    def action_stop_generating(self) -> None:
+        self.workers.cancel_group(self, "generation")
+
+    def action_copy(self) -> None:
+        """Copy the text under the cursor, or the one that was generated."""
+        here = self._here()
+        text = self._generated or (here.sample.text if here else "")
+        if text:
+            copy_text(self.console_app, "sample.txt", text)
+
+    @on(Input.Submitted, "#prompt")
+    def _prompted(self, event: Input.Submitted) -> None:
+        here = self._here()
+        if here is None:
+            self.notify("there is no trial to generate from yet", severity="warning")
+        else:
+            self._generate(here.key, event.value)
+
+    @work(group="generation", exclusive=True)
+    async def _generate(self, key: TrialKey, prompt: str) -> None:
+        pane = self.query_one("#text-right", VerticalScroll)
+        pane.border_title = inert(f"generated · {key[0]} · {key[1].rsplit('-', 1)[0]}").replace("[", "\\[")
+        pane.border_subtitle = "generating · x stops"
+        self._generated = " "
+        self._show_texts()
+        text = ""
+        try:
+            async for piece in generate(sample_command(self.feed.place.folder, key, prompt, LENGTH, TEMPERATURE)):
+                text += piece
+                self._generated = text
+                pane.query_one(Static).update(text.replace("[", "\\["))
+        except InputError as error:
+            self.notify(inert(str(error)), severity="error", markup=False)
+        finally:
+            pane.border_subtitle = ""
+        self._generated = text
+        self._show_texts()
+
+    @work(thread=True, group="corpus", exclusive=True)
+    def _read_corpus(self) -> None:
+        """Learn the training text, to find what is copied from it."""
+        study = self.feed.study
+        memory = Memory.of(study) if study else None
+        if memory is not None:
+            self.app.call_from_thread(self._remember, memory)
+
+    def _remember(self, memory: Memory) -> None:
+        self._memory = memory
+        self._show_texts()
+
+
+def _loss(sample: Sample) -> float:
+    return math.inf if sample.loss is None else sample.loss

@@ -1,0 +1,237 @@
+"""A chart with a cursor, zoom and a legend, drawn only when what it shows has changed."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.charts.plot import Axes, Band, Cells, Frame, Line, draw
+from tui.charts.scales import SCALES, Scale, label, scaled, unscaled
+from tui.themes import drawn_style
+
+ZOOM = 0.5  # of the range on screen
+LEGEND_SHARE = 4  # at most one line in so many is the legend's
+
+
+class Chart(Widget, can_focus=True):
+    """Lines over a common x. `show` takes what to draw; colours are names of theme variables, or any colour."""
+
+    HELP = (
+        "A chart. The cursor (or a click) reads values; + and - zoom around it, 0 shows all; s changes the scale of y."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "move(-1)", "Cursor left", show=False, id="chart.left"),
+        Binding("right,l", "move(1)", "Cursor right", show=False, id="chart.right"),
+        Binding("shift+left,H", "move(-10)", "Cursor far left", show=False, id="chart.far_left"),
+        Binding("shift+right,L", "move(10)", "Cursor far right", show=False, id="chart.far_right"),
+        Binding("plus,equals_sign", "zoom(1)", "Zoom in", key_display="+", show=False, id="chart.zoom_in"),
+        Binding("minus", "zoom(-1)", "Zoom out", show=False, id="chart.zoom_out"),
+        Binding("0", "reset", "Whole range", show=False, id="chart.reset"),
+        Binding("s", "scale", "Linear, log or symlog", show=False, id="chart.scale"),
+    ]
+    DEFAULT_CSS = "Chart { height: 1fr; min-height: 5; }"
+
+    @dataclass
+    class CursorMoved(Message):
+        """The cursor is at another x; None when it has been taken away."""
+
+        chart: Chart
+        x: float | None
+
+        @property
+        def control(self) -> Chart:
+            return self.chart
+
+    def __init__(self, *, id: str | None = None, classes: str = "pane", y_scale: Scale = "linear") -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self.y_scale: Scale = y_scale
+        self.x_scale: Scale = "linear"
+        self.cursor: float | None = None
+        self._lines: Sequence[Line] = ()
+        self._bands: Sequence[Band] = ()
+        self._verticals: Sequence[tuple[float, str]] = ()
+        self._x_title = ""
+        self._empty = ""
+        self._zoomed: tuple[float, float] | None = None
+        self._strips: list[Strip] | None = None
+        self._frame: Frame | None = None
+
+    def show(
+        self,
+        lines: Sequence[Line],
+        bands: Sequence[Band] = (),
+        *,
+        verticals: Sequence[tuple[float, str]] = (),
+        x_title: str = "step",
+        x_scale: Scale = "linear",
+        empty: str = "nothing to draw yet",
+    ) -> None:
+        """Draw these; the last lines lie on top. `empty` is the sentence for when there is no point to draw."""
+        self._lines, self._bands, self._verticals = lines, bands, verticals
+        self._x_title, self._empty = x_title, empty
+        if x_scale != self.x_scale:
+            self.x_scale, self._zoomed = x_scale, None
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw anew before the next frame."""
+        self._strips = None
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self._strips = None
+
+    def notify_style_update(self) -> None:
+        self._strips = None
+        super().notify_style_update()
+
+    def render_line(self, y: int) -> Strip:
+        if self._strips is None:
+            self._strips = self._draw(self.content_size)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.content_size.width, self.rich_style)
+
+    def _draw(self, size: Size) -> list[Strip]:
+        width, height = size
+        if width < 8 or height < 3:
+            return []
+        if not any(len(line.xs) for line in self._lines) and not self._bands:
+            self._frame = None
+            plain = self.rich_style + drawn_style(self.app, "axis")
+            blank = Strip.blank(width, self.rich_style)
+            return [*[blank] * (height // 2), Strip([Segment(self._empty[:width].center(width), plain)])]
+        legend = self._legend(width, max(1, height // LEGEND_SHARE))
+        axes = Axes(
+            x_scale=self.x_scale,
+            y_scale=self.y_scale,
+            x_limits=self._zoomed,
+            x_title=self._x_title,
+            cursor=self.cursor,
+            verticals=self._verticals,
+        )
+        self._frame = draw(self._lines, width, height - len(legend), axes, self._bands)
+        base = self.rich_style
+        styles: dict[str, Style] = {}
+        strips = []
+        for row in (*self._frame.rows, *legend):
+            segments = []
+            for text, colour in row:
+                if colour not in styles:
+                    styles[colour] = base + drawn_style(self.app, colour)
+                segments.append(Segment(text, styles[colour]))
+            strips.append(Strip(segments).adjust_cell_length(width, base))
+        return strips
+
+    def _legend(self, width: int, most: int) -> list[Cells]:
+        """Return the names of the lines with the value at the cursor, or the last; as many as fit."""
+        rows: list[Cells] = [[]]
+        used = 0
+        for line in self._lines:
+            if not line.name:
+                continue
+            value = self._value(line)
+            sign = line.sign or ("╌" if line.dash else "━")
+            text = f"{sign} {line.name} {'-' if value is None else f'{value:.3f}'}  "
+            if used + len(text) > width and rows[-1]:
+                if len(rows) == most:
+                    rows[-1].append(("…", "axis"))
+                    break
+                rows.append([])
+                used = 0
+            rows[-1].append((text[:width], line.colour))
+            used += len(text)
+        if self.cursor is not None:
+            rows[0].insert(0, (f"{self._x_title} {label(self.cursor, 1)}  ", "cursor"))
+        return rows if rows[0] else []
+
+    def _value(self, line: Line) -> float | None:
+        """Return a line's latest value by the cursor; its last one without a cursor."""
+        end = len(line.xs) if self.cursor is None else bisect_right(line.xs, self.cursor)
+        return next((y for y in reversed(line.ys[:end]) if not math.isnan(y)), None)
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor by cells; the first press puts it in the middle."""
+        if self._frame is None:
+            return
+        if self.cursor is None:
+            self._put_cursor(self._frame.x_at(self._frame.left + self._frame.width // 2))
+            return
+        low, high = self._frame.x_limits
+        (at,) = scaled((self.cursor,), self.x_scale)
+        step = (high - low) / max(1, self._frame.width - 1)
+        self._put_cursor(unscaled(min(high, max(low, at + by * step)), self.x_scale))
+
+    def action_zoom(self, way: int) -> None:
+        """Show half or twice the range of x around the cursor, or around the middle."""
+        if self._frame is None:
+            return
+        low, high = self._frame.x_limits
+        (middle,) = scaled((self.cursor,), self.x_scale) if self.cursor is not None else ((low + high) / 2,)
+        half = (high - low) / 2 * (ZOOM if way > 0 else 1 / ZOOM)
+        full_low, full_high = self._whole_range()
+        low, high = max(full_low, middle - half), min(full_high, middle + half)
+        is_whole = low <= full_low and high >= full_high
+        self._zoomed = None if is_whole else (unscaled(low, self.x_scale), unscaled(high, self.x_scale))
+        self.redraw()
+
+    def action_reset(self) -> None:
+        """Show the whole range and take the cursor away."""
+        self._zoomed = None
+        self._put_cursor(None)
+
+    def action_scale(self) -> None:
+        """Change the scale of y to the next."""
+        self.y_scale = SCALES[(SCALES.index(self.y_scale) + 1) % len(SCALES)]
+        self.border_subtitle = "" if self.y_scale == "linear" else self.y_scale
+        self.redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        if self._frame is not None:
+            offset = event.get_content_offset(self)
+            if offset is not None and offset.x >= self._frame.left:
+                self._put_cursor(self._frame.x_at(offset.x))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_zoom(1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_zoom(-1)
+
+    def _put_cursor(self, x: float | None) -> None:
+        self.cursor = None if x is None else self._nearest(x)
+        self.redraw()
+        self.post_message(self.CursorMoved(self, self.cursor))
+
+    def _nearest(self, x: float) -> float:
+        """Return the x that a cursor at this cell means: a point's own where one is that near."""
+        if self._frame is None:
+            return x
+        low, high = self._frame.x_limits
+        reach = (high - low) / max(1, self._frame.width - 1) * 0.75
+        best = x
+        for line in self._lines:
+            index = bisect_left(line.xs, x)
+            for near in line.xs[max(0, index - 1) : index + 1]:
+                (here, there) = scaled((x, near), self.x_scale)
+                if abs(here - there) < reach:
+                    best, reach = near, abs(here - there)
+        return best
+
+    def _whole_range(self) -> tuple[float, float]:
+        drawn = [entry.xs for entry in self._lines] + [entry.xs for entry in self._bands]
+        ends = [end for xs in drawn if len(xs) for end in (xs[0], xs[-1])]
+        places = [place for place in scaled(ends, self.x_scale) if not math.isnan(place)]
+        return (min(places), max(places)) if places else (0.0, 1.0)

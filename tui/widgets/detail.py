@@ -1,0 +1,111 @@
+"""One trial: its settings, its curve, its latest sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from litegpt.analysis.leaderboard import Row
+from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.results.samples import Sample
+from litegpt.results.state import TrialState
+from litegpt.results.text import inert
+from tui.board import show
+from tui.charts.plot import Line
+from tui.curve import Curve
+from tui.widgets.chart import Chart
+
+SAMPLE_LINES = 12
+
+
+class Detail(VerticalScroll):
+    """What there is to know of a trial; `show` takes it."""
+
+    HELP = "The trial under the cursor: its figures, its losses, what it writes, and every setting."
+    DEFAULT_CSS = """
+    Detail Chart { height: 14; min-height: 8; border: none; padding: 0; }
+    Detail .text { height: auto; }
+    Detail.-empty > * { visibility: hidden; }
+    Screen.-low Detail Chart { height: 9; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield Static(classes="text", id="figures")
+        yield Chart(classes="", id="detail-chart")
+        yield Static(classes="text", id="sample")
+        yield Static(classes="text", id="settings")
+
+    def show(
+        self,
+        row: Row | None,
+        trial: TrialState | None,
+        curve: Curve | None,
+        samples: Sequence[Sample] | None,
+        varying: Sequence[str],
+        colours: Sequence[str],
+    ) -> None:
+        """Show a trial of a row; nothing where there is none."""
+        self.set_class(row is None, "-empty")
+        if row is None or trial is None:
+            return
+        self.border_title = inert(trial.id)
+        self.query_one("#figures", Static).update(_figures(row, trial))
+        chart = self.query_one(Chart)
+        if curve is None:
+            chart.show([], empty="reading…")
+        else:
+            chart.show(
+                [
+                    Line("train", curve.steps, curve.train_loss, colours[1], dash=2),
+                    Line("val", curve.steps, curve.val_loss, colours[0]),
+                ],
+                empty="no evaluations yet",
+            )
+        self.query_one("#sample", Static).update(_sample(samples))
+        self.query_one("#settings", Static).update(_settings(trial, varying))
+
+
+def _figures(row: Row, trial: TrialState) -> Content:
+    pairs = [
+        ("validation", show(row.val_loss, "val_loss")),
+        ("best", f"{show(row.best_val_loss, 'best_val_loss')} at {show(row.best_val_step, 'step')}"),
+        ("training", show(row.train_loss, "train_loss")),
+        ("gap", show(row.gap, "gap")),
+        ("parameters", show(row.parameters, "parameters")),
+        ("time", show(row.seconds, "seconds")),
+        ("tokens/s", show(trial.tokens_per_second, "tokens_per_second")),
+        ("device", inert(" ".join(filter(None, (trial.device, trial.precision))) or "-")),
+    ]
+    parts: list[Content | str | tuple[str, str]] = []
+    for index, (name, value) in enumerate(pairs):
+        parts += [(f"{name:<11}", "$text-muted"), f"{value:<14}" if index % 2 == 0 else f"{value}\n"]
+    if row.seeds > 1:
+        parts += [("seeds      ", "$text-muted"), f"{row.seeds}, ± {row.spread or 0:.3f}\n"]
+    if trial.reason:
+        style = "$error" if trial.state in ("failed", "diverged") else "$text-muted"
+        parts += [(f"{trial.state}: {inert(trial.reason)}\n", style)]
+    return Content.assemble(*parts)
+
+
+def _sample(samples: Sequence[Sample] | None) -> Content:
+    if not samples:
+        return Content.styled("no samples yet" if samples is not None else "", "$text-muted")
+    last = samples[-1]
+    loss = "" if last.loss is None else f", loss {last.loss:.3f}"
+    text = "\n".join(inert(last.text.strip("\n"), newlines=True).expandtabs(4).splitlines()[:SAMPLE_LINES])
+    return Content.assemble((f"writes at step {last.step}{loss}\n", "$text-muted"), text, "\n")
+
+
+def _settings(trial: TrialState, varying: Sequence[str]) -> Content:
+    parts: list[Content | str | tuple[str, str]] = []
+    for name in (*HYPERPARAMETERS, "start_from"):
+        value = getattr(trial.settings, name)
+        if value is not None:
+            shown = inert(value) if isinstance(value, str) else f"{value:g}"
+            style = "bold $accent" if name in varying else ""
+            parts += [(f"{name:<18}", "$text-muted"), (f"{shown}\n", style)]
+    return Content.assemble(*parts)
