@@ -1,9 +1,9 @@
 """nanoGPT's documented CPU setting, by liteGPT and by a plain port of nanoGPT's training loop, on the same text.
 
 4 layers, 4 heads, 128 wide, block 64, batch 12, no dropout, 2,000 iterations, rate 1e-3 with cosine to 1e-4 after 100
-iterations of warm-up, clip 1.0, beta2 0.99 (https://github.com/karpathy/nanoGPT, "I only have a macbook"). nanoGPT's own
-figure on tiny Shakespeare (1.1 MB) is a validation loss of 1.89. The port evaluates 20 random batches of each split every
-250 iterations, as that setting does; both losses printed are exact ones, over the whole validation split.
+iterations of warm-up, clip 1.0, beta2 0.99 (https://github.com/karpathy/nanoGPT, "I only have a macbook"). nanoGPT's
+own figure on tiny Shakespeare (1.1 MB) is a validation loss of 1.89. The port evaluates 20 random batches of each split
+every 250 iterations, as that setting does; both losses printed are exact ones, over the whole validation split.
 
     python bench/nanogpt.py --corpus input.txt
 """

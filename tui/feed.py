@@ -9,7 +9,7 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -133,9 +133,11 @@ class Feed:
             if self._is_first:
                 self._is_first = False
                 self._wake.wait(FIRST_PICTURE_SECONDS)  # a screen that is drawn wants curves, and wakes this
+                self._load(self._wanted)
+                self._stopped.wait(self._seconds)  # the rest must not hold up the first picture
                 if self._read_study():
                     self._tell(FeedChanged(study=True))
-            self._load()
+            self._load(self._wanted, self._pending)
             self._wake.wait(self._seconds)
             self._wake.clear()
 
@@ -175,11 +177,11 @@ class Feed:
                     self._pending[key] = None
         self._running = running
 
-    def _load(self) -> None:
-        """Read the curves that are asked for, then all others; tell now and then."""
+    def _load(self, *queues: Collection[TrialKey]) -> None:
+        """Read the curves that are asked for, then others, until these queues are empty; tell now and then."""
         read: set[TrialKey] = set()
         shown = yielded = time.monotonic()
-        while (self._wanted or self._pending) and not self._stopped.is_set():
+        while any(queues) and not self._stopped.is_set():
             asked = bool(self._wanted)
             key = self._wanted.popleft() if asked else next(iter(self._pending))
             self._pending.pop(key, None)

@@ -133,6 +133,11 @@ def drawn_style(app: App[Any], role: str) -> Style:
     return style
 
 
+def has_shades(app: App[Any]) -> bool:
+    """Tell whether there are colours between the theme's, for backgrounds."""
+    return not (app.no_color or app.current_theme.ansi)
+
+
 _STYLES: dict[tuple[str, bool, str], Style] = {}
 
 
@@ -142,7 +147,7 @@ def _style(app: App[Any], role: str) -> Style:
         return Style(underline=True)
     if role in ROWS:
         name, share, manner = ROWS[role]
-        if app.no_color or is_ansi:
+        if not has_shades(app):
             return Style.parse(manner)
         background = Color.parse(known["background"]).blend(Color.parse(known[name]), share)
         return Style.from_color(None, background.rich_color)

@@ -29,7 +29,7 @@ class View:
     filter: str = ""
     sort: str = "best_val_loss"
     descending: bool = False
-    step: int | None = None  # the time machine: ranks as they were at this step
+    step: int | None = None  # the time machine: ranks as they were at this step; a restart is back in the present
     screens: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, tab: str) -> dict[str, Any]:
@@ -52,6 +52,7 @@ def load_view(path: Path) -> View:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         view = View(**{key: value for key, value in record.items() if key in _FIELDS})
+        view.step = None
         view.marks = {(phase, trial) for phase, trial in view.marks}
         view.focus = None if view.focus is None else (str(view.focus[0]), str(view.focus[1]))
     except (OSError, ValueError, TypeError, AttributeError, IndexError):

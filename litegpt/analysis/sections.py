@@ -90,9 +90,7 @@ def _won(material: Material) -> Iterator[Block]:
     rows = leaderboard(phase.current(), vocab_size=material.vocab_size, noise=noise)
     names = [name for name in varying(rows) if name != "eval_interval"]
     grid = []
-    for row in rows[:WINNERS]:
-        if row.rank is None:
-            continue
+    for row in (row for row in rows[:WINNERS] if row.rank is not None):
         course = overfitting(material.curves[(row.phase, row.id)], material.vocab_size)
         settings = (figures.value(getattr(row.settings, name)) for name in names)
         losses = (row.train_loss, row.val_loss, row.best_val_loss)
@@ -140,7 +138,8 @@ def _overfitting(material: Material) -> Iterator[Block]:
     head = ("phase", "best validation", "at step", "last validation", "improving", "flat", "overfitting")
     yield Paragraph("Validation losses are medians over the trials that are done; the rest counts trials.")
     yield Grid((*head, "worse than guessing"), tuple(rows), ("phase",))
-    yield charts.courses_chart(groups, guess)
+    if groups:
+        yield charts.courses_chart(groups, guess)
 
 
 def _by_hyperparameter(material: Material) -> Iterator[Block]:
@@ -208,7 +207,8 @@ def _cost(material: Material) -> Iterator[Block]:
     yield Paragraph(f"All trials together took {figures.duration(total)} of trial time.")
     groups = [(p.name, [_point(trial) for trial in rank(p.current()) if trial.seconds]) for p in material.phases]
     front = pareto_front(material.trials)
-    yield charts.front_chart(groups, [_point(trial) for trial in front])
+    if front:
+        yield charts.front_chart(groups, [_point(trial) for trial in front])
     found = suspicious(material.trials, material.curves, material.vocab_size)
     kinds: dict[str, list[str]] = defaultdict(list)
     for suspicion in found:

@@ -25,7 +25,7 @@ class Exit(IntEnum):
 
 def narrator() -> Console:
     """Return the console for narration: stderr, without colour where NO_COLOR or a dumb terminal asks for it."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def complain(message: str) -> None:

@@ -120,7 +120,7 @@ def anova_table(found: Anova | None) -> Table | None:
 
 def scores_table(found: list[Score]) -> Table:
     """Return the simple scores for people."""
-    table = Table(title="each alone")
+    table = _table("each alone")
     for heading in ("hyperparameter", "F", "p", "mutual information", "Pearson"):
         table.add_column(heading, justify="left" if heading == "hyperparameter" else "right")
     for score in found:

@@ -12,6 +12,11 @@ from litegpt.cli.command import guarded
 COMMANDS = {
     "run": "run a study, or what is left of it (also: litegpt-run)",
     "plan": "show what a study would run and what it costs",
+    "status": "show how far a study is, and who runs it",
+    "stop": "stop trials, or the whole run, with checkpoints",
+    "pause": "pause the run: checkpoints are written, the workers wait",
+    "resume": "go on after a pause",
+    "retry": "queue trials again that failed, diverged or were stopped",
     "import": "bring in the results of another program as a study",
     "leaderboard": "rank the trials of a study",
     "promote": "write the next phase, from the best trials of one, into the study file",
@@ -20,7 +25,10 @@ COMMANDS = {
     "report": "write a study up as a page of HTML and Markdown",
     "export": "write a study's trials and metrics as CSV, Parquet or TensorBoard files",
 }
-MODULES = {"import": "import_study"}  # where a command's name cannot name its module
+MODULES = {  # where a command has not a module of its name
+    "import": "import_study",
+    **dict.fromkeys(("stop", "pause", "resume", "retry"), "control"),
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,8 +17,9 @@ from litegpt.plan.study import Study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run.devices import worker_places
+from litegpt.run.ledger import RunnerError
 from litegpt.run.lock import StudyHeldError, StudyLock
-from litegpt.run.runner import Runner, RunnerError
+from litegpt.run.runner import Runner
 from litegpt.run.view import view_for
 
 
@@ -97,6 +98,8 @@ def _check_blocks(study: Study, corpus: CorpusText) -> None:
 
 def _check_corpus(state: StudyState, corpus: CorpusText, folder: StudyFolder) -> None:
     """Refuse to mix results of two texts."""
+    if state.corpus is None and state.counts()["done"]:
+        raise InputError("these results were imported from another program; name the study otherwise", folder.path)
     if state.corpus is not None and state.corpus.sha256 not in (None, corpus.sha256):
         raise InputError(
             "the corpus is not the text that these results were trained on; "

@@ -59,6 +59,8 @@ class PackTrainer:
         key = (request.corpus, request.corpus_base, request.validation_fraction)
         if key != self._corpus_key:
             self.text: CorpusText = read_corpus(request.corpus, Path(request.corpus_base))
+            if self.text.sha256 != request.corpus_sha256:
+                raise InputError("the corpus has changed since the run began", request.corpus)
             self.tokenizer = CharacterTokenizer(self.text.symbols)
             cut = self.text.cut(request.validation_fraction)
             self.corpus = Corpus(self.tokenizer.encode(self.text.text), cut, self.device)
@@ -70,7 +72,7 @@ class PackTrainer:
         """Train the attempts that stand at the same step as one model.
 
         Where memory runs out, half of the trials come first and half after; a single trial's batch is worked off in
-        parts, halved until it fits. Both give the same results as before.
+        parts, halved until it fits. Neither changes the results, but that parts draw other dropout masks.
         """
         try:
             self._train_together(pack, group, should_stop, micro_batches)

@@ -10,6 +10,10 @@ from litegpt.results.journal import Journal, JournalReader
 from litegpt.results.state import StudyState
 
 
+class RunnerError(Exception):
+    """The run cannot go on; what is done is in the journal."""
+
+
 class Ledger:
     """Reads a study's journal at once, and opens it for writing as a context manager."""
 
@@ -34,10 +38,14 @@ class Ledger:
         return self._reader.state
 
     def append(self, *told: Event) -> None:
-        """Write events; `state` has taken them in when this returns."""
-        if told:
-            self._journal.append(*told)
-            self._reader.poll()
+        """Write events; `state` has taken them in when this returns. Raises RunnerError where the journal is gone."""
+        if not told:
+            return
+        before = self._reader.state
+        self._journal.append(*told)
+        self._reader.poll()
+        if self._reader.state is not before:
+            raise RunnerError(f"{self._folder.journal} was deleted or replaced while the study ran")
 
     def next_pack(self) -> str:
         """Return a pack's name, new in this run."""

@@ -9,6 +9,8 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
+from litegpt.plan.errors import InputError
+
 
 class StudyHeldError(Exception):
     """Another runner holds the study; commands print this and exit with 3."""
@@ -21,8 +23,11 @@ class StudyLock:
         self.path = path
 
     def __enter__(self) -> StudyLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise InputError(f"no results can be written here: {error.strerror}", self.path.parent) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -38,6 +38,7 @@ class TrainPack(Message):
     pack: str
     corpus: str
     corpus_base: str
+    corpus_sha256: str  # of the text that the run began with
     validation_fraction: float
     trials: list[TrialRequest]
 
@@ -122,9 +123,8 @@ def parse(line: bytes) -> Message | None:
     try:
         fields = json.loads(line)
         message = _KINDS[fields.pop("kind")](**fields)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if isinstance(message, TrainPack):
+            return dataclasses.replace(message, trials=[TrialRequest(**trial) for trial in fields["trials"]])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    if isinstance(message, TrainPack):
-        trials = [TrialRequest(**trial) for trial in fields["trials"]]
-        return dataclasses.replace(message, trials=trials)
     return message

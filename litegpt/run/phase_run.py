@@ -39,6 +39,7 @@ class _Assignment:
     name: str
     members: tuple[str, ...]  # ids
     trials: dict[str, Trial]  # those that have not ended, by id
+    stop_asked: bool = False
 
 
 class PhaseRun:
@@ -53,11 +54,13 @@ class PhaseRun:
         workers: Workers,
         places: Sequence[WorkerPlace],
         pack_width: Callable[[Trial, WorkerPlace], int],
+        corpus_sha256: str,
     ) -> None:
         self.phase, self.running = phase, dict[str, RunningTrial]()  # by trial id
         self.paused = False
         self._study, self._folder, self._ledger = study, folder, ledger
         self._workers, self._places, self._pack_width = workers, places, pack_width
+        self._corpus_sha256 = corpus_sha256
         self._assignments: dict[str, _Assignment] = {}  # by worker
         self._lost_workers: Counter[str] = Counter()  # by trial id
         self._to_stop: set[str] = set()  # trials that somebody wants stopped for good
@@ -123,6 +126,7 @@ class PhaseRun:
                 pack=name,
                 corpus=self._study.corpus,
                 corpus_base=str(self._study.corpus_base),
+                corpus_sha256=self._corpus_sha256,
                 validation_fraction=self._study.validation_fraction,
                 trials=requests,
             )
@@ -162,8 +166,11 @@ class PhaseRun:
                 )
 
     def _end(self, worker: Worker, over: messages.TrialOver) -> None:
-        trial = self._assignments[worker.name].trials.pop(over.trial)
+        assignment = self._assignments[worker.name]
+        trial = assignment.trials.pop(over.trial)
         self.running.pop(trial.id)
+        if over.state == "stopped" and not assignment.stop_asked:
+            worker.ready = False  # it was told to leave by somebody else, and is about to
         if over.state != "stopped" or trial.id in self._to_stop:
             self._append_end(trial.id, over.state, over.reason, **over.figures)
         else:
@@ -200,6 +207,7 @@ class PhaseRun:
         wanted = None if trials is None else set(trials)
         for name, assignment in self._assignments.items():
             if wanted is None or wanted & assignment.trials.keys():
+                assignment.stop_asked = True
                 self._workers.by_name[name].send(messages.StopPack(pack=assignment.name))
 
     def drop_packs(self) -> None:

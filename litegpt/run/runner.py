@@ -24,23 +24,28 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run import messages
 from litegpt.run.devices import WorkerPlace
-from litegpt.run.ledger import Ledger
+from litegpt.run.ledger import Ledger, RunnerError
 from litegpt.run.phase_run import PhaseRun, RunningTrial
 from litegpt.run.phases import is_complete, planning_events, resolve_study, reuse_results
 from litegpt.run.requests import take_requests
 from litegpt.run.workers import Lost, Mail, Worker, Workers
 
+WIDEST_PACK = 64
+FILLING_ACTIVATIONS = 1 << 23  # elements in one layer of a pack that keep a large GPU busy
 STILLBORN_WORKERS = 3  # in a row, that ended before they were ready: then something is wrong with the machine
 TICK_SECONDS = 0.25  # how often requests are looked for and the view is refreshed while nothing happens
 
 
-class RunnerError(Exception):
-    """The run cannot go on; what is done is in the journal."""
+def pack_width(trial: Trial, place: WorkerPlace) -> int:
+    """Return how many trials of this shape to train together: on a GPU enough to fill it, on a CPU one.
 
-
-def one_by_one(trial: Trial, place: WorkerPlace) -> int:
-    """Return a pack width of one: every trial alone."""
-    return 1
+    A CPU computes one small model as fast as it can compute at all (docs/LOG.md). A GPU waits for launches until its
+    matrices are large, so narrow models with small batches go in wide packs. A pack that does not fit is split.
+    """
+    if place.device == "cpu":
+        return 1
+    activations = trial.batch_size * trial.block_size * trial.n_embd  # elements, of one layer of one trial
+    return max(1, min(WIDEST_PACK, FILLING_ACTIVATIONS // activations))
 
 
 class Runner:
@@ -54,7 +59,7 @@ class Runner:
         places: Sequence[WorkerPlace],
         *,
         phases: Sequence[str] | None = None,
-        pack_width: Callable[[Trial, WorkerPlace], int] = one_by_one,
+        pack_width: Callable[[Trial, WorkerPlace], int] = pack_width,
         observe: Callable[[Runner], None] = lambda runner: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -105,6 +110,7 @@ class Runner:
         take_requests(self.folder)  # what was asked of an earlier run is no longer meant
         with self._ledger:
             try:
+                self._requeue_running()  # what a killed runner left behind
                 for phase in self.phases:
                     self._run_phase(phase)
                     if self.interrupted:
@@ -129,7 +135,14 @@ class Runner:
             self._write_snapshot()
         self._ledger.append(*reuse_results(self.state, self.folder, phase.name))
         self._phase_run = PhaseRun(
-            phase.name, self.study, self.folder, self._ledger, self._workers, self.places, self._pack_width
+            phase.name,
+            self.study,
+            self.folder,
+            self._ledger,
+            self._workers,
+            self.places,
+            self._pack_width,
+            self.corpus.sha256,
         )
         self._work(self._phase_run)
         state = self._phase_run.state

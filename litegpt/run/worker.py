@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import warnings
 from functools import partial
 
 from litegpt.run.messages import Message, Ready, StopPack, TrainPack, Unusable, parse
@@ -34,6 +35,7 @@ def main() -> int:
         pipe.write(message.line())
 
     ready = _prepare(arguments.device, arguments.threads)
+    pipe.write(b"\n")  # ends a line that a library may have begun
     send(ready)
     if isinstance(ready, Unusable):
         return 1
@@ -42,7 +44,7 @@ def main() -> int:
     trainer = PackTrainer(arguments.device, send)
     while (pack := inbox.packs.get()) is not None:
         trainer.train(pack, partial(inbox.should_stop, pack.pack))
-    return 0
+    os._exit(0)  # at an ordinary exit Python would abort: the listening thread holds stdin
 
 
 class _Inbox:
@@ -78,6 +80,8 @@ def _prepare(device_name: str, threads: int) -> Ready | Unusable:
 
     from litegpt.train.precision import resolve_precision
 
+    # gradients lie in rows beside each other, as the weights do; autograd mistakes that for carelessness
+    warnings.filterwarnings("ignore", message="grad and param do not obey")
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # moments that fade to denormals would slow a CPU down
     device = torch.device(device_name)

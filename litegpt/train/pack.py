@@ -25,7 +25,7 @@ class Pack:
 
     `step` is the number of updates made, `alive` [P] tells which trials have not diverged, and `minibatch_losses` [P]
     are those of the last update (NaN before the first). With `micro_batches` above 1 a batch is worked off in that many
-    parts, which takes less memory and gives the same gradients.
+    parts, which takes less memory and gives the same gradients, up to the dropout masks that the parts draw.
     """
 
     def __init__(

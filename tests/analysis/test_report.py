@@ -11,6 +11,7 @@ import pytest
 
 from litegpt.analysis.page import Grid, Heading, Listing, Notes, Paragraph, to_html, to_markdown
 from litegpt.cli.main import main
+from litegpt.plan.trial import Trial
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
@@ -63,6 +64,17 @@ def test_the_same_chart_is_the_same_file(made: StudyFolder) -> None:
     assert first == second
     assert "currentColor" in first.inline
     assert "currentColor" not in first.file
+
+
+@needs_matplotlib
+@pytest.mark.filterwarnings("error")
+def test_a_study_without_validation_losses_has_a_report(tmp_path: Path, make_trial, make_study) -> None:
+    def losses(trial: Trial, step: int) -> tuple[float, None]:
+        return 2.0 + trial.learning_rate, None
+
+    folder = make_study(tmp_path, {"only": [make_trial(losses, learning_rate=rate / 10) for rate in range(1, 4)]})
+    assert main(["report", str(folder.path), "--out", str(tmp_path / "out")]) == 0
+    assert "not enough data" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
 @needs_matplotlib

@@ -10,7 +10,9 @@ from litegpt.run import messages
 from litegpt.run.messages import Message, parse
 
 TRIAL = messages.TrialRequest(phase="p", settings={"n_layer": 1}, folder="/f", attempt=2, start_from=None)
-TRAIN = messages.TrainPack(pack="p1", corpus="c\n\u2028ü", corpus_base="/b", validation_fraction=0.1, trials=[TRIAL])
+TRAIN = messages.TrainPack(
+    pack="p1", corpus="c\n\u2028ü", corpus_base="/b", corpus_sha256="00", validation_fraction=0.1, trials=[TRIAL]
+)
 
 
 @pytest.mark.parametrize(

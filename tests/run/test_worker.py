@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import queue
@@ -86,8 +87,15 @@ class Worker:
             )
             for trial in trials
         ]
+        path = self.folder / corpus
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         request = TrainPack(
-            pack=pack, corpus=corpus, corpus_base=str(self.folder), validation_fraction=0.1, trials=requests
+            pack=pack,
+            corpus=corpus,
+            corpus_base=str(self.folder),
+            corpus_sha256=digest,
+            validation_fraction=0.1,
+            trials=requests,
         )
         self.say(request.line())
 

@@ -12,6 +12,7 @@ from tui.app import ConsoleApp
 from tui.place import Place
 from tui.screens.leaderboard import LeaderboardScreen
 from tui.view import View, load_view, save_view, view_path
+from tui.widgets.chart import Chart
 from tui.widgets.table import Table
 
 
@@ -86,6 +87,21 @@ def test_the_time_machine_ranks_as_of_a_step(finished: Place) -> None:
         assert row.val_loss is not None
         assert row.val_loss > 2
         assert "as it was at step 20" in text_of(app)
+
+    run(app, drive)
+
+
+def test_the_charts_cursor_travels_in_time(finished: Place) -> None:
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(app.feed._curves) == 15)
+        app.screen.query_one(Chart).focus()
+        await pilot.press("l")
+        await settled(app, pilot, lambda: board_of(app).board.step is not None)
+        assert "as it was at step" in text_of(app)
+        await pilot.press("escape")
+        assert board_of(app).board.step is None
 
     run(app, drive)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,13 @@ def test_a_speed_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> 
         main(["--replay", "-3"])
     assert ending.value.code == 2
     assert "is no speed" in capsys.readouterr().err
+
+
+def test_serving_needs_a_package(finished: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    if importlib.util.find_spec("textual_serve"):
+        pytest.skip("textual-serve is installed")
+    assert main([str(finished.study_path), "--serve"]) == 2
+    assert "pip install textual-serve" in capsys.readouterr().err
 
 
 def test_a_study_is_found_by_file_by_folder_and_by_default(

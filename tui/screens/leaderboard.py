@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Sequence
 from typing import ClassVar
@@ -25,6 +26,7 @@ from tui.first_run import FIRST_RUN
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
 from tui.themes import series_colours
+from tui.widgets.chart import Chart
 from tui.widgets.detail import Detail
 from tui.widgets.marked_table import MarkedTable
 from tui.widgets.table import Cell, Column, Table
@@ -195,6 +197,12 @@ class LeaderboardScreen(StudyScreen):
         self.call_after_refresh(self._show_detail)
         self.query_one(Detail).focus()
 
+    @on(Chart.CursorMoved, "#detail-chart")
+    def _travel(self, event: Chart.CursorMoved) -> None:
+        """Rank the trials as they were where the chart's cursor is."""
+        self.view.step = None if event.x is None else int(event.x)
+        self._rank()
+
     def action_back(self) -> None:
         """Leave the detail, the zoom, the range, the filter: one layer at a time."""
         entry = self.query_one("#filter", Input)
@@ -202,6 +210,10 @@ class LeaderboardScreen(StudyScreen):
             self.minimize()
         elif self.query_one(MarkedTable).leave_range():
             pass
+        elif self.view.step is not None:
+            self.query_one("#detail-chart", Chart).action_reset()
+            self.view.step = None
+            self._rank()
         elif self.has_class("-detail") or (self.focused is not self.query_one(Table) and not entry.has_focus):
             self.remove_class("-detail")
             self.query_one(Table).focus()
@@ -299,15 +311,14 @@ class LeaderboardScreen(StudyScreen):
 
     def action_promote(self) -> None:
         """Promote the marked trials, or the best, into a new phase."""
-        from tui.screens.promotion import PromotionScreen
-
         phase = self.view.phase or (self.view.focus[0] if self.view.focus else None)
         if phase is None:
             self.notify("there is nothing to promote yet", severity="warning")
             return
         marked = [key for row in self.board.rows for key in keys_of(row) if key in self.view.marks and key[0] == phase]
         by = self.view.sort if self.view.sort in RANKINGS else DEFAULT_RANKING
-        self.app.push_screen(PromotionScreen(phase, marked, by))
+        promotion = importlib.import_module("tui.screens.promotion")  # late: it brings the study file's editor along
+        self.app.push_screen(promotion.PromotionScreen(phase, marked, by))
 
     def action_copy(self) -> None:
         """Copy the rows shown as tab-separated text."""

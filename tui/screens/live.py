@@ -227,6 +227,12 @@ class LiveScreen(StudyScreen):
         self.view.focus = self._listed[event.row]
         self._show_chart()
 
+    @on(Chart.CursorMoved, "#live-chart")
+    def _travel(self, event: Chart.CursorMoved) -> None:
+        """Have the leaderboard rank as of the cursor's step."""
+        if self.view.of(self.TAB).get("axis", "step") == "step":
+            self.view.step = None if event.x is None else int(event.x)
+
     @on(Table.Opened, "#running")
     async def _open_trial(self) -> None:
         await self.app.run_action("app.switch_tab('leaderboard')")

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.themes import drawn_style
+from tui.themes import drawn_style, has_shades
 
 Cell = tuple[str, str]
 """A cell's text and what it is for: a role of `tui.themes`, '' for plain text."""
@@ -132,13 +132,14 @@ class Table(ScrollView, can_focus=True):
         whole = base
         for flag in self._flags(row).split():
             whole += drawn_style(self.app, flag)
-        if row == self.cursor:
+        is_here = row == self.cursor
+        if is_here:
             whole += drawn_style(self.app, "here" if self.has_focus else "here_blurred")
+        is_plain = is_here and not has_shades(self.app)  # a reversed row whose cells had colours would fall apart
         segments = []
         for column, (text, style) in zip(self.columns, self._cells(row), strict=True):
-            segments.append(
-                Segment(fit(text, column.width, column.is_left) + " ", whole + drawn_style(self.app, style))
-            )
+            shown = fit(text, column.width, column.is_left) + " "
+            segments.append(Segment(shown, whole if is_plain else whole + drawn_style(self.app, style)))
         return Strip(segments).adjust_cell_length(width, whole)
 
     def refresh_changed(self) -> None:

@@ -1,0 +1,77 @@
+"""`litegpt status STUDY`: how far a study is, and who runs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from litegpt.cli.command import Exit
+from litegpt.plan.study import Study, read_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import JournalReader
+from litegpt.results.progress import phase_progress
+from litegpt.results.state import PhaseState, StudyState
+from litegpt.run.lock import read_holder
+
+WATCH_SECONDS = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("study", type=Path, help="the study file")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
+    parser.add_argument("--watch", action="store_true", help="keep showing it, until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Print the counts of every phase."""
+    study = read_study(arguments.study)
+    folder = StudyFolder(arguments.results, study.name)
+    reader = JournalReader(folder.journal)
+    reader.poll()
+    if arguments.json:
+        print(json.dumps(status(study, reader.state, folder), indent=2))
+        return Exit.WELL
+    console = Console(highlight=False)
+    if not arguments.watch:
+        console.print(_table(status(study, reader.state, folder)))
+        return Exit.WELL
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(_table(status(study, reader.state, folder)), refresh=True)
+            time.sleep(WATCH_SECONDS)
+            reader.poll()
+
+
+def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, Any]:
+    """Return how far a study is, as plain data; `runner` is None where none is at work."""
+    phases = []
+    for phase in study.phases:
+        progress = phase_progress(state.phases.get(phase.name, PhaseState(phase.name)))
+        counts = ("trials", "queued", "running", "done", "diverged", "failed", "stopped", "excluded", "best_val_loss")
+        phases.append({"name": phase.name, **{name: getattr(progress, name) for name in counts}})
+    return {"study": study.name, "runner": read_holder(folder.lock), "phases": phases}
+
+
+def _table(told: dict[str, Any]) -> Table:
+    runner = told["runner"]
+    who = f"process {runner.get('pid')} on {runner.get('host')}" if runner else "no runner at work"
+    table = Table(title=Text(f"{told['study']}: {who}"), title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    headings = ("trials", "queued", "running", "done", "diverged", "failed", "stopped")
+    for heading in ("phase", *headings, "best val"):
+        table.add_column(heading, justify="left" if heading == "phase" else "right")
+    for phase in told["phases"]:
+        best = phase["best_val_loss"]
+        counts = [str(phase[heading] or "") for heading in headings]
+        table.add_row(Text(phase["name"]), *counts, "" if best is None else f"{best:.4f}")
+    return table
