@@ -12,6 +12,7 @@ WITHOUT_TORCH = (
     "litegpt/plan/**/*.py",
     "litegpt/results/**/*.py",
     "litegpt/run/runner*.py",
+    "litegpt/train/verbatim.py",
     "litegpt/cli/main.py",
     "litegpt/cli/run.py",
     "tui/**/*.py",

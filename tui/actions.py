@@ -14,7 +14,6 @@ from textual.screen import Screen
 from litegpt.results.text import inert
 from litegpt.run.requests import send_request
 from tui.messages import TrialKey
-from tui.screens.confirm import ConfirmScreen
 
 if TYPE_CHECKING:
     from tui.app import ConsoleApp
@@ -76,6 +75,8 @@ def control(app: ConsoleApp, kind: str) -> None:
         loss = (
             "They are not trained any further." if marked else "It can be resumed; r goes on from the last checkpoints."
         )
+        from tui.screens.confirm import ConfirmScreen
+
         app.push_screen(
             ConfirmScreen(f"Stop {what}?", loss, "Stop"), lambda agreed: _send(app, "stop", marked) if agreed else None
         )

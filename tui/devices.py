@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 
 @dataclass(frozen=True)
 class Device:
@@ -32,6 +30,9 @@ class Devices:
             self._nvml = pynvml
         except Exception:
             self._nvml = None
+        import psutil  # here, off the screen's thread and out of the way of the first picture
+
+        self._psutil = psutil
         psutil.cpu_percent()  # the first call measures from here on
 
     def sample(self) -> list[Device]:
@@ -65,5 +66,5 @@ class Devices:
             return None
 
     def _processor(self) -> Device:
-        memory = psutil.virtual_memory()
-        return Device("cpu", psutil.cpu_percent() / 100, memory.total - memory.available, memory.total)
+        memory = self._psutil.virtual_memory()
+        return Device("cpu", self._psutil.cpu_percent() / 100, memory.total - memory.available, memory.total)

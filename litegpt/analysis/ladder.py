@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
-from litegpt.analysis.verbatim import CorpusIndex, Memorisation
 from litegpt.plan.corpus import read_corpus
 from litegpt.plan.errors import InputError
 from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
-from litegpt.results.samples import Sample, read_samples
+from litegpt.results.samples import Copied, Sample, read_samples
 from litegpt.results.state import StudyState, TrialState
+from litegpt.train.verbatim import CorpusIndex
 
 RUNGS = 18  # as many as the original's table has
 
@@ -23,23 +24,43 @@ class Rung:
     trial: TrialState
     sample: Sample
     loss: float
-    memorisation: Memorisation | None  # None where the corpus is not at hand
+    copied: Copied | None  # None where nothing tells
+
+
+class CopyMeter:
+    """How much of a study's samples is copied: as it was measured when they were written, or measured now."""
+
+    def __init__(self, folder: StudyFolder, state: StudyState) -> None:
+        self._folder, self._state = folder, state
+
+    def measure(self, sample: Sample) -> Copied | None:
+        """Return the figures of a sample; None where it has none and the corpus is not at hand."""
+        if sample.copied is not None or self._index is None:
+            return sample.copied
+        return Copied(**self._index.measure(sample.text).figures())
+
+    @cached_property
+    def _index(self) -> CorpusIndex | None:
+        return study_corpus(self._folder, self._state)
 
 
 def study_corpus(folder: StudyFolder, state: StudyState) -> CorpusIndex | None:
-    """Return the corpus that a study ran on, prepared; None where it is not at hand, or another text by now."""
+    """Return the corpus that a study ran on, prepared; None where it is not at hand, or another text by now.
+
+    An imported study's is whatever its study file names.
+    """
     try:
         study = read_study(folder.snapshot)
         corpus = read_corpus(study.corpus, study.corpus_base)
     except InputError:
         return None
-    if state.corpus is None or corpus.sha256 != state.corpus.sha256:
+    if state.corpus is not None and corpus.sha256 != state.corpus.sha256:
         return None
     return CorpusIndex(corpus.text, corpus.cut(study.validation_fraction))
 
 
 def read_rungs(
-    folder: StudyFolder, trials: Iterable[TrialState], by: str = "val_loss", index: CorpusIndex | None = None
+    folder: StudyFolder, trials: Iterable[TrialState], by: str = "val_loss", meter: CopyMeter | None = None
 ) -> list[Rung]:
     """Return every sample of the trials, the highest loss first.
 
@@ -50,7 +71,7 @@ def read_rungs(
         for sample in read_samples(folder.trial(trial.phase, trial.id).samples):
             loss = sample.loss if by == "val_loss" else getattr(trial, by) if sample.step == trial.step else None
             if loss is not None:
-                rungs.append(Rung(trial, sample, loss, index.measure(sample.text) if index else None))
+                rungs.append(Rung(trial, sample, loss, meter.measure(sample) if meter else None))
     return sorted(rungs, key=lambda rung: (-rung.loss, rung.trial.id, rung.sample.step))
 
 

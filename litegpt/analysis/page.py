@@ -85,7 +85,9 @@ figcaption, .dim { color: var(--dim); font-size: .875rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; margin: .75rem 0; }
 th, td { padding: .25rem .75rem .25rem 0; text-align: right; white-space: nowrap; vertical-align: top;
   border-bottom: 1px solid var(--faint); font-variant-numeric: tabular-nums; }
-.word, .text { text-align: left; } td.text { white-space: normal; overflow-wrap: anywhere; min-width: 16rem; }
+.word, .text { text-align: left; }
+td.word, td.text { white-space: normal; }
+td.text { overflow-wrap: anywhere; min-width: 16rem; }
 pre { overflow-x: auto; border: 1px solid var(--faint); padding: .75rem; font-size: .8125rem; }
 """.strip()
 

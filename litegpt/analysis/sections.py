@@ -15,7 +15,7 @@ from litegpt.analysis.curves import Curves, key_of
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import TARGETS, design
 from litegpt.analysis.findings import pareto_front, suspicious
-from litegpt.analysis.ladder import Rung, ladder, read_rungs, study_corpus
+from litegpt.analysis.ladder import CopyMeter, Rung, ladder, read_rungs
 from litegpt.analysis.leaderboard import leaderboard, varying
 from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.overfitting import overfitting
@@ -220,13 +220,16 @@ def _cost(material: Material) -> Iterator[Block]:
 
 def _text(material: Material) -> Iterator[Block]:
     yield Heading("What a loss reads like")
-    rungs = read_rungs(material.folder, material.trials, index=study_corpus(material.folder, material.state))
+    rungs = read_rungs(material.folder, material.trials, meter=CopyMeter(material.folder, material.state))
     if not rungs:
         yield Paragraph("No samples were written.")
         return
-    known = rungs[0].memorisation is not None
+    known = any(rung.copied for rung in rungs)
     head = ("phase", "validation loss", *(("copied", "longest", "control") if known else ()), "text")
-    rows = [(r.trial.phase, f"{r.loss:.3f}", *_copied(r), r.sample.text[:TEXT_CHARACTERS]) for r in ladder(rungs)]
+    rows = [
+        (r.trial.phase, f"{r.loss:.3f}", *(_copied(r) if known else ()), r.sample.text[:TEXT_CHARACTERS])
+        for r in ladder(rungs)
+    ]
     yield Grid(head, tuple(rows), ("text", "phase"))
     if not known:
         yield Notes(("Memorisation is unknown: the corpus is not at hand.",))
@@ -236,11 +239,11 @@ def _text(material: Material) -> Iterator[Block]:
         "copied: the share of a sample's words inside stretches of 8 words and more that stand word for word in the "
         "training text; longest: the longest of them, in words; control: the same share for the validation text."
     )
-    copies = [r for r in rungs if r.memorisation and r.memorisation.training.copied]
+    copies = [r for r in rungs if r.copied and r.copied.share]
     yield Paragraph(f"{len(copies):,} of {len(rungs):,} samples copy anything.")
     if not copies:
         return
-    worst = sorted(copies, key=lambda r: -r.memorisation.training.share if r.memorisation else 0.0)[:WINNERS]
+    worst = sorted(copies, key=lambda r: -r.copied.share if r.copied else 0.0)[:WINNERS]
     rows = [(r.trial.phase, f"{r.loss:.3f}", *_copied(r), r.trial.id) for r in worst]
     yield Grid((*head[:-1], "trial"), tuple(rows), ("trial", "phase"))
 
@@ -282,10 +285,9 @@ def _devices(state: StudyState) -> str:
 
 
 def _copied(rung: Rung) -> tuple[str, ...]:
-    if rung.memorisation is None:
-        return ()
-    training, validation = rung.memorisation.training, rung.memorisation.validation
-    return (f"{training.share:.0%}", str(training.longest), f"{validation.share:.0%}")
+    if rung.copied is None:
+        return ("-", "-", "-")
+    return (f"{rung.copied.share:.0%}", str(rung.copied.longest), f"{rung.copied.validation_share:.0%}")
 
 
 def _point(trial: TrialState) -> tuple[float, float]:

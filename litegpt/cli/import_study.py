@@ -9,7 +9,9 @@ from pathlib import Path
 from litegpt.analysis.imported import ImportedPhase, check_new, write_study
 from litegpt.analysis.mapped import read_mapping, read_table
 from litegpt.analysis.original import read_folder
+from litegpt.analysis.study_file import write_study_file
 from litegpt.cli.command import Exit, complain
+from litegpt.plan.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.text import inert
 from litegpt.run.lock import StudyHeldError, StudyLock
@@ -43,7 +45,12 @@ def run(arguments: argparse.Namespace) -> Exit:
     check_new(folder, phases)  # before the lock makes a folder
     try:
         with StudyLock(folder.lock):
-            write_study(folder, phases, [str(path) for path in arguments.folders])
+            sources = [str(path) for path in arguments.folders]
+            write_study(folder, phases, sources)
+            try:
+                write_study_file(folder, phases, sources)
+            except InputError as error:
+                complain(f"the results have no study file of these phases: {error}")
     except StudyHeldError as error:
         complain(str(error))
         return Exit.HELD

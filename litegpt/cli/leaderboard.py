@@ -114,17 +114,20 @@ def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str
 
 
 def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict[str, float | None]:
-    """Return the copied share of each row's last sample, None without one. InputError: the corpus is not there."""
-    from litegpt.analysis.ladder import study_corpus  # it loads numpy
+    """Return the copied share of each row's last sample, None without one. InputError: nothing tells it."""
+    from litegpt.analysis.ladder import CopyMeter  # it loads numpy
 
-    corpus = study_corpus(folder, state)
-    if corpus is None:
-        raise InputError("the corpus of this study is not at hand, so nothing tells what is copied", folder.path)
-    copied: dict[str, float | None] = {}
+    meter = CopyMeter(folder, state)
+    shares: dict[str, float | None] = dict.fromkeys(row.id for row in rows)
     for row in rows:
-        samples = read_samples(folder.trial(row.phase, row.id).samples)
-        copied[row.id] = corpus.training.measure(samples[-1].text).share if samples else None
-    return copied
+        for sample in read_samples(folder.trial(row.phase, row.id).samples)[-1:]:
+            copied = meter.measure(sample)
+            if copied is None:
+                raise InputError(
+                    "the corpus of this study is not at hand, so nothing tells what is copied", folder.path
+                )
+            shares[row.id] = copied.share
+    return shares
 
 
 def leaderboard_table(

@@ -12,6 +12,26 @@ from litegpt.results.records import RecordReader
 
 
 @dataclass(frozen=True, kw_only=True)
+class Copied:
+    """How much of a text stands word for word in the training text, and, as a control, in the validation text."""
+
+    share: float  # of its words, inside stretches of 8 words and more
+    longest: int  # stretch, in words
+    validation_share: float
+    validation_longest: int
+
+    @classmethod
+    def from_record(cls, record: object) -> Copied | None:
+        """Return the figures, None where one is missing."""
+        told = fields.mapping(record)
+        share, longest = fields.number(told.get("share")), fields.whole(told.get("longest"))
+        control = fields.number(told.get("validation_share")), fields.whole(told.get("validation_longest"))
+        if share is None or longest is None or control[0] is None or control[1] is None:
+            return None
+        return cls(share=share, longest=longest, validation_share=control[0], validation_longest=control[1])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """One generated text. It is the model's: make it `inert` before it is shown."""
 
@@ -22,6 +42,7 @@ class Sample:
     temperature: float | None
     seed: int | None
     attempt: int | None = None
+    copied: Copied | None = None
     time: str | None = None  # ISO 8601, UTC; None until it is appended
 
     def record(self) -> Record:
@@ -42,6 +63,7 @@ class Sample:
             temperature=fields.number(record.get("temperature")),
             seed=fields.whole(record.get("seed")),
             attempt=fields.whole(record.get("attempt")),
+            copied=Copied.from_record(record.get("copied")),
             time=fields.text(record.get("time")),
         )
 

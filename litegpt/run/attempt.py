@@ -15,7 +15,7 @@ from litegpt.plan.errors import InputError
 from litegpt.plan.trial import Trial
 from litegpt.results.folder import TrialFolder
 from litegpt.results.metrics import Evaluation, MetricsWriter
-from litegpt.results.samples import Sample, append_sample, read_samples
+from litegpt.results.samples import Copied, Sample, append_sample, read_samples
 from litegpt.run.messages import Alive, Message, PackOver, TrainPack, TrialEvaluated, TrialOver, TrialRequest
 from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights
 from litegpt.train.corpus import CharacterTokenizer, Corpus
@@ -23,6 +23,7 @@ from litegpt.train.generate import generate
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
 from litegpt.train.pack import Pack
 from litegpt.train.precision import resolve_precision
+from litegpt.train.verbatim import CorpusIndex
 
 SAMPLE_CHARACTERS = 300
 SAMPLE_TEMPERATURE = 0.8  # nanoGPT's
@@ -64,6 +65,7 @@ class PackTrainer:
             self.tokenizer = CharacterTokenizer(self.text.symbols)
             cut = self.text.cut(request.validation_fraction)
             self.corpus = Corpus(self.tokenizer.encode(self.text.text), cut, self.device)
+            self._index: CorpusIndex | None = None
             self._corpus_key = key
 
     def _train_group(
@@ -146,8 +148,8 @@ class PackTrainer:
         for row, attempt, ending in rows:
             attempt.add_sample(ending.progress.best_val_step or 0, ending.progress.best_val_loss, *texts[row])
 
-    def _generate(self, pack: Pack) -> list[tuple[str, str]]:
-        """Return (prompt, text) for each trial of a pack."""
+    def _generate(self, pack: Pack) -> list[tuple[str, str, Copied]]:
+        """Return (prompt, text, how much of it is copied) for each trial of a pack."""
         prompt = "\n" if "\n" in self.text.symbols else self.text.symbols[0]
         tokens = generate(
             pack.model,
@@ -156,7 +158,14 @@ class PackTrainer:
             temperature=SAMPLE_TEMPERATURE,
             seed=SAMPLE_SEED,
         )
-        return [(prompt, self.tokenizer.decode(list(trial))) for trial in zip(*tokens, strict=True)]
+        texts = [self.tokenizer.decode(list(trial)) for trial in zip(*tokens, strict=True)]
+        return [(prompt, text, self._measure(text)) for text in texts]
+
+    def _measure(self, text: str) -> Copied:
+        """Return how much of a text is copied from the corpus, which is prepared for that the first time."""
+        if self._index is None:
+            self._index = CorpusIndex(self.text.text, len(self.corpus.train))
+        return Copied(**self._index.measure(text).figures())
 
 
 class _Attempt:
@@ -221,7 +230,7 @@ class _Attempt:
             )
         )
 
-    def add_sample(self, step: int, loss: float | None, prompt: str, text: str) -> None:
+    def add_sample(self, step: int, loss: float | None, prompt: str, text: str, copied: Copied) -> None:
         """Add a generated text, unless an earlier attempt has written it already."""
         if any(sample.step == step for sample in read_samples(self.folder.samples)):
             return
@@ -233,6 +242,7 @@ class _Attempt:
             temperature=SAMPLE_TEMPERATURE,
             seed=SAMPLE_SEED,
             attempt=self.request.attempt,
+            copied=copied,
         )
         append_sample(self.folder.samples, sample)
 

@@ -23,6 +23,7 @@ from litegpt.results import events
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run import messages
+from litegpt.run.commit import describe_commit
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.ledger import Ledger, RunnerError
 from litegpt.run.phase_run import PhaseRun, RunningTrial
@@ -235,7 +236,7 @@ class Runner:
                 characters=len(self.corpus.text),
                 vocab_size=len(self.corpus.symbols),
             ),
-            versions={"litegpt": __version__, "python": platform.python_version(), "torch": ready.torch},
+            versions=_versions(ready.torch),
             host=socket.gethostname(),
             pid=os.getpid(),
             devices=[place.device for place in self.places],
@@ -262,3 +263,9 @@ class Runner:
         unfinished = self.folder.snapshot.with_suffix(".tmp")
         unfinished.write_text(snapshot(self.study, resolve_study(self.study, self.state)), encoding="utf-8")
         os.replace(unfinished, self.folder.snapshot)
+
+
+def _versions(torch: str) -> dict[str, str]:
+    commit = describe_commit()
+    known = {"commit": commit} if commit else {}
+    return {"litegpt": __version__, **known, "python": platform.python_version(), "torch": torch}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
@@ -22,6 +23,7 @@ from litegpt.run.runner import Runner
 LINE_SECONDS = 5.0  # between two plain lines
 REFRESH_SECONDS = 0.25
 RUNNING_ROWS = 8
+RECENT_SECONDS = 10.0
 
 
 class View(Protocol):
@@ -43,33 +45,51 @@ def view_for(console: Console) -> View:
 
 
 class Forecast:
-    """How long the known phases still take, from the speed of this run."""
+    """How fast this run is, and how long the known phases still take at that."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._begun: float | None = None
-        self._before = 0.0  # flops that were done when this run began
+        self._begun: tuple[float, float] | None = None  # when the first trial was at work, and the flops done by then
+        self._recent: deque[tuple[float, float]] = deque()  # times and the tokens trained by then
+        self.seconds_left: float | None = None  # until every planned trial has ended
+        self.tokens_per_second: float | None = None  # of all workers together, over the last seconds
 
-    def seconds_left(self, runner: Runner) -> float | None:
-        """Return the seconds until every planned trial has ended, None while no speed is known."""
-        vocab_size = len(runner.corpus.symbols)
-        steps = {(trial.phase, trial.settings.id): trial.step for trial in runner.running}
-        done = total = 0.0
-        for phase in runner.state.phases.values():
-            for trial in phase.current():
-                flops = training_flops(trial.settings, vocab_size)
-                running = steps.get((phase.name, trial.id))
-                total += flops
-                if running is not None:
-                    done += flops * running / trial.settings.max_iters
-                elif trial.state not in ("queued", "running"):
-                    done += flops
-        if self._begun is None:
-            if runner.running:
-                self._begun, self._before = self._clock(), done
-            return None
-        elapsed, gained = self._clock() - self._begun, done - self._before
-        return (total - done) * elapsed / gained if gained > 0 and elapsed > 1 else None
+    def update(self, runner: Runner) -> None:
+        """Take in how far a run is now."""
+        flops_done, flops, tokens_done = _work_done(runner)
+        now = self._clock()
+        if self._begun is None and runner.running:
+            self._begun = (now, flops_done)
+        if self._begun is not None:
+            elapsed, gained = now - self._begun[0], flops_done - self._begun[1]
+            self.seconds_left = (flops - flops_done) * elapsed / gained if gained > 0 and elapsed > 1 else None
+        self._recent.append((now, tokens_done))
+        while now - self._recent[0][0] > RECENT_SECONDS:
+            self._recent.popleft()
+        since, tokens = self._recent[0]
+        self.tokens_per_second = (tokens_done - tokens) / (now - since) if now > since else None
+
+    def words(self) -> str:
+        """Return speed and time left in a few words."""
+        speed = "-" if self.tokens_per_second is None else f"{self.tokens_per_second:,.0f}"
+        return f"{speed} tokens/s, {duration(self.seconds_left)} left in the phases planned so far"
+
+
+def _work_done(runner: Runner) -> tuple[float, float, float]:
+    """Return the flops done and in all, and the tokens trained, of the phases planned so far."""
+    vocab_size = len(runner.corpus.symbols)
+    steps = {(trial.phase, trial.settings.id): trial.step for trial in runner.running}
+    flops_done = flops = tokens = 0.0
+    for phase in runner.state.phases.values():
+        for trial in phase.current():
+            settings = trial.settings
+            ended = trial.state not in ("queued", "running")
+            done = 1.0 if ended else steps.get((phase.name, trial.id), 0) / settings.max_iters
+            whole = training_flops(settings, vocab_size)
+            flops += whole
+            flops_done += done * whole
+            tokens += done * settings.max_iters * settings.batch_size * settings.block_size
+    return flops_done, flops, tokens
 
 
 def duration(seconds: float | None) -> str:
@@ -81,11 +101,6 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def throughput(runner: Runner) -> float:
-    """Return the tokens per second of the trials at work together."""
-    return sum(trial.tokens_per_second or 0.0 for trial in runner.running)
 
 
 class PlainView:
@@ -112,10 +127,9 @@ class PlainView:
         now = time.monotonic()
         if runner.running and now >= self._due:
             self._due = now + LINE_SECONDS
+            self._forecast.update(runner)
             phase = runner.state.phases[runner.running[0].phase]
-            line = _phase_line(phase_progress(phase))
-            left = duration(self._forecast.seconds_left(runner))
-            self._print(f"{line}, {throughput(runner):,.0f} tokens/s, {left} left")
+            self._print(f"{_phase_line(phase_progress(phase))}, {self._forecast.words()}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -160,13 +174,13 @@ class LiveView:
         self._live.update(self._draw(runner), refresh=True)
 
     def _draw(self, runner: Runner) -> Group:
-        left = self._forecast.seconds_left(runner)
-        footer = f"{throughput(runner):,.0f} tokens/s · {duration(left)} left in the phases known"
+        self._forecast.update(runner)
+        footer = self._forecast.words()
         if runner.paused:
             footer = "paused: litegpt resume goes on"
         if runner.interrupted:
             footer = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
-        return Group(_phase_table(runner), _running_table(runner.running), Text(footer, style="dim"))
+        return Group(_phase_table(runner), Text(), _running_table(runner.running), Text(), Text(footer, style="dim"))
 
 
 def _phase_table(runner: Runner) -> Table:
@@ -179,7 +193,7 @@ def _phase_table(runner: Runner) -> Table:
         table.add_row(
             Text(phase.name),
             ProgressBar(total=max(1, progress.trials), completed=progress.ended, width=24),
-            Text.assemble(f"{progress.ended}/{progress.trials or '?'}", (trouble, "red")),
+            Text.assemble(f"{progress.ended}/{progress.trials}" if progress.trials else "waits", (trouble, "red")),
             str(progress.running or ""),
             "" if progress.best_val_loss is None else f"{progress.best_val_loss:.3f}",
         )

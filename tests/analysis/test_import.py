@@ -6,12 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from litegpt.analysis.imported import imported_vocab_size
+from litegpt.analysis.imported import ImportedPhase, ImportedTrial, imported_vocab_size
 from litegpt.analysis.mapped import read_mapping, read_table
 from litegpt.analysis.original import read_folder
+from litegpt.analysis.study_file import write_study_file
 from litegpt.cli.main import main
 from litegpt.plan.errors import InputError
-from litegpt.plan.study import read_study
+from litegpt.plan.study import Study, read_study
+from litegpt.plan.trial import Trial
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
@@ -108,6 +110,77 @@ def test_the_original_has_the_trials_of_the_default_study_of_that_name(original:
     assert set(phases["phase1"].trials) == {trial.id for trial in candidates.trials}
     assert [len(phase.trials) for phase in phases.values()] == [1316, 320]
     assert imported_vocab_size(original.journal) == 86
+
+
+def test_the_original_study_file_is_found_again(original: StudyFolder, seed_study: Path, tmp_path: Path) -> None:
+    phases = [read_folder(seed_study / name) for name in ("phase1", "phase2")]
+    folder = StudyFolder(tmp_path, "four-phases")
+    folder.path.mkdir()
+    write_study_file(folder, phases, ["a", "b"])
+    study = read_study(folder.snapshot)
+    published = read_study(Path(__file__).parents[2] / "studies" / "four_phases.toml").phase("phase1")
+    phase = study.phase("phase1")
+    assert {name: set(values) for name, values in phase.axes.items()} == {
+        name: set(values) for name, values in published.axes.items()
+    }
+    assert (phase.excludes, phase.fixed["n_head"]) == (published.excludes, published.rules()["n_head"])
+    for imported in phases:
+        assert planned(study, imported.name) == {trial.settings for trial in imported.trials}
+
+
+def planned(study: Study, phase: str) -> set[Trial]:
+    candidates = study.bounds[phase].candidates
+    assert candidates is not None
+    return set(candidates.trials)
+
+
+def imported_phase(name: str, *points: tuple[int, int, float]) -> ImportedPhase:
+    base = {"n_head": 1, "block_size": 8, "batch_size": 4, "max_iters": 100}
+    trials = (Trial(n_layer=layers, n_embd=width, learning_rate=rate, **base) for layers, width, rate in points)
+    return ImportedPhase(name, tuple(ImportedTrial(trial, (), 1.0, 1.0, "") for trial in trials), ())
+
+
+GRID = [(layers, width, rate) for layers in (1, 2) for width in (8, 16, 32) for rate in (1e-2, 1e-3)]
+
+
+@pytest.mark.parametrize(
+    ("points", "excludes", "listed"),
+    [
+        (GRID, [], 0),
+        (GRID[:1], [], 0),
+        ([p for p in GRID if p[:2] != (2, 32)], [{"n_layer": 2, "n_embd": 32}], 0),
+        (GRID[1:], [{"n_layer": 1, "n_embd": 8, "learning_rate": 1e-2}], 0),
+        ([(1, 8, 1e-2), (2, 16, 1e-3), (3, 32, 1e-4)], [], 3),
+    ],
+)
+def test_a_phase_is_a_grid_with_exclusions_or_a_list(tmp_path: Path, points, excludes, listed: int) -> None:
+    folder = StudyFolder(tmp_path, "s")
+    folder.path.mkdir()
+    phase = imported_phase("p", *points)
+    write_study_file(folder, [phase], ["from\na = 1"])
+    study = read_study(folder.snapshot)
+    assert planned(study, "p") == {trial.settings for trial in phase.trials}
+    assert [dict(exclude) for exclude in study.phase("p").excludes] == excludes
+    assert len(study.phase("p").listed) == listed
+
+
+def test_phases_are_added_to_a_study_file_that_is_there(tmp_path: Path, capsys) -> None:
+    command = ["--study", "s", "--results", str(tmp_path / "r")]
+    first, second, third = (log(tmp_path / name, BLOCK.format(lr=1)) for name in ("a", "b", "c"))
+    file = tmp_path / "r/s/study.toml"
+    assert main(["import", str(first), *command]) == 0
+    promote = ["promote", str(file), "--from", "a", "--top", "1", "--how", "exact", "--name", "c", *command[2:]]
+    assert main(promote) == 0
+    text = file.read_text()
+    assert main(["import", str(second), *command]) == 0
+    assert file.read_text().startswith(text)
+    assert [phase.name for phase in read_study(file).phases] == ["a", "c", "b"]
+    text = file.read_text()
+    capsys.readouterr()
+    assert main(["import", str(third), *command]) == 0
+    assert "two phases are named 'c'" in capsys.readouterr().err
+    assert file.read_text() == text
+    assert list(read_journal(tmp_path / "r/s/journal.jsonl").phases) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("name", "evaluations"), [("phase1", 5), ("phase2", 15)])

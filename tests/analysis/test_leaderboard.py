@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from litegpt.analysis.curves import at_step, key_of, read_curves
+from litegpt.analysis.ladder import CopyMeter, read_rungs
 from litegpt.analysis.leaderboard import leaderboard, varying
 from litegpt.analysis.noise import evaluation_noise, pooled_deviation
 from litegpt.analysis.query import parse_query
@@ -23,7 +24,7 @@ from litegpt.plan.trial import Trial
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import Evaluation
-from litegpt.results.samples import Sample, append_sample
+from litegpt.results.samples import Copied, Sample, append_sample
 from litegpt.results.state import TrialState
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +161,18 @@ def test_what_is_copied_needs_the_corpus(made: StudyFolder, tmp_path: Path, caps
     shares = {row["id"]: row["copied"] for row in json.loads(capsys.readouterr().out)}
     assert shares.pop(trial.id) == pytest.approx(0.9)
     assert set(shares.values()) == {0.0}
+
+
+def test_what_is_copied_may_be_on_record(tmp_path: Path, make_trial, make_study, smooth_losses, capsys) -> None:
+    folder = make_study(tmp_path, {"only": [make_trial(smooth_losses, text="")]})
+    (trial,) = read_journal(folder.journal).trials()
+    copied = Copied(share=0.5, longest=9, validation_share=0.0, validation_longest=0)
+    sample = Sample(step=500, loss=1.0, text="some text", prompt="", temperature=1, seed=0, copied=copied)
+    append_sample(folder.trial("only", trial.id).samples, sample)
+    assert main(["leaderboard", str(folder.path), "--copied", "--json"]) == 0
+    assert [row["copied"] for row in json.loads(capsys.readouterr().out)] == [0.5]
+    (rung,) = read_rungs(folder, [trial], meter=CopyMeter(folder, read_journal(folder.journal)))
+    assert rung.copied == copied
 
 
 PHASE = """

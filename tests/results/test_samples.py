@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from litegpt.results.samples import Sample, SampleReader, append_sample, read_samples
+from litegpt.results.samples import Copied, Sample, SampleReader, append_sample, read_samples
 
 SAMPLE = Sample(
     step=500,
@@ -23,6 +23,15 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
     append_sample(path, SAMPLE)
     append_sample(path, replace(SAMPLE, step=0), replace(SAMPLE, prompt="Twice"))
     assert read_samples(path) == [replace(SAMPLE, step=0), SAMPLE, replace(SAMPLE, prompt="Twice")]
+
+
+def test_what_is_copied_is_kept_and_need_not_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    copied = Copied(share=0.25, longest=12, validation_share=0.0, validation_longest=0)
+    append_sample(path, replace(SAMPLE, copied=copied))
+    with path.open("a") as file:
+        file.write('{"step": 600, "text": "of an older version"}\n{"step": 700, "text": "", "copied": {"share": 1}}\n')
+    assert [sample.copied for sample in read_samples(path)] == [copied, None, None]
 
 
 def test_a_later_attempt_replaces_an_earlier_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,6 +113,15 @@ class Memorisation:
 
     training: Verbatim
     validation: Verbatim
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a sample's record keeps of it."""
+        return {
+            "share": round(self.training.share, 4),
+            "longest": self.training.longest,
+            "validation_share": round(self.validation.share, 4),
+            "validation_longest": self.validation.longest,
+        }
 
 
 class CorpusIndex:

@@ -1,0 +1,108 @@
+"""The study file of an imported study: the grids, or the trials, that its phases come to."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from litegpt.analysis.imported import ImportedPhase
+from litegpt.plan.document import read_text
+from litegpt.plan.errors import InputError
+from litegpt.plan.settings import DEFAULTS, LENGTH
+from litegpt.plan.study import parse_study
+from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.results.folder import StudyFolder
+from litegpt.results.text import inert
+
+GRID_SHARE = 2  # a grid has at most this many permutations a trial; what is sparser is listed
+EXCLUDES_MAX = 20
+CORPUS = """\
+# The text is not among what was imported: name it to measure what the trials copied from it, and to train more.
+corpus = "corpus.txt"
+"""
+
+Table = dict[str, Any]
+
+
+def write_study_file(folder: StudyFolder, phases: Sequence[ImportedPhase], sources: Sequence[str]) -> None:
+    """Add the phases to the study file in the results, which is made where it is missing.
+
+    InputError, and nothing is written: the file would be no study; its names or values are not fit for one.
+    """
+    path = folder.snapshot
+    text = read_text(path) + "\n" if path.exists() else _head(folder.study)
+    edited = text + phases_text(phases, sources)
+    parse_study(edited, path)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_bytes(edited.encode())
+    os.replace(unfinished, path)
+
+
+def phases_text(phases: Sequence[ImportedPhase], sources: Sequence[str]) -> str:
+    """Return the phases as a study file has them, each after where it was imported from."""
+    import tomlkit  # here, as in litegpt.plan.edit
+
+    parts = []
+    for phase, source in zip(phases, sources, strict=True):
+        table = _phase_table(phase.name, [trial.settings for trial in phase.trials])
+        parts.append(
+            f"# {len(phase.trials):,} trials, imported from {inert(source)}\n{tomlkit.dumps({'phase': [table]})}"
+        )
+    return "\n".join(parts)
+
+
+def _head(study: str) -> str:
+    import tomlkit
+
+    return f"[study]\n{tomlkit.dumps({'name': study})}{CORPUS}\n"
+
+
+def _phase_table(name: str, trials: Sequence[Trial]) -> Table:
+    axes = {name: list(dict.fromkeys(getattr(trial, name) for trial in trials)) for name in HYPERPARAMETERS}
+    table: Table = {"name": name}
+    table |= {name: values[0] for name, values in axes.items() if len(values) == 1 and values[0] != DEFAULTS.get(name)}
+    axes = {name: values for name, values in axes.items() if len(values) > 1}
+    heads = _heads(trials) if "n_head" in axes and "n_embd" in axes else None
+    if heads is not None:
+        table["n_head"] = heads
+        del axes["n_head"]
+    if not axes:
+        axes = {"learning_rate": [table.pop("learning_rate")]}
+    points = {tuple(getattr(trial, name) for name in axes) for trial in trials}
+    excludes = _excludes(axes, points)
+    if excludes is None:
+        return {**table, "trial": [dict(zip(axes, point, strict=True)) for point in sorted(points)]}
+    return {**table, "grid": axes, **({"exclude": excludes} if excludes else {})}
+
+
+def _heads(trials: Sequence[Trial]) -> str | None:
+    """Return the rule that derives the heads from the width, where every trial has one width a head."""
+    width = trials[0].n_embd // trials[0].n_head
+    return f"n_embd // {width}" if all(trial.n_head * width == trial.n_embd for trial in trials) else None
+
+
+def _excludes(axes: Mapping[str, Sequence[Any]], points: set[tuple[Any, ...]]) -> list[Table] | None:
+    """Return what to exclude to leave just these points of a grid, in as general rules as there are.
+
+    None where the grid is sparse, or has too many exceptions.
+    """
+    if math.prod(map(len, axes.values())) > GRID_SHARE * len(points):
+        return None
+    missing = set(itertools.product(*axes.values())) - points
+    excludes: list[Table] = []
+    places = [place for place, name in enumerate(axes) if name not in LENGTH]
+    for count in range(1, len(axes) + 1):
+        for chosen in itertools.combinations(places, count):
+            if not missing:
+                return excludes
+            kept = {tuple(point[place] for place in chosen) for point in points}
+            rules = {tuple(point[place] for place in chosen) for point in missing} - kept
+            names = [list(axes)[place] for place in chosen]
+            excludes += [dict(zip(names, rule, strict=True)) for rule in sorted(rules)]
+            if len(excludes) > EXCLUDES_MAX:
+                return None
+            missing -= {point for point in missing if tuple(point[place] for place in chosen) in rules}
+    return None if missing else excludes
