@@ -60,12 +60,3 @@ class Forecast:
             vocab_size = self._feed.state.corpus.vocab_size if self._feed.state.corpus else 1
             known = self._flops[trial.id] = training_flops(trial.settings, vocab_size)
         return known
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people read them: '12 s', '3:05', '2:03:05'."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

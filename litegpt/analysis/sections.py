@@ -226,10 +226,8 @@ def _text(material: Material) -> Iterator[Block]:
         return
     known = any(rung.copied for rung in rungs)
     head = ("phase", "validation loss", *(("copied", "longest", "control") if known else ()), "text")
-    rows = [
-        (r.trial.phase, f"{r.loss:.3f}", *(_copied(r) if known else ()), r.sample.text[:TEXT_CHARACTERS])
-        for r in ladder(rungs)
-    ]
+    chosen = ladder(rungs)
+    rows = [(r.trial.phase, f"{r.loss:.3f}", *_copied(r, known), r.sample.text[:TEXT_CHARACTERS]) for r in chosen]
     yield Grid(head, tuple(rows), ("text", "phase"))
     if not known:
         yield Notes(("Memorisation is unknown: the corpus is not at hand.",))
@@ -284,9 +282,9 @@ def _devices(state: StudyState) -> str:
     return ", ".join(dict.fromkeys(state.devices)) or "not on record"
 
 
-def _copied(rung: Rung) -> tuple[str, ...]:
+def _copied(rung: Rung, known: bool = True) -> tuple[str, ...]:
     if rung.copied is None:
-        return ("-", "-", "-")
+        return ("-", "-", "-") if known else ()
     return (f"{rung.copied.share:.0%}", str(rung.copied.longest), f"{rung.copied.validation_share:.0%}")
 
 
@@ -298,4 +296,4 @@ def _parameters(trials: Sequence[TrialState], vocab_size: int | None) -> str:
     if vocab_size is None:
         return "-"
     counts = [parameter_count(trial.settings, vocab_size) for trial in trials]
-    return " to ".join(f"{n / 1e6:.2f}M" for n in dict.fromkeys((min(counts), max(counts))))
+    return " to ".join(dict.fromkeys(f"{count / 1e6:.2f}M" for count in (min(counts), max(counts))))

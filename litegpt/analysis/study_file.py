@@ -10,7 +10,6 @@ from typing import Any
 
 from litegpt.analysis.imported import ImportedPhase
 from litegpt.plan.document import read_text
-from litegpt.plan.errors import InputError
 from litegpt.plan.settings import DEFAULTS, LENGTH
 from litegpt.plan.study import parse_study
 from litegpt.plan.trial import HYPERPARAMETERS, Trial

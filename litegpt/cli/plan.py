@@ -19,9 +19,8 @@ from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.state import StudyState
-from litegpt.results.text import inert
+from litegpt.results.text import duration, inert
 from litegpt.run.phases import resolve_study
-from litegpt.run.view import duration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -62,7 +62,7 @@ class StudyStarted(Event):
     is_promise = True
     study: str
     corpus: CorpusIdentity
-    versions: Mapping[str, str]  # of litegpt, python and torch
+    versions: Mapping[str, str]  # of litegpt, python and torch, and the commit where litegpt runs from a checkout
     host: str
     pid: int
     devices: Sequence[str]

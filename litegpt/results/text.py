@@ -1,4 +1,4 @@
-"""Text from files, made safe to show."""
+"""Text as people read it: what files hold made safe to show, and seconds."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def inert(text: str, *, newlines: bool = False) -> str:
 def _symbol(character: str) -> str:
     code = ord(character)
     return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "\N{REPLACEMENT CHARACTER}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as people read them: '12 s', '3:05', '2:03:05'."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -17,6 +17,7 @@ from rich.text import Text
 from litegpt.plan.cost import training_flops
 from litegpt.results.progress import PhaseProgress, phase_progress
 from litegpt.results.state import PhaseState
+from litegpt.results.text import duration
 from litegpt.run.phase_run import RunningTrial
 from litegpt.run.runner import Runner
 
@@ -90,17 +91,6 @@ def _work_done(runner: Runner) -> tuple[float, float, float]:
             flops_done += done * whole
             tokens += done * settings.max_iters * settings.batch_size * settings.block_size
     return flops_done, flops, tokens
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as people read them: '12 s', '3:05', '2:03:05'."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class PlainView:

@@ -183,6 +183,20 @@ def test_phases_are_added_to_a_study_file_that_is_there(tmp_path: Path, capsys) 
     assert list(read_journal(tmp_path / "r/s/journal.jsonl").phases) == ["a", "b", "c"]
 
 
+def test_the_text_named_in_the_study_file_tells_what_was_copied(tmp_path: Path, capsys) -> None:
+    sample = "He said that one two three four five six seven eight nine"
+    path = log(tmp_path / "a", BLOCK.format(lr=1).split("He said")[0] + sample + "\n")
+    assert main(["import", str(path), "--study", "s", "--results", str(tmp_path / "r")]) == 0
+    folder = StudyFolder(tmp_path / "r", "s")
+    command = ["leaderboard", str(folder.path), "--copied", "--json"]
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "not at hand" in capsys.readouterr().err
+    (folder.path / "corpus.txt").write_text("one two three four five six seven eight nine ten " * 20)
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)[0]["copied"] == 0.75
+
+
 @pytest.mark.parametrize(("name", "evaluations"), [("phase1", 5), ("phase2", 15)])
 def test_the_original_numbers_arrive(original: StudyFolder, seed_study: Path, name: str, evaluations: int) -> None:
     table = pd.read_csv(seed_study / name / "output.csv")

@@ -8,9 +8,8 @@ from textual.content import Content
 
 from litegpt.results.progress import phase_progress
 from litegpt.results.state import PhaseState, StudyState
-from litegpt.results.text import inert
+from litegpt.results.text import duration, inert
 from tui.devices import Device
-from tui.forecast import duration
 
 Part = Content | str | tuple[str, str]
 

@@ -1,0 +1,74 @@
+"""Previews made in a thread while the user types, one at a time, always of the latest text."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.dom import DOMNode
+from textual.message import Message
+
+from litegpt.results.state import StudyState
+from tui.screens.grid_preview import Preview, Previewer, phase_size
+
+LARGE = 20_000  # permutations whose preview takes long enough to wait for the end of the typing
+LARGE_SECONDS = 0.6
+SMALL_SECONDS = 0.05
+NEWS_SECONDS = 2.0  # trials that end bring a new preview no more often than this
+
+
+class Estimates:
+    """The latest preview, and the one that is being made."""
+
+    @dataclass
+    class Made(Message):
+        """A preview is there."""
+
+        text: str
+        preview: Preview
+
+    def __init__(self, path: Path) -> None:
+        self.latest: Preview | None = None
+        self.pending_size = 0  # permutations of the phase, while they take long to count
+        self._previewer = Previewer(path)
+        self._wanted: tuple[str, StudyState] | None = None
+        self._shown: tuple[str, StudyState] | None = None
+        self._is_busy = False
+        self._seconds = 0.0
+        self._made_at = 0.0
+
+    def want(self, node: DOMNode, text: str, state: StudyState, phase: int, *, is_news: bool) -> None:
+        """Have a preview made of a text; `node` is told with `Made`, and hands it to `take`."""
+        if self._shown is not None and text == self._shown[0]:
+            is_early = time.monotonic() - self._made_at < max(NEWS_SECONDS, 10 * self._seconds)
+            if state is self._shown[1] or (is_news and is_early):
+                self._wanted, self.pending_size = None, 0
+                return
+        self._wanted = (text, state)
+        size = phase_size(text, phase)
+        self.pending_size = size if size > LARGE else 0
+        node.set_timer(LARGE_SECONDS if self.pending_size else SMALL_SECONDS, lambda: self._start(node, text))
+
+    def take(self, node: DOMNode, made: Made) -> bool:
+        """Take a preview in; return whether it is to be shown."""
+        self._is_busy, self._made_at = False, time.monotonic()
+        if self._wanted is not None and made.text != self._wanted[0]:
+            self._start(node, self._wanted[0])
+            return False
+        self.latest, self.pending_size, self._wanted = made.preview, 0, None
+        return True
+
+    def _start(self, node: DOMNode, text: str) -> None:
+        if self._is_busy or self._wanted is None or self._wanted[0] != text:
+            return
+        self._is_busy, self._shown = True, self._wanted
+        node.run_worker(lambda: self._make(node, *wanted), thread=True, group="estimate") if (
+            wanted := self._wanted
+        ) else None
+
+    def _make(self, node: DOMNode, text: str, state: StudyState) -> None:
+        begun = time.monotonic()
+        preview = self._previewer.preview(text, state)
+        self._seconds = time.monotonic() - begun
+        node.post_message(self.Made(text, preview))

@@ -1,0 +1,159 @@
+"""What a study file's text comes to: trials, cost and what is wrong with it. No widget; it may take a while."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from litegpt.plan.corpus import read_corpus
+from litegpt.plan.cost import cost_bound, parameter_count, training_flops
+from litegpt.plan.document import Document
+from litegpt.plan.errors import InputError
+from litegpt.plan.expand import PERMUTATIONS_MAX, Expansion, expand
+from litegpt.plan.phase import Phase
+from litegpt.plan.study import Study, parse_study
+from litegpt.plan.tables import read_phase, read_settings
+from litegpt.results.speed import measured_speed
+from litegpt.results.state import StudyState
+from litegpt.run.phases import resolve_study
+
+
+@dataclass(frozen=True)
+class PhasePreview:
+    """One phase. A phase that waits for its promotion has only upper bounds (`is_bound`)."""
+
+    name: str
+    permutations: int | None = None
+    trials: int | None = None
+    is_bound: bool = False
+    excluded: int = 0
+    illegal: int = 0
+    illegality: str | None = None  # of the first illegal combination
+    done: int = 0  # trials with results in this phase, or in another that they are taken from
+    parameters: tuple[int, int] | None = None
+    flops: float | None = None  # of what is left to train
+    seconds: float | None = None  # for that, at the speed measured so far
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A whole study; `problem` is the first thing that keeps it from being one."""
+
+    phases: tuple[PhasePreview, ...] = ()
+    problem: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds for all that is left; None where any of it is unknown."""
+        known = [phase.seconds for phase in self.phases if phase.seconds is not None]
+        return sum(known) if known and len(known) == len(self.phases) else None
+
+
+class Previewer:
+    """Makes previews; remembers the vocabulary of the corpus."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._vocabularies: dict[str, int | None] = {}
+
+    def preview(self, text: str, state: StudyState) -> Preview:
+        """Return what a text comes to beside the results there are."""
+        try:
+            study = parse_study(text, self._path)
+        except InputError as error:
+            return Preview(tuple(_partial(text, self._path)), str(error))
+        vocab_size, problem = self._vocabulary(study, state)
+        resolved = resolve_study(study, state)
+        return Preview(tuple(self._phase(study, phase, resolved, state, vocab_size) for phase in study.phases), problem)
+
+    def _phase(
+        self, study: Study, phase: Phase, resolved: dict[str, Expansion], state: StudyState, vocab_size: int | None
+    ) -> PhasePreview:
+        expansion, bound = resolved.get(phase.name), study.bounds[phase.name]
+        if expansion is None:
+            cost = cost_bound(bound, vocab_size) if vocab_size else None
+            return PhasePreview(
+                phase.name,
+                permutations=bound.trials_max,
+                trials=bound.trials_max,
+                is_bound=True,
+                parameters=(cost.parameters_min, cost.parameters_max) if cost else None,
+                flops=cost.flops if cost else None,
+                seconds=_seconds(cost.flops if cost else None, state, vocab_size),
+            )
+        own = state.phases.get(phase.name)
+        ended = {trial.id for trial in own.trials.values() if trial.state != "queued"} if own else set()
+        ended |= {trial.id for trial in state.trials() if trial.state == "done"}
+        left = [trial for trial in expansion.trials if trial.id not in ended]
+        flops = sum(training_flops(trial, vocab_size) for trial in left) if vocab_size else None
+        sizes = [parameter_count(trial, vocab_size) for trial in expansion.trials] if vocab_size else []
+        return PhasePreview(
+            phase.name,
+            trials=len(expansion.trials),
+            done=len(expansion.trials) - len(left),
+            parameters=(min(sizes), max(sizes)) if sizes else None,
+            flops=flops,
+            seconds=_seconds(flops, state, vocab_size),
+            **_exclusions(expansion),
+        )
+
+    def _vocabulary(self, study: Study, state: StudyState) -> tuple[int | None, str | None]:
+        if state.corpus is not None:
+            return state.corpus.vocab_size, None
+        where = study.corpus_location
+        if where not in self._vocabularies:
+            try:
+                self._vocabularies[where] = len(read_corpus(study.corpus, study.corpus_base).symbols)
+            except InputError as error:
+                return None, str(error)
+        return self._vocabularies[where], None
+
+
+def phase_size(text: str, phase: int) -> int:
+    """Return how many permutations a phase's own grid spans, without listing them; 0 where it has none."""
+    try:
+        table = Document(text, Path("study.toml")).data["phase"][phase]
+        return math.prod(len(values) for values in table["grid"].values())
+    except (InputError, KeyError, IndexError, TypeError, AttributeError):
+        return 0
+
+
+def _seconds(flops: float | None, state: StudyState, vocab_size: int | None) -> float | None:
+    speed = measured_speed(state, vocab_size) if vocab_size else None
+    return None if flops is None or speed is None else flops / speed
+
+
+def _exclusions(expansion: Expansion) -> dict[str, int | str | None]:
+    illegal = [exclusion for exclusion in expansion.excluded if exclusion.illegal]
+    return {
+        "permutations": len(expansion.trials) + len(expansion.excluded),
+        "excluded": len(expansion.excluded) - len(illegal),
+        "illegal": len(illegal),
+        "illegality": illegal[0].reason if illegal else None,
+    }
+
+
+def _partial(text: str, path: Path) -> list[PhasePreview]:
+    """Return what can be told of the phases of a text that is no study."""
+    try:
+        document = Document(text, path)
+        tables = document.tables(document.data.get("phase", []), "phase")
+        defaults = read_settings(document, document.table(document.data.get("defaults", {}), "defaults"), "defaults")
+    except InputError:
+        return []
+    names = [str(table.get("name", "?")) for table in tables]
+    known: dict[str, Phase] = {}
+    previews = []
+    for index, table in enumerate(tables):
+        size = phase_size(text, index) or None
+        try:
+            phase = known[names[index]] = read_phase(document, index, table, defaults, names, known)
+            expansion = expand(phase) if size is None or size <= PERMUTATIONS_MAX else None
+        except (InputError, KeyError):
+            expansion = None
+        if expansion is None:
+            previews.append(PhasePreview(names[index], permutations=size))
+        else:
+            previews.append(PhasePreview(names[index], trials=len(expansion.trials), **_exclusions(expansion)))
+    return previews

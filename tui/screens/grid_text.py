@@ -1,0 +1,74 @@
+"""A preview in words."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from litegpt.results.text import inert
+from litegpt.run.view import duration
+from tui.screens.grid_preview import PhasePreview, Preview
+
+Part = str | tuple[str, str]
+
+
+def preview_content(preview: Preview, phase: int, mistake: str | None) -> Content:
+    """Return what a phase comes to; `mistake` is what is wrong with the line that is being typed."""
+    parts: list[Part] = []
+    if phase < len(preview.phases):
+        shown = preview.phases[phase]
+        parts += [*_count(shown), "\n", *_cost(shown, preview.seconds), "\n"]
+        if shown.illegal:
+            parts.append((f"{shown.illegal:,} illegal: {inert(shown.illegality or '')}\n", "$warning"))
+    if mistake or preview.problem:
+        parts.append((inert(mistake or preview.problem or ""), "$error"))
+    return Content.assemble(*parts)
+
+
+def trials_text(phase: PhasePreview) -> str:
+    """Return the number of trials, with what is unknown about it."""
+    if phase.trials is None:
+        return "?"
+    return f"{'≤ ' if phase.is_bound else ''}{phase.trials:,}"
+
+
+def size_text(least: int, most: int) -> str:
+    """Return a range of parameters."""
+    return _short(least) if least == most else f"{_short(least)} - {_short(most)}"
+
+
+def _count(phase: PhasePreview) -> list[Part]:
+    if phase.trials is None:
+        permutations = "" if phase.permutations is None else f"{phase.permutations:,} permutations"
+        return [(permutations, "bold")]
+    if phase.is_bound:
+        return [(f"at most {phase.trials:,} trials", "bold"), ("; its promotion waits for results", "$text-muted")]
+    parts: list[Part] = [f"{phase.permutations:,} permutations"]
+    if phase.excluded:
+        parts.append((f" - {phase.excluded:,} excluded", "$warning"))
+    if phase.illegal:
+        parts.append((f" - {phase.illegal:,} illegal", "$warning"))
+    parts += [" = ", (f"{phase.trials:,} trials", "bold $primary")]
+    if phase.done:
+        left = phase.trials - phase.done
+        parts.append((f" · {phase.done:,} of them done already, {left:,} to train", "$success"))
+    return parts
+
+
+def _cost(phase: PhasePreview, seconds: float | None) -> list[Part]:
+    parts = []
+    if phase.parameters:
+        parts.append(f"{size_text(*phase.parameters)} parameters")
+    if phase.flops is not None:
+        most = "≤ " if phase.is_bound else ""
+        parts.append(f"{most}{phase.flops:.2e} FLOP")
+        if phase.seconds is not None:
+            parts.append(f"{most}{duration(phase.seconds)}")
+            if seconds is not None:
+                parts.append(f"the study ≤ {duration(seconds)}")
+        else:
+            parts.append("time unknown until something has run")
+    return [(" · ".join(parts), "$text-muted")]
+
+
+def _short(count: int) -> str:
+    return f"{count / 1e3:.1f}K" if count < 1_000_000 else f"{count / 1e6:.1f}M"
