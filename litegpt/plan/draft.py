@@ -136,6 +136,10 @@ class Draft:
         self.saved = text
         self._take(text)
 
+    def restore(self, text: str) -> None:
+        """Take up the edits of an earlier session, as one edit."""
+        self._take(text)
+
     def _take(self, text: str) -> None:
         if text != self.text:
             self._past.append(self.text)

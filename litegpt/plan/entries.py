@@ -14,7 +14,7 @@ from litegpt.plan.errors import InputError
 from litegpt.plan.phase import HOWS, RANKINGS, STARTS
 from litegpt.plan.settings import shown
 from litegpt.plan.trial import HYPERPARAMETERS
-from litegpt.plan.typed import check_name, typed_axis, typed_combination, typed_setting
+from litegpt.plan.typed import typed_axis, typed_combination, typed_setting
 
 Kind = Literal["phase", "promote", "grid", "exclude", "trial", "defaults"]
 """The table an entry is in: the phase's own keys, one of the phase's tables, or the study's [defaults]."""

@@ -1,4 +1,4 @@
-"""Values as people type them into the editor: lists, scientific notation and ranges, turned into TOML's own notation."""
+"""Values as people type them into the editor: lists and ranges, turned into TOML's own notation."""
 
 from __future__ import annotations
 

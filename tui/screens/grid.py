@@ -87,7 +87,7 @@ class GridScreen(StudyScreen):
     def show_feed(self, changed: FeedChanged) -> None:
         if changed.study:
             self._take_file()
-        if changed.state and self.draft is not None:
+        if changed.state and self.draft is not None and not self._entries.is_typing:
             self._estimate(self.draft.text, is_news=True)
 
     def _take_file(self) -> None:
@@ -141,7 +141,11 @@ class GridScreen(StudyScreen):
     def _show_phases(self, phase: int | None = None) -> None:
         table = self._table
         room = max(6, table.content_size.width - 19)
-        columns = [Column("name", "phase", room, is_left=True), Column("trials", "trials", 9), Column("done", "done", 7)]
+        columns = [
+            Column("name", "phase", room, is_left=True),
+            Column("trials", "trials", 9),
+            Column("done", "done", 7),
+        ]
         table.show(columns, len(self._names), cursor=phase)
 
     def _show_entries(self, place: Place | None = None) -> None:

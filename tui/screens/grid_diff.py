@@ -30,12 +30,12 @@ class DiffScreen(ModalScreen[bool]):
 
     def __init__(self, name: str, lines: Sequence[str]) -> None:
         super().__init__()
-        self._name = name
+        self._file = name
         self._lines = lines
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog diff") as box:
-            box.border_title = f"Save {inert(self._name)}?".replace("[", "\\[")
+            box.border_title = f"Save {inert(self._file)}?".replace("[", "\\[")
             box.border_subtitle = "enter saves · esc goes back"
             with VerticalScroll(can_focus=False):
                 parts = [(inert(line) + "\n", STYLES.get(line[:1], "$text-muted")) for line in self._lines[2:]]

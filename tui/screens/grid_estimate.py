@@ -60,12 +60,11 @@ class Estimates:
         return True
 
     def _start(self, node: DOMNode, text: str) -> None:
-        if self._is_busy or self._wanted is None or self._wanted[0] != text:
+        wanted = self._wanted
+        if self._is_busy or wanted is None or wanted[0] != text:
             return
-        self._is_busy, self._shown = True, self._wanted
-        node.run_worker(lambda: self._make(node, *wanted), thread=True, group="estimate") if (
-            wanted := self._wanted
-        ) else None
+        self._is_busy, self._shown = True, wanted
+        node.run_worker(lambda: self._make(node, *wanted), thread=True, group="estimate")
 
     def _make(self, node: DOMNode, text: str, state: StudyState) -> None:
         begun = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from litegpt.plan.corpus import read_corpus
@@ -14,9 +14,9 @@ from litegpt.plan.expand import PERMUTATIONS_MAX, Expansion, expand
 from litegpt.plan.phase import Phase
 from litegpt.plan.study import Study, parse_study
 from litegpt.plan.tables import read_phase, read_settings
+from litegpt.results.ranking import rank
 from litegpt.results.speed import measured_speed
 from litegpt.results.state import StudyState
-from litegpt.run.phases import resolve_study
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Previewer:
         except InputError as error:
             return Preview(tuple(_partial(text, self._path)), str(error))
         vocab_size, problem = self._vocabulary(study, state)
-        resolved = resolve_study(study, state)
+        resolved = _resolved(study, state)
         return Preview(tuple(self._phase(study, phase, resolved, state, vocab_size) for phase in study.phases), problem)
 
     def _phase(
@@ -88,14 +88,12 @@ class Previewer:
         left = [trial for trial in expansion.trials if trial.id not in ended]
         flops = sum(training_flops(trial, vocab_size) for trial in left) if vocab_size else None
         sizes = [parameter_count(trial, vocab_size) for trial in expansion.trials] if vocab_size else []
-        return PhasePreview(
-            phase.name,
-            trials=len(expansion.trials),
+        return replace(
+            _counted(phase.name, expansion),
             done=len(expansion.trials) - len(left),
             parameters=(min(sizes), max(sizes)) if sizes else None,
             flops=flops,
             seconds=_seconds(flops, state, vocab_size),
-            **_exclusions(expansion),
         )
 
     def _vocabulary(self, study: Study, state: StudyState) -> tuple[int | None, str | None]:
@@ -119,19 +117,39 @@ def phase_size(text: str, phase: int) -> int:
         return 0
 
 
+def _resolved(study: Study, state: StudyState) -> dict[str, Expansion]:
+    """Return the trials of the phases that can be known: those promoted from a phase with trials left to train wait."""
+    expansions: dict[str, Expansion] = {}
+    for phase in study.phases:
+        promoted = None
+        if phase.promotion is not None and phase.promotion.source in expansions:
+            source = expansions[phase.promotion.source]
+            known = state.phases.get(phase.promotion.source)
+            ended = {trial.id: trial for trial in known.trials.values() if trial.ended} if known else {}
+            if all(trial.id in ended for trial in source.trials):
+                ranked = rank([ended[trial.id] for trial in source.trials], phase.promotion.by)
+                promoted = [trial.settings for trial in ranked]
+        expansion = expand(phase, promoted)
+        if expansion is not None:
+            expansions[phase.name] = expansion
+    return expansions
+
+
 def _seconds(flops: float | None, state: StudyState, vocab_size: int | None) -> float | None:
     speed = measured_speed(state, vocab_size) if vocab_size else None
     return None if flops is None or speed is None else flops / speed
 
 
-def _exclusions(expansion: Expansion) -> dict[str, int | str | None]:
+def _counted(name: str, expansion: Expansion) -> PhasePreview:
     illegal = [exclusion for exclusion in expansion.excluded if exclusion.illegal]
-    return {
-        "permutations": len(expansion.trials) + len(expansion.excluded),
-        "excluded": len(expansion.excluded) - len(illegal),
-        "illegal": len(illegal),
-        "illegality": illegal[0].reason if illegal else None,
-    }
+    return PhasePreview(
+        name,
+        permutations=len(expansion.trials) + len(expansion.excluded),
+        trials=len(expansion.trials),
+        excluded=len(expansion.excluded) - len(illegal),
+        illegal=len(illegal),
+        illegality=illegal[0].reason if illegal else None,
+    )
 
 
 def _partial(text: str, path: Path) -> list[PhasePreview]:
@@ -152,8 +170,6 @@ def _partial(text: str, path: Path) -> list[PhasePreview]:
             expansion = expand(phase) if size is None or size <= PERMUTATIONS_MAX else None
         except (InputError, KeyError):
             expansion = None
-        if expansion is None:
-            previews.append(PhasePreview(names[index], permutations=size))
-        else:
-            previews.append(PhasePreview(names[index], trials=len(expansion.trials), **_exclusions(expansion)))
+        unknown = PhasePreview(names[index], permutations=size)
+        previews.append(unknown if expansion is None else _counted(names[index], expansion))
     return previews

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from litegpt.results.text import inert
-from litegpt.run.view import duration
+from litegpt.results.text import duration, inert
 from tui.screens.grid_preview import PhasePreview, Preview
 
 Part = str | tuple[str, str]
@@ -58,15 +57,15 @@ def _cost(phase: PhasePreview, seconds: float | None) -> list[Part]:
     parts = []
     if phase.parameters:
         parts.append(f"{size_text(*phase.parameters)} parameters")
-    if phase.flops is not None:
+    if phase.flops == 0:
+        parts.append("nothing left to train")
+    elif phase.flops is not None:
         most = "≤ " if phase.is_bound else ""
         parts.append(f"{most}{phase.flops:.2e} FLOP")
-        if phase.seconds is not None:
-            parts.append(f"{most}{duration(phase.seconds)}")
-            if seconds is not None:
-                parts.append(f"the study ≤ {duration(seconds)}")
-        else:
-            parts.append("time unknown until something has run")
+        unknown = "time unknown until something has run"
+        parts.append(unknown if phase.seconds is None else f"{most}{duration(phase.seconds)}")
+    if seconds:
+        parts.append(f"all that is left of the study {duration(seconds)}")
     return [(" · ".join(parts), "$text-muted")]
 
 

@@ -28,7 +28,8 @@ TITLES: dict[Kind, str] = {
     "defaults": "default",
 }
 ROLES: dict[Kind, str] = {"grid": "accent", "exclude": "warn", "defaults": "dim", "promote": "good"}
-NAME, KIND, COUNT = 16, 10, 5
+NAME, KIND, COUNT = 17, 9, 5
+NARROW, NARROW_NAME = 60, 13
 
 
 class EntryInput(Input):
@@ -86,6 +87,10 @@ class Entries(Vertical):
     def is_typing(self) -> bool:
         return self._place is not None
 
+    @property
+    def _name_width(self) -> int:
+        return NAME if self.table.content_size.width >= NARROW else NARROW_NAME
+
     def show(self, entries: Sequence[Entry], empty: str, cursor: Place | None = None) -> None:
         """Show a phase's entries, with the cursor on one of them."""
         self._entries = entries
@@ -126,10 +131,10 @@ class Entries(Vertical):
         self.query_one(EntryInput).set_class(is_wrong, "-wrong")
 
     def _arrange(self, cursor: int | None) -> None:
-        value = max(12, self.table.content_size.width - NAME - KIND - COUNT - 4)
+        value = max(12, self.table.content_size.width - self._name_width - KIND - COUNT - 4)
         columns = [
             Column("kind", "", KIND, is_left=True),
-            Column("name", "hyperparameter", NAME, is_left=True),
+            Column("name", "name", self._name_width, is_left=True),
             Column("value", "values", value, is_left=True),
             Column("count", "count", COUNT),
         ]
@@ -142,7 +147,7 @@ class Entries(Vertical):
             return
         table, line = self.table, self.query_one(EntryInput)
         is_new = self._row >= len(self._entries)
-        left = KIND + 1 + (0 if is_new else NAME + 1)
+        left = KIND + 1 + (0 if is_new else self._name_width + 1)
         line.styles.offset = (left, 1 + self._row - int(table.scroll_offset.y))
         line.styles.width = max(10, table.content_size.width - left - (0 if is_new else COUNT + 1))
 
@@ -155,7 +160,12 @@ class Entries(Vertical):
         count = str(entry.count) if kind == "grid" else ""
         role = "dim" if kind == "defaults" else ""
         name = inert(entry.place.name)
-        return [(TITLES[kind], ROLES.get(kind, "")), (name, role or "strong"), (inert(entry.text), role), (count, "dim")]
+        return [
+            (TITLES[kind], ROLES.get(kind, "")),
+            (name, role or "strong"),
+            (inert(entry.text), role),
+            (count, "dim"),
+        ]
 
     @on(Table.Moved, "#grid-entries")
     def _moved(self) -> None:
