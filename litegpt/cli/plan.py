@@ -13,12 +13,11 @@ from rich.text import Text
 
 from litegpt.cli.command import Exit
 from litegpt.plan.corpus import read_corpus
-from litegpt.plan.cost import training_flops
 from litegpt.plan.outline import Outline, PhaseOutline, outline
 from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.state import StudyState
+from litegpt.results.speed import measured_speed
 from litegpt.results.text import duration, inert
 from litegpt.run.phases import resolve_study
 
@@ -45,17 +44,6 @@ def run(arguments: argparse.Namespace) -> Exit:
         for note in plan_notes(plan):
             console.print(Text(note), soft_wrap=True)
     return Exit.WELL
-
-
-def measured_speed(state: StudyState, vocab_size: int) -> float | None:
-    """Return the training FLOP/s of the whole machine over this study's packs so far, None before the first."""
-    flops = sum(
-        training_flops(trial.settings, vocab_size)
-        for trial in state.trials()
-        if trial.state == "done" and trial.attempt
-    )
-    seconds = sum(phase.pack_wall_seconds for phase in state.phases.values())
-    return flops / seconds * max(1, len(state.devices)) if flops and seconds else None
 
 
 def plan_table(plan: Outline, speed: float | None) -> Table:
