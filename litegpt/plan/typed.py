@@ -90,6 +90,8 @@ def number_text(value: float, digits: int = 3) -> str:
 def _pieces(typed: str) -> Iterator[str]:
     """Split at the commas that are in no bracket and in no quotes; brackets around it all are left out."""
     text = typed.strip()
+    if text.count("(") != text.count(")"):
+        raise InputError(f"a bracket is open in {shown(text)}")
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
     for piece in re.split(r""",(?![^(]*\))(?=(?:[^"]*"[^"]*")*[^"]*$)""", text):

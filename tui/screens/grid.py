@@ -140,7 +140,7 @@ class GridScreen(StudyScreen):
 
     def _show_phases(self, phase: int | None = None) -> None:
         table = self._table
-        room = max(6, table.content_size.width - 19)
+        room = max(6, table.content_size.width - 16)
         columns = [
             Column("name", "phase", room, is_left=True),
             Column("trials", "trials", 9),

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Literal
 
 from litegpt.analysis.bands import Segment, bands, matched_trials
+from litegpt.analysis.curves import key_of
 from litegpt.plan.settings import Value
 from litegpt.plan.trial import HYPERPARAMETERS
 from litegpt.results.metrics import Evaluation
@@ -54,7 +55,7 @@ class Course:
     stretches: tuple[Stretch, ...]
 
     def at(self, x: float | None) -> tuple[Stretch, int] | None:
-        """Return the stretch and the place in it of the latest point by `x`, the last one for None; None off its ends."""
+        """Return the stretch and the place in it of the latest point by `x`, or the last; None beyond its end."""
         if x is not None and x > self.stretches[-1].xs[-1]:
             return None
         for stretch in reversed(self.stretches):
@@ -95,8 +96,7 @@ class Courses:
 
     def make(
         self,
-        trials: Iterable[TrialState],
-        curves: Mapping[TrialKey, Curve],
+        curves: Mapping[TrialKey, tuple[TrialState, Curve]],
         name: str,
         figure: CourseFigure,
         axis: CourseAxis,
@@ -108,24 +108,25 @@ class Courses:
         By time and tokens, a mean lies at the mean x that its trials had at that step. `only_matched` leaves out the
         trials that have no counterpart on otherwise equal settings.
         """
-        known = [trial for trial in trials if (trial.phase, trial.id) in curves]
+        trials = [trial for trial, _ in curves.values()]
         if only_matched:
-            known = matched_trials(known, name)
-        evaluations = {(trial.phase, trial.id): self._evaluations(trial, curves) for trial in known}
+            trials = matched_trials(trials, name)
+        evaluations = {key: self._evaluations(key, curves[key][1]) for key in map(key_of, trials)}
         found: list[Course] = []
-        for band in bands(known, evaluations, name, figure):
-            own = [trial for trial in known if getattr(trial.settings, name) == band.value]
-            columns = [(_xs(segment, own, curves, figure, axis), segment) for segment in band.segments]
-            stretches = tuple(Stretch(xs, s.mean, s.low, s.high, s.trials) for xs, s in columns)
+        for band in bands(trials, evaluations, name, figure):
+            own = [curves[key_of(trial)] for trial in trials if getattr(trial.settings, name) == band.value]
+            stretches = [
+                Stretch(_xs(segment, own, figure, axis), segment.mean, segment.low, segment.high, segment.trials)
+                for segment in band.segments
+            ]
             if stretches:
-                found.append(Course(band.value, stretches))
-        return found, len(known)
+                found.append(Course(band.value, tuple(stretches)))
+        return found, len(trials)
 
-    def _evaluations(self, trial: TrialState, curves: Mapping[TrialKey, Curve]) -> list[Evaluation]:
-        key = (trial.phase, trial.id)
+    def _evaluations(self, key: TrialKey, curve: Curve) -> list[Evaluation]:
         known = self._known.get(key)
-        if known is None or known[0] is not curves[key]:
-            known = self._known[key] = (curves[key], curves[key].evaluations())
+        if known is None or known[0] is not curve:
+            known = self._known[key] = (curve, curve.evaluations())
         return known[1]
 
 
@@ -170,17 +171,17 @@ def phase_ends(phases: Iterable[PhaseState]) -> list[tuple[float, str]]:
 
 
 def _xs(
-    segment: Segment, trials: Iterable[TrialState], curves: Mapping[TrialKey, Curve], figure: str, axis: CourseAxis
+    segment: Segment, trials: Iterable[tuple[TrialState, Curve]], figure: CourseFigure, axis: CourseAxis
 ) -> list[float]:
+    """Return where a segment's means lie: at its steps, or at what its trials had used by then on average."""
     if axis == "step":
         return [float(step) for step in segment.steps]
     members: list[dict[float, float]] = []  # each trial's x by step
-    for trial in trials:
-        curve = curves[trial.phase, trial.id]
-        measured = zip(curve.steps, getattr(curve, figure), curve.seconds, strict=True)
+    for trial, curve in trials:
+        measured = zip(curve.steps, curve.column(figure), curve.seconds, strict=True)
         tokens = trial.settings.batch_size * trial.settings.block_size
         xs = {step: seconds if axis == "time" else step * tokens for step, value, seconds in measured if value == value}
         if segment.steps[0] in xs:
             members.append(xs)
-    means = (fmean([x for xs in members if (x := xs.get(step, nan)) == x] or [0.0]) for step in segment.steps)
+    means = [fmean([x for xs in members if (x := xs.get(step, nan)) == x] or [0.0]) for step in segment.steps]
     return list(accumulate(means, max))  # a clock that went back does not turn the line round

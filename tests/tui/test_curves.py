@@ -1,0 +1,219 @@
+"""Tab 4: means and areas by hyperparameter."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from textual.pilot import Pilot
+
+from litegpt.plan.trial import Trial
+from litegpt.results.events import PhasePlanned, TrialQueued
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import Journal
+from litegpt.results.state import TrialState
+from tests.tui.conftest import (
+    QUICK,
+    ended,
+    evaluation,
+    log,
+    phase_trials,
+    queue,
+    run,
+    settled,
+    started,
+    study_started,
+    text_of,
+)
+from tui.app import ConsoleApp
+from tui.curve import Curve
+from tui.messages import TrialKey
+from tui.place import Place, find_place
+from tui.screens.curves import CurvesScreen
+from tui.widgets.chart import Chart
+from tui.widgets.curves_courses import Course, Courses, Stretch, shown, smoothed
+from tui.widgets.curves_settings import CurvesSettings
+from tui.widgets.curves_values import ValuesTable
+
+
+def open_curves(place: Place) -> ConsoleApp:
+    app = ConsoleApp(place, settings=QUICK)
+    app.view.tab = "curves"
+    return app
+
+
+def curves_screen(app: ConsoleApp) -> CurvesScreen:
+    assert isinstance(app.screen, CurvesScreen)
+    return app.screen
+
+
+def is_drawn(app: ConsoleApp, trials: int) -> bool:
+    screen = app.screen
+    return isinstance(screen, CurvesScreen) and screen._used == trials and not screen._is_making and bool(screen._shown)
+
+
+def curves_of(trials: list[Trial], phase: str = "phase1") -> dict[TrialKey, tuple[TrialState, Curve]]:
+    found = {}
+    for place, trial in enumerate(trials):
+        steps = range(0, trial.max_iters + 1, trial.eval_interval)
+        curve = Curve.of(evaluation(trial, step, place) for step in steps)
+        found[phase, trial.id] = (TrialState(phase, trial.id, trial, state="done"), curve)
+    return found
+
+
+def test_means_are_not_joined_where_the_trials_change() -> None:
+    curves = curves_of(phase_trials(12)) | curves_of(phase_trials(2, max_iters=200), "phase2")
+    courses, used = Courses().make(curves, "learning_rate", "val_loss", "step")
+    assert used == 14
+    assert [course.value for course in courses] == [1e-3, 3e-3, 1e-2]
+    both, long = courses[0].stretches
+    assert (both.trials, long.trials) == (6, 2)
+    assert (both.xs[-1], long.xs[0]) == (100.0, 120.0)
+    (line,) = courses[0].lines("a", "red", "a")
+    assert sum(map(math.isnan, line.ys)) == 1
+    assert courses[1].at(101.0) is None
+    assert courses[0].at(50.0) == (both, 2)
+
+
+@pytest.mark.parametrize(("axis", "last"), [("step", 100.0), ("time", 1.0), ("tokens", 100 * 12 * 16)])
+def test_means_lie_at_the_steps_or_where_their_trials_were_on_average(axis: str, last: float) -> None:
+    courses, _ = Courses().make(curves_of(phase_trials(12)), "n_layer", "train_loss", axis)  # type: ignore[arg-type]
+    assert courses[0].stretches[0].xs[-1] == pytest.approx(last)
+
+
+def test_only_trials_with_counterparts_are_compared() -> None:
+    curves = curves_of(phase_trials(11))  # the largest learning rate lacks a setting
+    _, used = Courses().make(curves, "learning_rate", "val_loss", "step", only_matched=True)
+    assert used == 9
+
+
+def test_smoothing_begins_at_the_first_value() -> None:
+    assert smoothed([4.0, 4.0, 4.0], 0.9) == pytest.approx([4.0, 4.0, 4.0])
+    assert smoothed([1.0, 3.0], 0.5) == pytest.approx([1.0, (0.5 + 3) / 1.5])
+    assert smoothed([1.0, 3.0], 0.0) == [1.0, 3.0]
+
+
+def test_a_logarithmic_axis_leaves_step_0_out() -> None:
+    course = Course(1, (Stretch([0.0, 10.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 1),))
+    assert shown([course], 0.0, "log")[0].stretches[0].xs == [10.0]
+
+
+def test_lines_that_overlap_in_time_are_apart() -> None:
+    first, second = (Stretch(xs, [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 2) for xs in ([0.0, 9.0], [5.0, 8.0]))
+    lines = Course(1, (first, second)).lines("x", "red", "a")
+    assert [(line.name, line.sign) for line in lines] == [("", ""), ("x", "a")]
+
+
+def test_choices_that_are_unsound_are_the_first() -> None:
+    plain = {"figure": ["x"], "axis": 3, "smoothing": "much", "x_scale": None}
+    settings = CurvesSettings(lambda: plain)
+    assert (settings.figure, settings.axis, settings.weight, settings.x_scale) == ("val_loss", "step", 0.0, "linear")
+
+
+def test_every_key_of_the_screen(finished: Place) -> None:
+    app = open_curves(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: is_drawn(app, 14))  # the one that diverged is not among them
+        text = text_of(app)
+        assert "validation loss by learning_rate · all phases · 14 trials" in text
+        assert "◂phase1" in text
+        await pilot.press("full_stop")
+        await settled(app, pilot, lambda: is_drawn(app, 11))
+        await pilot.press("j", "f", "x", "x", "y", "X", "m", "v", "b")
+        await settled(app, pilot, lambda: "training loss by n_layer · phase1" in text_of(app))
+        assert app.view.of("curves") == {
+            "name": "n_layer",
+            "figure": "train_loss",
+            "axis": "tokens",
+            "y_scale": "log",
+            "x_scale": "log",
+            "smoothing": 0.6,
+            "areas": "all",
+        }
+        assert "smoothed 0.6 · x log" in text_of(app)
+        assert app.screen.query_one(ValuesTable).cursor == 1
+        await pilot.press("k", "e")
+        await settled(app, pilot, lambda: is_drawn(app, 9))
+        assert "9 of 11 trials · on equal settings" in app.screen.query_one(Chart).border_title
+        await pilot.press("comma", "e")
+        await settled(app, pilot, lambda: is_drawn(app, 14))
+
+    run(app, drive)
+
+
+def test_the_cursor_reads_every_value(finished: Place) -> None:
+    app = open_curves(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: is_drawn(app, 14))
+        await pilot.press("l", "plus", "h")
+        chart = app.screen.query_one(Chart)
+        assert chart.cursor is not None
+        assert f"at step {chart.cursor:,.0f}" in text_of(app)
+        await pilot.press("z")
+        await pilot.pause()
+        assert "a 0.001" in text_of(app)
+        await pilot.press("escape", "escape")
+        assert chart.cursor is None
+        assert "at the lines' ends" in text_of(app)
+
+    run(app, drive)
+
+
+def test_a_trial_that_ends_is_drawn(study_file: object, folder: StudyFolder, finished: Place) -> None:
+    app = open_curves(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: is_drawn(app, 14))
+        trial = dataclasses.replace(phase_trials(1, max_iters=200)[0], learning_rate=0.5)
+        log(folder, "phase2", trial, 1)
+        with Journal(folder.journal, "small") as journal:
+            known = [t.id for t in phase_trials(3, max_iters=200)]
+            journal.append(
+                PhasePlanned(phase="phase2", trials=[*known, trial.id]), TrialQueued(phase="phase2", settings=trial)
+            )
+            journal.append(started("phase2", trial), ended("phase2", trial, 1))
+        await settled(app, pilot, lambda: is_drawn(app, 15))
+        assert "d 0.5" in text_of(app)
+
+    run(app, drive)
+
+
+def test_nothing_done_is_a_sentence(study_file: object, folder: StudyFolder) -> None:
+    with Journal(folder.journal, "small") as journal:
+        journal.append(study_started())
+        queue(journal, "phase1", phase_trials(2))
+    app = open_curves(find_place(study_file, folder.root))  # type: ignore[arg-type]
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "No trial is done yet" in text_of(app))
+
+    run(app, drive, (80, 24))
+
+
+def test_names_from_files_are_neither_markup_nor_control(study_file: object, folder: StudyFolder) -> None:
+    phase = "[red]p"
+    trials = phase_trials(4)
+    trials[2:] = [dataclasses.replace(trial, precision="\x1b[31m[bold]x") for trial in trials[2:]]
+    with Journal(folder.journal, "small") as journal:
+        journal.append(study_started())
+        queue(journal, phase, trials)
+        for place, trial in enumerate(trials):
+            log(folder, phase, trial, place)
+            journal.append(started(phase, trial), ended(phase, trial, place))
+    app = open_curves(find_place(study_file, folder.root))  # type: ignore[arg-type]
+    app.view.phase = phase
+    app.view.of("curves")["name"] = "precision"
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: is_drawn(app, 4))
+        text = text_of(app)
+        assert "by precision · [red]p · 4 trials" in text
+        assert "a ␛[31m[…" in text
+        await pilot.press("z")
+        await settled(app, pilot, lambda: "a ␛[31m[bold]x" in text_of(app))
+        assert "\x1b" not in text_of(app)
+
+    run(app, drive)

@@ -1,0 +1,259 @@
+"""Tab 3: the study file is edited, and what it comes to follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from litegpt.plan.study import read_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.state import StudyState
+from tests.tui.conftest import QUICK, STUDY, run, settled, text_of
+from tui.app import ConsoleApp
+from tui.place import Place, find_place
+from tui.screens.grid import GridScreen
+from tui.screens.grid_diff import DiffScreen
+from tui.screens.grid_preview import Previewer
+from tui.widgets.grid_entries import EntryInput
+from tui.widgets.table import Table
+
+
+def grid_of(app: ConsoleApp) -> GridScreen:
+    assert isinstance(app.screen, GridScreen)
+    return app.screen
+
+
+def open_grid(place: Place, *, readonly: bool = False) -> ConsoleApp:
+    app = ConsoleApp(place, settings=QUICK, readonly=readonly)
+    app.view.tab = "grid"
+    return app
+
+
+async def drawn(app: ConsoleApp, pilot: Pilot[None], text: str) -> None:
+    await settled(app, pilot, lambda: text in text_of(app))
+
+
+def study_text(place: Place) -> str:
+    assert place.study_path is not None
+    return place.study_path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+def test_phases_entries_and_what_they_come_to(finished: Place, size: tuple[int, int]) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations = 12 trials")
+        text = text_of(app)
+        assert "1e-3, 3e-3, 1e-2" in text
+        assert "12 of them done already, 0 to train" in text
+        await pilot.press("j")
+        await drawn(app, pilot, "promotion")
+        assert "= 3 trials" in text_of(app)
+        await pilot.press("enter", "z")
+        assert app.screen.maximized is not None
+
+    run(app, drive, size)
+
+
+def test_values_are_typed_in_place_and_counted_while_typing(finished: Place) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("l", "j", "j", "enter")
+        line = app.screen.query_one(EntryInput)
+        assert line.has_focus
+        assert line.value == "1e-3, 3e-3, 1e-2"
+        line.value = "log(1e-3, 1e-2, 3), 3e-2"
+        await drawn(app, pilot, "16 permutations = 16 trials · 8 of them done already, 8 to train")
+        line.value = "log(1e-3, 1e-2"
+        await drawn(app, pilot, "a bracket is open")
+        assert line.has_class("-wrong")
+        line.value = "1e-3, 3e-3, 1e-2, 3e-2"
+        await pilot.press("enter")
+        await drawn(app, pilot, "not saved: ctrl+s")
+        assert not grid_of(app)._entries.is_typing
+        assert study_text(finished) == STUDY
+
+    run(app, drive)
+
+
+def test_what_is_typed_can_be_left(finished: Place) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("a", *"seed = 1..3")
+        await drawn(app, pilot, "36 permutations")
+        await pilot.press("escape")
+        await drawn(app, pilot, "12 permutations")
+        assert grid_of(app).draft is not None
+        assert not grid_of(app).draft.is_changed
+
+    run(app, drive)
+
+
+def test_a_grid_beyond_a_million_is_refused_with_its_count(finished: Place) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("a", *"seed = 1..100000")
+        await drawn(app, pilot, "1,200,000 permutations, more than 1,000,000")
+
+    run(app, drive)
+
+
+def test_edits_are_undone_saved_and_shown_first(finished: Place) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("a", *"seed = 1, 2", "enter")
+        await pilot.press("s", *"dropout = 0.1", "enter")
+        await pilot.press("f", *"n_head = n_embd // 16", "enter")
+        await pilot.press("x", *"n_layer = 2, seed = 2", "enter")
+        await drawn(app, pilot, "24 permutations - 6 excluded = 18 trials")
+        await pilot.press("u", "u", "ctrl+r", "ctrl+r", "ctrl+s")
+        await settled(app, pilot, lambda: isinstance(app.screen, DiffScreen))
+        assert "+seed = [1, 2]" in text_of(app)
+        assert study_text(finished) == STUDY
+        await pilot.press("escape", "ctrl+s")
+        await settled(app, pilot, lambda: isinstance(app.screen, DiffScreen))
+        await pilot.press("enter")
+        await settled(app, pilot, lambda: study_text(finished) != STUDY)
+        assert finished.study_path is not None
+        phase = read_study(finished.study_path).phase("phase1")
+        assert phase.axes["seed"] == (1, 2)
+        assert phase.excludes == ({"n_layer": 2, "seed": 2},)
+        assert phase.fixed["dropout"] == 0.1
+        assert "# a remark that must survive" in study_text(finished)
+        await settled(app, pilot, lambda: app.feed.study is not None and bool(app.feed.study.phase("phase1").excludes))
+
+    run(app, drive)
+
+
+def test_phases_are_added_copied_moved_and_deleted(finished: Place) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        names = lambda: grid_of(app).draft.phases()  # type: ignore[union-attr]  # noqa: E731
+        await pilot.press("A")
+        assert names() == ["phase1", "phase3", "phase2"]
+        await pilot.press("right_curly_bracket", "D")
+        assert names() == ["phase1", "phase2", "phase3", "phase3-2"]
+        await pilot.press("ctrl+up", "d")
+        assert names() == ["phase1", "phase2", "phase3"]
+        await pilot.press("g", "d")
+        await pilot.pause()
+        assert names() == ["phase1", "phase2", "phase3"]
+        assert any("promoted from phase1" in toast.message for toast in app._notifications)
+        await pilot.press("l", "G", "k", "k", "k", "k", "d")
+        assert app.screen.query_one("#grid-entries", Table).has_focus
+        assert "batch_size" not in [entry.place.name for entry in grid_of(app).draft.entries(0)]  # type: ignore[union-attr]
+
+    run(app, drive)
+
+
+def test_a_file_that_changed_meanwhile_is_not_overwritten(finished: Place) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("a", *"seed = 1, 2", "enter")
+        theirs = STUDY.replace("top = 3", "top = 2")
+        assert finished.study_path is not None
+        finished.study_path.write_text(theirs, encoding="utf-8")
+        await settled(app, pilot, lambda: any("changed on disk" in toast.message for toast in app._notifications))
+        await pilot.press("ctrl+s", "enter")
+        await settled(app, pilot, lambda: any("nothing was written" in t.message for t in app._notifications))
+        assert study_text(finished) == theirs
+        await pilot.press("ctrl+l")
+        await settled(app, pilot, lambda: grid_of(app).draft is not None and grid_of(app).draft.text == theirs)  # type: ignore[union-attr]
+
+    run(app, drive)
+
+
+def test_a_file_that_changed_is_shown_anew(finished: Place) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        assert finished.study_path is not None
+        finished.study_path.write_text(STUDY.replace("[8, 16]", "[8]"), encoding="utf-8")
+        await drawn(app, pilot, "6 permutations = 6 trials")
+        finished.study_path.write_text("[study", encoding="utf-8")
+        await drawn(app, pilot, "is not TOML")
+        finished.study_path.write_text(STUDY, encoding="utf-8")
+        await drawn(app, pilot, "12 permutations")
+
+    run(app, drive)
+
+
+def test_unsaved_edits_survive_a_restart(finished: Place) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("a", *"seed = 1, 2", "enter")
+        await drawn(app, pilot, "24 permutations")
+
+    run(app, drive)
+    again = open_grid(finished)
+    again.view.screens = app.view.screens
+
+    async def look(pilot: Pilot[None]) -> None:
+        await drawn(again, pilot, "24 permutations")
+        await pilot.press("u")
+        await drawn(again, pilot, "12 permutations")
+        assert "draft" not in again.view.of("grid")
+
+    run(again, look)
+
+
+def test_readonly_edits_nothing(finished: Place) -> None:
+    app = open_grid(finished, readonly=True)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        for key in ("a", "s", "f", "x", "A", "D", "d", "right_curly_bracket", "u", "ctrl+s", "l", "enter", "d"):
+            await pilot.press(key)
+        assert grid_of(app).draft is not None
+        assert not grid_of(app).draft.is_changed  # type: ignore[union-attr]
+        assert not grid_of(app)._entries.is_typing
+
+    run(app, drive)
+
+
+def test_no_study_and_no_corpus_have_a_sentence(tmp_path: Path, study_file: Path, folder: StudyFolder) -> None:
+    nothing = open_grid(Place(None, folder))
+
+    async def look(pilot: Pilot[None]) -> None:
+        await drawn(nothing, pilot, "There is no study here yet")
+        await pilot.press("a", "d", "u", "ctrl+s", "p", "A")
+
+    run(nothing, look)
+    (tmp_path / "corpus.txt").unlink()
+    app = open_grid(find_place(study_file, folder.root))
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "no such corpus")
+        assert "12 permutations" in text_of(app)
+
+    run(app, drive)
+
+
+def test_illegal_combinations_are_counted(study_file: Path) -> None:
+    text = STUDY.replace("n_layer = [1, 2]", "n_embd = [32, 33]")
+    preview = Previewer(study_file).preview(text, StudyState())
+    assert preview.problem is not None
+    assert "n_embd 33 is not a multiple of n_head 2" in preview.problem
+    phase = preview.phases[0]
+    assert (phase.permutations, phase.illegal, phase.trials) == (12, 6, 6)
+    fine = Previewer(study_file).preview(STUDY, StudyState())
+    assert (fine.phases[1].is_bound, fine.phases[1].trials, fine.phases[0].seconds) == (True, 3, None)
+    assert fine.phases[0].parameters is not None

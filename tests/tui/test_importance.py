@@ -1,0 +1,193 @@
+"""Tab 5: bars, intervals, scores; computed in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from litegpt.analysis.design import TARGETS as FIGURES
+from litegpt.plan.trial import Trial
+from litegpt.results.events import PhasePlanned, TrialQueued
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import Journal
+from litegpt.results.state import TrialState
+from tests.tui.conftest import QUICK, ended, log, phase_trials, queue, run, settled, started, study_started, text_of
+from tui.app import ConsoleApp
+from tui.place import Place, find_place
+from tui.screens import importance
+from tui.screens.importance import TARGETS, ImportanceScreen
+from tui.widgets.importance_answers import METHODS, Answer, Method, Question, Share, answer
+from tui.widgets.importance_bars import bars_content
+
+
+def trials(count: int = 12) -> list[TrialState]:
+    return [
+        TrialState(
+            "phase1",
+            trial.id,
+            trial,
+            "done",
+            final_loss=1 + 0.1 * trial.n_layer + trial.learning_rate,
+            seconds=1.0 + at,
+        )
+        for at, trial in enumerate(phase_trials(count))
+    ]
+
+
+def open_importance(place: Place) -> ConsoleApp:
+    app = ConsoleApp(place, settings=QUICK)
+    app.view.tab = "importance"
+    return app
+
+
+def answered(*names: str) -> Answer:
+    return Answer(tuple(Share(name, 1 / place) for place, name in enumerate(names, 1)), "What it means.", ("a note",))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Question]:
+    """Answers at once, and from which thread it was asked."""
+    questions: list[Question] = []
+
+    def quick(question: Question, trials: Iterable[TrialState], scores: Any = ()) -> Answer:
+        assert threading.current_thread() is not threading.main_thread()
+        questions.append(question)
+        return answered(f"[red]\x1b{question.method}", "n_layer")
+
+    monkeypatch.setattr(importance, "answer", quick)
+    return questions
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_answers(method: Method) -> None:
+    found = answer(Question("phase1", "loss", method, 12), trials())
+    assert found.problem == ""
+    assert found.meaning
+    assert {score.name for score in found.scores} == {"n_layer", "learning_rate", "batch_size"}
+    first = found.bars[0]
+    assert first.name == "n_layer"
+    assert (first.low is not None) == (method == "permutation")
+    text = bars_content(found, 60, 20).plain
+    assert "█" in text
+    assert ("├" in text.split(found.meaning)[0]) == (method == "permutation")
+
+
+def test_what_varies_together_is_one_bar_with_its_parts() -> None:
+    wide = [Trial(**{**t.settings.settings(), "n_head": 2 * t.settings.n_layer}) for t in trials()]
+    joint = [TrialState("p", t.id, t, "done", final_loss=t.n_layer + t.learning_rate, seconds=1.0) for t in wide]
+    found = answer(Question(None, "loss", "forest", 12), joint)
+    assert {"n_head", "n_layer"} == {name for name, _ in found.bars[0].parts}
+    text = bars_content(found, 80, 20).plain
+    assert "n_head + n_layer" in text
+    assert "one follows from the other" in text
+
+
+def test_too_few_trials_are_not_enough_data() -> None:
+    found = answer(Question(None, "loss", "forest", 3), trials(3))
+    assert "Not enough data" in bars_content(found, 60, 20).plain.capitalize()
+
+
+def test_two_figures_and_a_method_that_takes_one() -> None:
+    found = answer(Question(None, "loss and time", "anova", 12), trials())
+    assert any("final_loss alone" in note for note in found.notes)
+    assert set(TARGETS) <= set(FIGURES)
+
+
+def test_what_shuffling_makes_better_lies_left_of_zero() -> None:
+    found = Answer((Share("a", 0.5, 0.4, 0.6), Share("b", -0.1, -0.2, 0.05)), "m")
+    lines = bars_content(found, 50, 20).plain.splitlines()
+    assert lines[3].index("├") < lines[0].index("█")
+    assert "█" not in lines[2]
+
+
+def test_targets_methods_and_phases_are_asked_once_each(finished: Place, asked: list[Question]) -> None:
+    app = open_importance(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "final loss · forest · all phases · 14 trials" in text_of(app))
+        await settled(app, pilot, lambda: "[red]␛forest" in text_of(app))
+        await pilot.press("m")
+        await settled(app, pilot, lambda: "permutation █" in text_of(app))
+        await pilot.press("m")
+        await settled(app, pilot, lambda: "␛anova" in text_of(app))
+        await pilot.press("M", "M")
+        await settled(app, pilot, lambda: "␛forest" in text_of(app))
+        await pilot.press("t", "full_stop")
+        await settled(app, pilot, lambda: "best validation loss · forest · phase1 · 11 trials" in text_of(app))
+        await settled(app, pilot, lambda: "␛forest" in text_of(app))
+        await pilot.press("comma")
+        assert app.view.of("importance") == {"method": "forest", "target": "best_val_loss"}
+        assert len(set(asked)) == len(asked)
+        await pilot.press("j", "k", "G", "g", "tab", "y")
+
+    run(app, drive)
+
+
+def test_all_methods_side_by_side_where_there_is_room(finished: Place, asked: list[Question]) -> None:
+    app = open_importance(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: all(f"␛{method}" in text_of(app) for method in METHODS))
+
+    run(app, drive, (200, 60))
+
+
+def test_while_it_computes_it_says_so(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def slow(*_: object) -> Answer:
+        go.wait(10)
+        return Answer(problem="not enough data: [b]14 trials\x1b")
+
+    monkeypatch.setattr(importance, "answer", slow)
+    app = open_importance(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "Computing the forest importance of 14 trials…" in text_of(app))
+        await pilot.press("m")
+        await settled(app, pilot, lambda: "Computing the permutation importance" in text_of(app))
+        go.set()
+        await settled(app, pilot, lambda: "not enough data: [b]14 trials␛." in text_of(app))
+
+    run(app, drive)
+
+
+def test_an_answer_of_fewer_trials_holds_for_a_while(
+    finished: Place, folder: StudyFolder, asked: list[Question], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importance, "FRESH_SECONDS", 0.5)
+    app = open_importance(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "␛forest" in text_of(app))
+        trial = phase_trials(4, max_iters=200)[3]
+        known = [t.id for t in phase_trials(3, max_iters=200)]
+        with Journal(folder.journal, "small") as journal:
+            journal.append(
+                PhasePlanned(phase="phase2", trials=[*known, trial.id]), TrialQueued(phase="phase2", settings=trial)
+            )
+            journal.append(started("phase2", trial), ended("phase2", trial, 1))
+        await settled(app, pilot, lambda: "15 trials" in text_of(app))
+        assert "␛forest" in text_of(app)
+        await settled(app, pilot, lambda: [question.done for question in asked] == [14, 15])
+
+    run(app, drive)
+
+
+def test_no_trial_done_is_a_sentence(study_file: Any, folder: StudyFolder) -> None:
+    with Journal(folder.journal, "small") as journal:
+        journal.append(study_started())
+        queue(journal, "phase1", phase_trials(2))
+        log(folder, "phase1", phase_trials(1)[0], 0)
+    app = open_importance(find_place(study_file, folder.root))
+
+    async def drive(pilot: Pilot[None]) -> None:
+        assert isinstance(app.screen, ImportanceScreen)
+        await settled(app, pilot, lambda: "no trial is done yet" in text_of(app))
+        await pilot.press("y")
+
+    run(app, drive, (80, 24))

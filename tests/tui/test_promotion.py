@@ -1,0 +1,164 @@
+"""The dialog that promotes: what it would write follows every choice."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from litegpt.plan.phase import Promotion
+from litegpt.plan.study import read_study
+from tests.tui.conftest import QUICK, STUDY, phase_trials, run, settled, text_of
+from tui import actions
+from tui.app import ConsoleApp
+from tui.place import Place
+from tui.screens.confirm import ConfirmScreen
+from tui.screens.promotion import PromotionScreen
+
+
+def study_text(place: Place) -> str:
+    assert place.study_path is not None
+    return place.study_path.read_text(encoding="utf-8")
+
+
+async def dialog(app: ConsoleApp, pilot: Pilot[None], phase: str = "phase1", marked: int = 0) -> PromotionScreen:
+    await settled(app, pilot, lambda: len(app.feed.state.phases) == 2)
+    ids = [trial.id for trial in phase_trials()]
+    screen = PromotionScreen(phase, [("phase1", ids[place]) for place in range(0, 2 * marked, 2)], "val_loss")
+    app.push_screen(screen)
+    await pilot.pause()
+    return screen
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+def test_the_preview_follows_the_choices(finished: Place, size: tuple[int, int]) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await dialog(app, pilot)
+        text = text_of(app)
+        assert "phase3: the 5 best of phase1 by val_loss" in text
+        assert "parameters" in text
+        assert "+ [[phase]]" in text
+        await pilot.press("j", "3", "j", "l", "l", "j", "l", "j", "l")
+        text = text_of(app)
+        assert "phase3: the 3 best of phase1 by final_loss" in text
+        assert "3 trials · " in text
+        await pilot.press("k", "l")
+        assert "only 'exact' can start from a checkpoint" in text_of(app)
+        await pilot.press("enter")
+        assert isinstance(app.screen, PromotionScreen)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, PromotionScreen)
+        assert study_text(finished) == STUDY
+
+    run(app, drive, size)
+
+
+def test_enter_writes_the_rule_and_offers_to_run(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[list[str]] = []
+    monkeypatch.setattr(actions, "_launch", lambda app, command: launched.append(command))
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await dialog(app, pilot)
+        await pilot.press("j", "backspace", "4", "j", "j", "l", "j", "l", "j", *"90", "backspace", "l", "enter")
+        await settled(app, pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert finished.study_path is not None
+        phase = read_study(finished.study_path).phase("phase3")
+        assert phase.promotion == Promotion("phase1", 4, by="val_loss", how="exact", start="checkpoint")
+        assert phase.fixed["max_iters"] == 10
+        assert study_text(finished).startswith(STUDY)
+        await pilot.press("y")
+        await settled(app, pilot, lambda: bool(launched))
+
+    run(app, drive)
+
+
+def test_marked_trials_that_are_the_best_are_a_rule(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        screen = await dialog(app, pilot, marked=1)
+        assert screen._outcome is not None
+        assert screen._outcome.rule == "the 1 best of phase1 by val_loss"
+
+    run(app, drive)
+
+
+def test_marked_trials_are_written_out(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await dialog(app, pilot, marked=3)
+        assert "3 marked trials of phase1, narrow" in text_of(app)
+        await pilot.press("j", "j", "j", "l")
+        assert "3 trials · " in text_of(app)
+        await pilot.press("enter")
+        await settled(app, pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert finished.study_path is not None
+        phase = read_study(finished.study_path).phase("phase3")
+        assert len(phase.listed) == 3
+        assert phase.promotion is None
+        assert "# 3 marked trials of phase1, exact\n[[phase]]" in study_text(finished)
+        await pilot.press("escape")
+
+    run(app, drive)
+
+
+def test_a_file_that_changes_meanwhile_is_not_overwritten(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await dialog(app, pilot)
+        assert finished.study_path is not None
+        theirs = STUDY + "# theirs\n"
+        finished.study_path.write_text(theirs, encoding="utf-8")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert study_text(finished) == theirs
+        assert any("nothing was written" in toast.message for toast in app._notifications)
+        await pilot.press("enter")
+        await settled(app, pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert study_text(finished).startswith(theirs)
+
+    run(app, drive)
+
+
+def test_readonly_writes_nothing(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK, readonly=True)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await dialog(app, pilot)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert study_text(finished) == STUDY
+
+    run(app, drive)
+
+
+def test_p_opens_it_on_both_tabs(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+    app.view.tab = "grid"
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "phase1" in text_of(app))
+        await pilot.press("p")
+        await settled(app, pilot, lambda: isinstance(app.screen, PromotionScreen))
+        await pilot.press("escape", "2")
+        await settled(app, pilot, lambda: "15 trials" in text_of(app))
+        await pilot.press("p")
+        await settled(app, pilot, lambda: isinstance(app.screen, PromotionScreen))
+
+    run(app, drive)
+
+
+def test_a_phase_without_results_has_a_sentence(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await dialog(app, pilot, phase="phase9")
+        assert "no trial that is done yet" in text_of(app)
+        await pilot.press("enter")
+        assert study_text(finished) == STUDY
+
+    run(app, drive)
