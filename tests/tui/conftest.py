@@ -197,7 +197,7 @@ def run(app: ConsoleApp, drive: Drive, size: tuple[int, int] = (120, 36)) -> Non
 async def settled(app: ConsoleApp, pilot: Pilot[None], ready: Callable[[], bool] | None = None) -> None:
     """Wait until what should be there is there: by default, what the journal says."""
     is_ready = ready or (lambda: bool(app.feed.state.phases) or not app.feed.place.folder.journal.exists())
-    for _ in range(200):
+    for _ in range(1500):
         await pilot.pause(0.02)
         if is_ready():
             await pilot.pause()
