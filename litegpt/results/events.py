@@ -16,6 +16,7 @@ from litegpt.results.lines import Record
 FORMAT = 1
 
 EndState = Literal["done", "diverged", "failed", "stopped"]
+Failure = Literal["out of memory", "diverged", "lost worker", "bad weights", "bug"]
 TrialStatus = Literal["queued", "running", "done", "diverged", "failed", "stopped"]
 
 
@@ -85,6 +86,22 @@ class StudyEnded(Event):
     event = "study_ended"
     is_promise = True
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPaused(Event):
+    """The runner waits to be told to go on: somebody asked for that, or the disk is full."""
+
+    event = "study_paused"
+    is_promise = True
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResumed(Event):
+    """The runner goes on after a pause."""
+
+    event = "study_resumed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +187,7 @@ class TrialEnded(Event):
     attempt: int
     state: EndState
     reason: str | None = None
+    failure: Failure | None = None  # the kind of it, where it failed or diverged
     step: int | None = None
     seconds: float | None = None
     train_loss: float | None = None
@@ -182,7 +200,7 @@ class TrialEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequeued(Event):
-    """A trial is to be tried again: its worker was lost, or the run was interrupted."""
+    """A trial is to be tried again: its worker was lost, the run was interrupted, or somebody asked for it."""
 
     event = "trial_requeued"
     is_promise = True

@@ -32,7 +32,9 @@ def fold(state: StudyState, record: Record) -> None:
     elif take_trial_event := _TRIAL_EVENTS.get(name):
         phase, trial_id = _phase(state, record), fields.text(record.get("trial"))
         if phase and trial_id and (trial := phase.trials.get(trial_id)):
-            phase.trials[trial_id] = take_trial_event(trial, record)
+            phase.trials[trial_id] = taken = take_trial_event(trial, record)
+            if taken.state == "queued" and trial_id in phase.planned:
+                phase.ended = phase.seconds = None  # asked for again
 
 
 def _phase(state: StudyState, record: Record) -> PhaseState | None:
@@ -62,6 +64,14 @@ def _study_started(state: StudyState, record: Record) -> None:
     state.ended = state.interrupted = state.seconds = None
 
 
+def _study_paused(state: StudyState, record: Record) -> None:
+    state.paused = fields.text(record.get("reason")) or "paused"
+
+
+def _study_resumed(state: StudyState, record: Record) -> None:
+    state.paused = None
+
+
 def _study_ended(state: StudyState, record: Record) -> None:
     _runner_left(state)
     state.ended = fields.moment(record.get("time"))
@@ -77,6 +87,7 @@ def _study_interrupted(state: StudyState, record: Record) -> None:
 def _runner_left(state: StudyState) -> None:
     """Put back in the queue what the run before left running: a killed runner says no farewell."""
     state.workers.clear()
+    state.paused = None
     for phase in state.phases.values():
         for trial in phase.trials.values():
             if trial.state == "running":
@@ -168,6 +179,7 @@ def _trial_ended(trial: TrialState, record: Record) -> TrialState:
         state=state,
         attempt=fields.whole(record.get("attempt")) or trial.attempt,
         reason=fields.text(record.get("reason")),
+        failure=fields.text(record.get("failure")),
         ended=fields.moment(record.get("time")),
         step=fields.whole(record.get("step")),
         seconds=fields.number(record.get("seconds")),
@@ -189,6 +201,8 @@ _STUDY_EVENTS: dict[str, Callable[[StudyState, Record], None]] = {
     "study_started": _study_started,
     "study_ended": _study_ended,
     "study_interrupted": _study_interrupted,
+    "study_paused": _study_paused,
+    "study_resumed": _study_resumed,
     "worker_started": _worker_started,
     "worker_lost": _worker_lost,
 }

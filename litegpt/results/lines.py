@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
@@ -18,6 +21,7 @@ CHUNK_BYTES = 1 << 18
 LONGEST_LINE_BYTES = 1 << 24
 TAIL_BYTES = 64
 
+_NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR)  # nothing there; a link, a socket, a folder
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # others write bare NaN tokens
 
 
@@ -25,29 +29,44 @@ class LineWriter:
     """The only writer of a file of JSON lines.
 
     The folder is made where it is missing. A last line that a crash has torn is closed first, so it loses only itself.
+    With `version`, the first line of a new file carries it as `format`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, version: int | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._folder_to_sync = None if path.exists() else path.parent
-        self._file: FileIO = open(path, "a+b", buffering=0)  # noqa: SIM115 - O_APPEND, and a write is one system call
+        # O_APPEND, and a write is one system call; a link that a stranger's results hold leads nowhere
+        self._file: FileIO = open(path, "a+b", buffering=0, opener=_open_no_link)  # noqa: SIM115 - closed by close
         size = self._file.seek(0, os.SEEK_END)
         self._torn = size > 0 and os.pread(self._file.fileno(), 1, size - 1) != b"\n"
         if self._torn:
             self._write(b"")
+        self._version = version if size == 0 else None
 
     def append(self, *records: Mapping[str, Any], sync: bool = False) -> None:
         """Append each record as one line, all in one write; with `sync`, return once they are on the disk.
 
-        NaN and infinity are written as null. Raises OSError where the disk takes only a part: whole lines may then be
-        there already, and a half one is closed by the next append. Nothing is written of a batch that is not JSON.
+        NaN and infinity are written as null. Nothing is written of a batch that is not JSON, or that the disk does not
+        take whole: OSError then, and the same append may be tried again.
         """
-        self._write(b"".join(_line(record) for record in records))
-        if sync:
-            os.fsync(self._file.fileno())
-            if self._folder_to_sync is not None:
-                _sync_folder(self._folder_to_sync)
-                self._folder_to_sync = None
+        if self._version is not None and records:
+            records = ({**records[0], "format": self._version}, *records[1:])
+        data = b"".join(_line(record) for record in records)
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            self._write(data)
+            if sync:
+                os.fsync(self._file.fileno())
+                if self._folder_to_sync is not None:
+                    _sync_folder(self._folder_to_sync)
+                    self._folder_to_sync = None
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(size)
+                self._torn = False
+            raise
+        if data:
+            self._version = None
 
     def close(self) -> None:
         self._file.close()
@@ -67,7 +86,7 @@ class LineWriter:
 
 
 class LineReader:
-    """Follow a file of JSON lines; a missing file reads as empty.
+    """Follow a file of JSON lines; a missing file reads as empty, and so does what is no plain file (a link, a pipe).
 
     `damaged` counts the lines that are no JSON object, or too long to be one of ours. `restarted` says that the last
     `read` found another file in place of the one read before and began it anew: drop what came from the old one.
@@ -83,12 +102,16 @@ class LineReader:
         """Return the records of the lines finished since the last call. An unfinished last line is left for later."""
         self.restarted = False
         try:
-            file = open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed below; a missing file is no error
-        except FileNotFoundError:
+            file = open(self.path, "rb", buffering=0, opener=_open_no_link)  # noqa: SIM115 - closed below
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
             self._check_same(None, b"")
             return []
         with file:
             status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return []
             self._check_same((status.st_dev, status.st_ino), self._tail_of(file))
             before = self._offset
             records = self._records(file)
@@ -162,6 +185,10 @@ def _record(line: bytes) -> Record | None:
     except (ValueError, RecursionError):  # broken UTF-8, broken JSON, absurd numbers; absurd nesting
         return None
     return record if isinstance(record, dict) else None
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)  # a pipe must not hold anybody up
 
 
 def _sync_folder(folder: Path) -> None:

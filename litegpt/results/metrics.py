@@ -12,6 +12,9 @@ from litegpt.results.lines import LineWriter, Record
 from litegpt.results.records import RecordReader
 
 
+FORMAT = 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What was measured of one trial at one step; what is missing is None. Losses are in nats per token."""
@@ -78,7 +81,7 @@ class MetricsWriter:
     """The only writer of a trial's metrics.jsonl; it knows what earlier attempts recorded."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = LineWriter(path)
+        self._writer = LineWriter(path, FORMAT)
         self._steps = {evaluation.step for evaluation in read_metrics(path) if _is_measured(evaluation)}
 
     def append(self, evaluation: Evaluation) -> bool:

@@ -11,6 +11,9 @@ from litegpt.results.lines import LineWriter, Record
 from litegpt.results.records import RecordReader
 
 
+FORMAT = 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Copied:
     """How much of a text stands word for word in the training text, and, as a control, in the validation text."""
@@ -77,7 +80,7 @@ class SampleReader(RecordReader[Sample]):
 
 def append_sample(path: Path, *samples: Sample) -> None:
     """Append generated texts, all in one write."""
-    with LineWriter(path) as writer:
+    with LineWriter(path, FORMAT) as writer:
         writer.append(*(sample.record() for sample in samples))
 
 

@@ -23,6 +23,7 @@ class TrialState:
     state: TrialStatus = "queued"
     attempt: int = 0  # the latest; 0 before the first
     reason: str | None = None  # why it failed, was stopped or is queued again
+    failure: str | None = None  # the kind of failure: events.Failure, or what a later version knows
     started: datetime | None = None  # the latest attempt
     ended: datetime | None = None
     worker: str | None = None
@@ -104,6 +105,7 @@ class StudyState:
         None  # the latest run, whole or interrupted; None while a runner is at work (or was killed)
     )
     interrupted: str | None = None  # why the latest run was
+    paused: str | None = None  # why the runner at work waits; None where it does not
     seconds: float | None = None
 
     def trials(self) -> Iterable[TrialState]:

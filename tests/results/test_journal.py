@@ -115,7 +115,7 @@ def test_the_keys_are_the_contract(path: Path, small_study: list[Event]) -> None
     assert keys["trial_queued"] == {"phase", "trial", "settings"}
     assert keys["pack_ended"] == {"pack", "phase", "trials", "wall_seconds"}
     assert keys["trial_ended"] == {
-        *("phase", "trial", "attempt", "state", "reason", "step", "seconds", "train_loss", "val_loss"),
+        *("phase", "trial", "attempt", "state", "reason", "failure", "step", "seconds", "train_loss", "val_loss"),
         *("best_val_loss", "best_val_step", "final_loss", "tokens_per_second"),
     }
     promotions = [record["promotion"] for record in records(path) if record["event"] == "phase_planned"]

@@ -59,7 +59,8 @@ def test_what_is_written_is_read(path: Path) -> None:
 def test_the_keys_are_the_contract(path: Path) -> None:
     write(path, replace(evaluation(0), time=None), evaluation(100, math.nan))
     first, second = map(json.loads, path.read_text().splitlines())
-    assert list(first) == KEYS
+    assert list(first) == [*KEYS, "format"]
+    assert first["format"] == 1
     assert first["final_loss"] is None
     assert first["time"].endswith("Z")
     assert list(second) == [*KEYS, "state"]
