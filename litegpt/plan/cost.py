@@ -34,6 +34,11 @@ def parameter_count(trial: Trial, vocab_size: int) -> int:
     return embeddings + trial.n_layer * (attention + mlp + norms) + 2 * width + output
 
 
+def weight_bytes(trial: Trial, vocab_size: int) -> int:
+    """Return the size of the model's weights on the disk, in fp32."""
+    return 4 * parameter_count(trial, vocab_size)
+
+
 def training_flops(trial: Trial, vocab_size: int) -> float:
     """Return the floating-point operations of a trial's whole training, forward and backward.
 

@@ -13,6 +13,8 @@ from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.locate import KeyPath, key_lines, line_of
 from litegpt.plan.settings import shown
 
+TEXT_BYTES_MAX = 1 << 24  # a study of thousands of listed trials has less than a tenth of that
+
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -66,7 +68,11 @@ class Document:
 def read_text(path: Path) -> str:
     """Return the text of a study file, line ends as they are; InputError where there is none."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(TEXT_BYTES_MAX + 1)
+        if len(data) > TEXT_BYTES_MAX:
+            raise InputError(f"is larger than {TEXT_BYTES_MAX >> 20} MB, and no study file", path)
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError("no such file", path) from None
     except IsADirectoryError:

@@ -92,6 +92,7 @@ def snapshot(study: Study, expansions: Mapping[str, Expansion]) -> str:
             "name": study.name,
             "corpus": study.corpus_location,
             "validation_fraction": study.validation_fraction,
+            "keep": study.keep,
         },
         "defaults": _plain(study.defaults),
         "phase": [_phase_table(phase, expansions.get(phase.name)) for phase in study.phases],

@@ -22,6 +22,7 @@ from litegpt.plan.trial import HYPERPARAMETERS
 __all__ = ["Phase", "Promotion", "Study", "parse_study", "read_study"]
 
 VALIDATION_FRACTION = 0.1
+KEEPS = ("promoted", "all", "none")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Study:
     corpus: str  # as written: a file, a folder or a glob
     corpus_base: Path  # what `corpus` is relative to: the folder of the file
     validation_fraction: float
+    keep: str  # whose weights stay on the disk: one of KEEPS
     defaults: Mapping[str, Setting]
     phases: tuple[Phase, ...]
     bounds: Mapping[str, Bound]  # by phase name
@@ -63,7 +65,7 @@ def parse_study(text: str, path: Path) -> Study:
     data = document.data
     document.check_keys(data, ("study", "defaults", "phase"))
     head = document.table(data.get("study", {}), "study")
-    document.check_keys(head, ("name", "corpus", "validation_fraction"), "study")
+    document.check_keys(head, ("name", "corpus", "validation_fraction", "keep"), "study")
     defaults_table = document.table(data.get("defaults", {}), "defaults")
     document.check_keys(defaults_table, HYPERPARAMETERS, "defaults")
     defaults = read_settings(document, defaults_table, "defaults")
@@ -74,6 +76,7 @@ def parse_study(text: str, path: Path) -> Study:
         corpus=_read_corpus(document, head),
         corpus_base=Path(os.path.abspath(path)).parent,
         validation_fraction=_read_fraction(document, head),
+        keep=_read_keep(document, head),
         defaults=defaults,
         phases=phases,
         bounds=_bounds(document, phases),
@@ -95,6 +98,14 @@ def _read_fraction(document: Document, head: Mapping[str, Any]) -> float:
         message = f"validation_fraction must be a number between 0 and 1, not {shown(fraction)}"
         raise document.error(message, "study", "validation_fraction")
     return float(fraction)
+
+
+def _read_keep(document: Document, head: Mapping[str, Any]) -> str:
+    keep = head.get("keep", KEEPS[0])
+    if keep not in KEEPS:
+        hint = did_you_mean(keep, KEEPS) if isinstance(keep, str) else ""
+        raise document.error(f"keep must be one of {', '.join(KEEPS)}, not {shown(keep)}{hint}", "study", "keep")
+    return str(keep)
 
 
 def _read_phases(document: Document, defaults: Mapping[str, Setting]) -> tuple[Phase, ...]:
