@@ -128,9 +128,11 @@ def _take_row(new: RawTrial, row: Mapping[str, str], mapped: Mapped, trials: dic
 def parsed(value: Any, kind: type, name: str) -> Any:
     """Return a cell or a fixed value as the type that a hyperparameter or figure has."""
     try:
+        if kind is bool:
+            return {"true": True, "false": False}[str(value).lower()]
         number = float(value) if kind in (int, float) else str(value)
         if kind is int and number != int(number):
             raise ValueError
         return kind(number)
-    except (ValueError, OverflowError):
+    except (KeyError, ValueError, OverflowError):
         raise ValueError(f"{name} is '{value}', no {kind.__name__}") from None

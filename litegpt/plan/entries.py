@@ -215,7 +215,7 @@ def _combination(settings: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return str(value)
+    if isinstance(value, bool | str):
+        return str(value).lower() if isinstance(value, bool) else str(value)
     written = getattr(value, "as_string", None)
     return str(written()) if written else str(value)

@@ -158,7 +158,7 @@ def excluded_by(exclude: Mapping[str, Value]) -> str:
 
 
 def _number(value: Value) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _matches(exclude: Mapping[str, Value], values: Mapping[str, Value]) -> bool:

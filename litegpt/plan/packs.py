@@ -20,6 +20,8 @@ def pack_shape(trial: Trial) -> Hashable:
         trial.max_iters,
         trial.eval_interval,
         trial.precision,
+        trial.gradient_accumulation,
+        trial.activation_checkpointing,
     )
 
 

@@ -17,7 +17,7 @@ from litegpt.plan.errors import did_you_mean
 from litegpt.plan.expression import Expression, parse
 from litegpt.plan.trial import HYPERPARAMETERS, LR_SCHEDULES, PRECISIONS, Trial
 
-Value = int | float | str
+Value = int | float | str  # a bool is an int
 Setting = Value | Expression
 
 CHOICES = {"lr_schedule": LR_SCHEDULES, "precision": PRECISIONS}
@@ -40,7 +40,7 @@ _FRACTION: _Range = (lambda x: 0 <= x < 1, "at least 0 and less than 1")
 _POSITIVE: _Range = (lambda x: x > 0, "more than 0")
 _NOT_NEGATIVE: _Range = (lambda x: x >= 0, "at least 0")
 _RANGES: dict[str, _Range] = {
-    **dict.fromkeys((*SHAPE, *LENGTH, "batch_size"), _SIZE),
+    **dict.fromkeys((*SHAPE, *LENGTH, "batch_size", "gradient_accumulation"), _SIZE),
     **dict.fromkeys(("dropout", "beta1", "beta2"), _FRACTION),
     **dict.fromkeys(("weight_decay", "grad_clip", "min_learning_rate"), _NOT_NEGATIVE),
     "learning_rate": _POSITIVE,
@@ -67,6 +67,10 @@ def plain_value(name: str, raw: object) -> Value:
             hint = did_you_mean(raw, choices) if isinstance(raw, str) else ""
             raise ValueError(f"must be one of {', '.join(choices)}, not {shown(raw)}{hint}")
         return str(raw)
+    if kind is bool:
+        if not isinstance(raw, bool):
+            raise ValueError(f"must be true or false, not {shown(raw)}")
+        return raw
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         raise ValueError(f"must be a {'whole ' if kind is int else ''}number, not {shown(raw)}")
     if isinstance(raw, float) and not math.isfinite(raw):
@@ -84,16 +88,17 @@ def plain_value(name: str, raw: object) -> Value:
 
 def setting(name: str, raw: object) -> Setting:
     """Return `raw` as a setting: a string is an expression wherever a number is due."""
-    if not isinstance(raw, str) or HYPERPARAMETERS[name] is str:
+    if not isinstance(raw, str) or HYPERPARAMETERS[name] in (str, bool):
         return plain_value(name, raw)
     try:
         expression = parse(raw)
     except ValueError as error:
         raise ValueError(f"= {shown(raw)} {error}") from None
-    numbers = [known for known, kind in HYPERPARAMETERS.items() if kind is not str]
+    numbers = [known for known, kind in HYPERPARAMETERS.items() if kind in (int, float)]
     for used in sorted(expression.names):
         if used not in numbers:
-            what = "text, not a number" if used in HYPERPARAMETERS else "no hyperparameter"
+            kinds = {str: "text, not a number", bool: "true or false, not a number"}
+            what = kinds[HYPERPARAMETERS[used]] if used in HYPERPARAMETERS else "no hyperparameter"
             raise ValueError(f"= {shown(raw)} uses '{used}', which is {what}{did_you_mean(used, numbers)}")
     return expression
 
@@ -137,6 +142,8 @@ def _illegality(values: Mapping[str, Any]) -> str | None:
         return f"{missing[0]} is not set"
     if values["n_embd"] % values["n_head"]:
         return f"n_embd {values['n_embd']} is not a multiple of n_head {values['n_head']}"
+    if values["gradient_accumulation"] > values["batch_size"]:
+        return f"gradient_accumulation {values['gradient_accumulation']} is above batch_size {values['batch_size']}"
     if values["lr_schedule"] == "cosine" and values["min_learning_rate"] > values["learning_rate"]:
         return f"min_learning_rate {values['min_learning_rate']:g} is above learning_rate {values['learning_rate']:g}"
     return None

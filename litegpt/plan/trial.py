@@ -33,6 +33,8 @@ class Trial:
     lr_schedule: str = "constant"
     min_learning_rate: float = 0.0  # where a cosine schedule ends
     precision: str = "auto"
+    gradient_accumulation: int = 1  # the parts that a batch is worked off in, one after another
+    activation_checkpointing: bool = False  # compute activations twice instead of keeping them
     seed: int = 1337
     start_from: str | None = None  # 'phase/trial' whose best weights this trial goes on from
 
@@ -55,7 +57,7 @@ class Trial:
 
 
 HYPERPARAMETERS: dict[str, type] = {name: hint for name, hint in get_type_hints(Trial).items() if name != "start_from"}
-"""The names a study file may set, each with its type (int, float or str)."""
+"""The names a study file may set, each with its type (int, float, bool or str)."""
 
 
 def evaluation_steps(trial: Trial) -> list[int]:

@@ -26,6 +26,11 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def flag(value: object) -> bool | None:
+    """Return true or false."""
+    return value if isinstance(value, bool) else None
+
+
 def text(value: object) -> str | None:
     """Return a text."""
     return value if isinstance(value, str) else None
@@ -73,5 +78,10 @@ def trial(value: object) -> Trial | None:
         return None
 
 
-_CHECKS: dict[type, Callable[[object], int | float | str | None]] = {int: whole, float: number, str: text}
+_CHECKS: dict[type, Callable[[object], int | float | str | None]] = {
+    int: whole,
+    float: number,
+    bool: flag,
+    str: text,
+}
 _HYPERPARAMETER_CHECKS = {name: _CHECKS[kind] for name, kind in HYPERPARAMETERS.items()} | {"start_from": text}

@@ -41,6 +41,7 @@ class Evaluated:
     learning_rate: float
     loss_scale: float | None
     skipped_steps: int | None
+    pack_width: int  # how many trials shared the time
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ class Training:
                 learning_rate=learning_rate(trial, max(0, step - 1)),
                 loss_scale=None if scale is None else float(scale.scale[index]),
                 skipped_steps=None if scale is None else int(scale.skipped[index]),
+                pack_width=len(pack.trials),
             )
             self._evaluations[index] = evaluation
             self._keep_best(index, evaluation)

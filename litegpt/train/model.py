@@ -14,18 +14,20 @@ no biases on queries, keys and values, untied output layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from litegpt.plan.trial import Trial
 from litegpt.train.noise import DeviceNoise, Noise
 
 VOCABULARY_TILE = 64  # columns; bf16 products of other widths miss the tensor cores
 SDPA_BATCH = 49152  # sequences times heads a call: a CUDA grid's second axis ends at 65,535
+SDPA_ELEMENTS = 2**31 - 1  # of one tensor in a call, in whole tiles of 128 tokens: the kernels count them in 32 bits
 ALIGNMENT = 64  # elements; every view of a row starts on a 256-byte boundary, as fast matrix kernels want
 
 
@@ -72,8 +74,16 @@ def parameter_shapes(shape: ModelShape) -> Iterator[tuple[str, tuple[int, ...]]]
 class GPT:
     """P models of one shape. `weights` and `gradients` are [P, N] fp32, a row a trial."""
 
-    def __init__(self, shape: ModelShape, n_trials: int, device: torch.device | str = "cpu") -> None:
-        self.shape = shape
+    def __init__(
+        self,
+        shape: ModelShape,
+        n_trials: int,
+        device: torch.device | str = "cpu",
+        *,
+        activation_checkpointing: bool = False,
+    ) -> None:
+        """Make room for the weights. With `activation_checkpointing` the backward pass computes each block again."""
+        self.shape, self.activation_checkpointing = shape, activation_checkpointing
         self.slices: dict[str, tuple[int, tuple[int, ...]]] = {}
         size = 0
         for name, dimensions in parameter_shapes(shape):
@@ -130,9 +140,28 @@ class GPT:
         x = x + weights["position_embedding"][:, None, :length]
         x = x.view(n_trials, batch * length, shape.n_embd)
         for layer in range(shape.n_layer):
-            x = x + self._attention(layer, self._norm(f"blocks.{layer}.norm1", x), batch, noise)
-            x = x + self._mlp(layer, self._norm(f"blocks.{layer}.norm2", x), noise)
+            if self.activation_checkpointing and torch.is_grad_enabled():
+                x = self._checkpointed_block(layer, x, batch, noise)
+            else:
+                x = self._block(layer, x, batch, noise)
         return self._output(self._norm("norm", x))
+
+    def _block(self, layer: int, x: Tensor, batch: int, noise: Noise | DeviceNoise | None) -> Tensor:
+        x = x + self._attention(layer, self._norm(f"blocks.{layer}.norm1", x), batch, noise)
+        return x + self._mlp(layer, self._norm(f"blocks.{layer}.norm2", x), noise)
+
+    def _checkpointed_block(self, layer: int, x: Tensor, batch: int, noise: Noise | DeviceNoise | None) -> Tensor:
+        if not isinstance(noise, Noise):  # what a device's generator draws, torch draws again by itself
+            return checkpoint(self._block, layer, x, batch, noise, use_reentrant=False)  # type: ignore[no-any-return]
+        start = noise.used
+
+        def block(x: Tensor) -> Tensor:
+            handed_out, noise.used = noise.used, start
+            y = self._block(layer, x, batch, noise)
+            noise.used = max(handed_out, noise.used)  # the second time, the masks of later blocks are handed out
+            return y
+
+        return checkpoint(block, x, use_reentrant=False)  # type: ignore[no-any-return]
 
     def _output(self, x: Tensor) -> Tensor:
         """Return logits [P, rows, V]; a GPU multiplies by a matrix padded to whole tiles, many times faster."""
@@ -175,8 +204,9 @@ class GPT:
         qkv = torch.bmm(x, self.parameters[f"blocks.{layer}.attention.qkv.weight"])
         # [P, B*T, 3C] -> three of [P*B, H, T, D]: trials fold into the batch of the attention kernels
         q, k, v = qkv.view(n_trials * batch, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-        if noise is None or noise.attention_rate is not None:
-            y = _attend(q, k, v, 0.0 if noise is None else noise.attention_rate or 0.0)
+        if noise is None or noise.attention_runs is not None:
+            runs = ((n_trials, 0.0),) if noise is None or noise.attention_runs is None else noise.attention_runs
+            y = attend(q, k, v, [(count * batch, rate) for count, rate in runs])
         else:
             y = self._noisy_attention(q, k, v, n_trials, noise)
         y = y.transpose(1, 2).reshape(n_trials, rows, width)
@@ -202,13 +232,22 @@ def dropout(x: Tensor, noise: Noise | DeviceNoise | None) -> Tensor:
     return x if noise is None else noise.drop(x)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, rate: float) -> Tensor:
-    """Causal attention [P*B, H, T, D] by torch's fused kernels, in as many calls as a CUDA grid's limits ask for."""
-    chunks = [torch.split(part, SDPA_BATCH // part.shape[1]) for part in (q, k, v)]
-    outputs = [
-        F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True) for q, k, v in zip(*chunks, strict=True)
-    ]
+def attend(q: Tensor, k: Tensor, v: Tensor, runs: Sequence[tuple[int, float]]) -> Tensor:
+    """Causal attention [N, H, T, D] by torch's fused kernels; `runs` are (sequences, dropout rate).
+
+    It takes a call for each rate, and as many as the kernels' limits ask for.
+    """
+    most = sequences_per_call(q.shape[1], q.shape[2], q.shape[3])
+    sizes = [(min(most, count - start), rate) for count, rate in runs for start in range(0, count, most)]
+    parts = zip(*(torch.split(part, [size for size, _ in sizes]) for part in (q, k, v)), sizes, strict=True)
+    outputs = [F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True) for q, k, v, (_, rate) in parts]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def sequences_per_call(heads: int, length: int, head_size: int) -> int:
+    """Return how many sequences one call of a fused attention kernel takes."""
+    elements = heads * -(-length // 128) * 128 * max(head_size, 32)
+    return max(1, min(SDPA_BATCH // heads, SDPA_ELEMENTS // elements))
 
 
 def _look_up(table: Tensor, rows: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -37,13 +38,13 @@ def batch_starts(seeds: Sequence[int], steps: range, batch_size: int, positions:
 
 
 class Noise:
-    """The dropout masks of one step of a pack, each trial with a rate of its own.
+    """The dropout masks of one forward pass of a pack, each trial with a rate of its own.
 
     Each trial's masks come from a generator seeded with its seed and the step, drawn in one go and handed out in the
     order in which the forward pass asks for them, so that a resumed trial draws what it would have drawn.
     """
 
-    attention_rate: float | None = None  # attention must ask for masks too
+    attention_runs: tuple[tuple[int, float], ...] | None = None  # attention must ask for masks too
 
     def __init__(
         self,
@@ -62,12 +63,15 @@ class Noise:
         self.used = 0
 
     def draw(self, step: int) -> None:
-        """Draw the masks of `step` (counted from 0)."""
+        """Draw the masks of the first forward pass of `step` (counted from 0)."""
         keys = mix(mix(np.asarray(self.seeds, dtype=np.int64).astype(np.uint64)) + np.uint64(step))
-        for bits, mask, rate, key, generator in zip(
-            self.bits, self.masks, self.rates, keys, self.generators, strict=True
-        ):
+        for key, generator in zip(keys, self.generators, strict=True):
             generator.manual_seed(int(key >> np.uint64(1)))
+        self.draw_more()
+
+    def draw_more(self) -> None:
+        """Draw the masks of the next forward pass of the same step: a batch may be worked off in parts."""
+        for bits, mask, rate, generator in zip(self.bits, self.masks, self.rates, self.generators, strict=True):
             bits.random_(-(2**63), None, generator=generator)
             threshold = round(rate * 65536) - 32768
             torch.ge(bits.view(torch.int16), threshold, out=mask)
@@ -87,20 +91,26 @@ class Noise:
 
 
 class DeviceNoise:
-    """Dropout of one rate from a GPU's own generator: fused kernels draw it, and CUDA graphs can hold it.
+    """Dropout from a GPU's own generator: fused kernels draw it, and CUDA graphs can hold it.
 
     Seeded by the pack's seeds and the step, so a resumed pack draws what it would have drawn; in another pack a trial's
-    masks are others of the same distribution.
+    masks are others of the same distribution. `attention_runs` are the rates as runs of neighbours that share one:
+    (trials, rate); a kernel takes one rate.
     """
 
-    def __init__(self, seeds: Sequence[int], rate: float) -> None:
-        self.attention_rate: float | None = rate
+    def __init__(self, seeds: Sequence[int], rates: Sequence[float]) -> None:
+        self.attention_runs = tuple((len(list(run)), rate) for rate, run in itertools.groupby(rates))
         self._key = mix(np.asarray(seeds, dtype=np.int64).astype(np.uint64)).sum(dtype=np.uint64)
 
     def draw(self, step: int) -> None:
         """Seed the generator for `step`."""
         torch.cuda.manual_seed(int(mix(mix(self._key[None]) + np.uint64(step))[0] >> np.uint64(1)))
 
+    def draw_more(self) -> None:
+        """Do nothing: the generator goes on by itself."""
+
     def drop(self, x: Tensor) -> Tensor:
-        """Return `x` with dropout."""
-        return F.dropout(x, self.attention_rate or 0.0)
+        """Return `x` [P, ...] with dropout."""
+        parts = torch.split(x, [count for count, _ in self.attention_runs])
+        dropped = [F.dropout(part, rate) for part, (_, rate) in zip(parts, self.attention_runs, strict=True)]
+        return dropped[0] if len(dropped) == 1 else torch.cat(dropped)

@@ -59,7 +59,8 @@ class AdamW:
         self.first.mul_(keep1).addcmul_(gradients, 1 - keep1)
         self.second.mul_(keep2).addcmul_(gradients.square_(), 1 - keep2)
         denominator = torch.sqrt(self.second, out=gradients).mul_(correction).add_(EPSILON)
-        weights.mul_(shrink).addcdiv_(self.first * -step_size, denominator)
+        direction = torch.div(self.first, denominator, out=gradients)  # no row of memory beside those that there are
+        weights.mul_(shrink).addcmul_(direction, -step_size)
 
 
 class LossScale:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from litegpt.plan.trial import Trial
+from litegpt.plan.tuning import Tuning
 from litegpt.train.corpus import Corpus, Windows
 from litegpt.train.model import GPT, ModelShape
 from litegpt.train.noise import DeviceNoise, Noise, batch_starts
@@ -18,6 +22,13 @@ from litegpt.train.schedule import learning_rate
 TABLE_STEPS = 128  # how many steps of batches and rates are prepared at a time
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 131072}  # tokens a forward pass: what the caches, or the memory, hold well
 WARM_UP_STEPS = 3  # before a CUDA graph is captured, so that kernels and workspaces are there
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+ATTENTIONS = {
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "math": SDPBackend.MATH,
+}
 
 
 class Pack:
@@ -25,7 +36,8 @@ class Pack:
 
     `step` is the number of updates made, `alive` [P] tells which trials have not diverged, and `minibatch_losses` [P]
     are those of the last update (NaN before the first). With `micro_batches` above 1 a batch is worked off in that many
-    parts, which takes less memory and gives the same gradients, up to the dropout masks that the parts draw.
+    parts, which takes less memory and gives the same gradients, up to the dropout masks that the parts draw; it is
+    never less than the trials' own `gradient_accumulation`. `tuning` says how the step is computed.
     """
 
     def __init__(
@@ -37,11 +49,18 @@ class Pack:
         *,
         micro_batches: int = 1,
         initialise: bool = True,
+        tuning: Tuning | None = None,
     ) -> None:
         self.trials = list(trials)
-        self.corpus, self.precision, self.micro_batches = corpus, precision, micro_batches
+        self.corpus, self.precision, self.tuning = corpus, precision, tuning or Tuning()
+        self.micro_batches = max(micro_batches, trials[0].gradient_accumulation)
         self.device = corpus.train.device
-        self.model = GPT(ModelShape.of(trials[0], vocab_size), len(trials), self.device)
+        self.model = GPT(
+            ModelShape.of(trials[0], vocab_size),
+            len(trials),
+            self.device,
+            activation_checkpointing=trials[0].activation_checkpointing,
+        )
         if initialise:
             self.model.initialise([trial.seed for trial in trials])
         self.optimizer = AdamW(trials, self.model.weights)
@@ -56,13 +75,19 @@ class Pack:
         self._starts_now = torch.zeros(len(trials), trials[0].batch_size, dtype=torch.int64, device=self.device)
         self._rates_now = torch.zeros(len(trials), dtype=torch.float64, device=self.device)
         self._graph: torch.cuda.CUDAGraph | None = None
+        # checkpointing puts the generator's state back, which a graph cannot hold; and large models gain nothing
+        self._can_capture = self.device.type == "cuda" and not self.model.activation_checkpointing
+        self._sum_losses: Callable[..., Tensor] = self.model.sum_losses
+        if self.tuning.compiled:
+            self._sum_losses = torch.compile(self.model.sum_losses, dynamic=False)
+            self._update = torch.compile(self._update, dynamic=False)  # type: ignore[method-assign]
 
     def _make_noise(self) -> Noise | DeviceNoise:
         first = self.trials[0]
         seeds, rates = [trial.seed for trial in self.trials], [trial.dropout for trial in self.trials]
-        if self.device.type == "cuda" and len(set(rates)) == 1:
-            return DeviceNoise(seeds, rates[0])
-        tokens = first.batch_size * first.block_size
+        if self.device.type == "cuda":
+            return DeviceNoise(seeds, rates)
+        tokens = -(-first.batch_size // self.micro_batches) * first.block_size
         elements = first.n_layer * tokens * (2 * first.n_embd + first.n_head * first.block_size)
         return Noise(seeds, rates, elements, self.device, DTYPES[self.precision])
 
@@ -73,13 +98,14 @@ class Pack:
         at = self.step - self._table.start
         self._starts_now.copy_(self._starts[at])
         self._rates_now.copy_(self._rates[at])
+        if self._can_capture and self._graph is None:
+            self._graph = self._capture()
         if self.noise is not None:
             self.noise.draw(self.step)
-        if self.device.type == "cuda" and not isinstance(self.noise, Noise):
-            self._graph = self._graph or self._capture()
-            self._graph.replay()
-        else:
+        if self._graph is None:
             self._make_step()
+        else:
+            self._graph.replay()
         self.step += 1
 
     def _prepare_tables(self) -> None:
@@ -97,11 +123,12 @@ class Pack:
         tokens, targets = self.corpus.batch(self._starts_now, self.trials[0].block_size)
         self.model.gradients.zero_()
         losses = torch.zeros_like(self.minibatch_losses)
-        for part, part_targets in zip(
-            torch.chunk(tokens, self.micro_batches, dim=1), torch.chunk(targets, self.micro_batches, dim=1), strict=True
-        ):
-            with self._autocast():
-                part_losses = self.model.sum_losses(part, part_targets, self.noise) / tokens[0].numel()
+        parts = zip(*(torch.chunk(whole, self.micro_batches, dim=1) for whole in (tokens, targets)), strict=True)
+        for number, (part, part_targets) in enumerate(parts):
+            if number and self.noise is not None:
+                self.noise.draw_more()
+            with self._autocast(), self._attention():
+                part_losses = self._sum_losses(part, part_targets, self.noise) / tokens[0].numel()
             scaled = part_losses if self.loss_scale is None else part_losses * self.loss_scale.scale
             scaled.sum().backward()  # type: ignore[no-untyped-call]
             losses += part_losses.detach()
@@ -121,22 +148,36 @@ class Pack:
             self.loss_scale.adjust(~finite, self.alive)
         self.minibatch_losses.copy_(losses)
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        """Return the step as a CUDA graph. Capturing runs nothing, and what the warm-up changes is put back."""
-        state = self.row_state()
-        before = {name: tensor.clone() for name, tensor in state.items()}
+    def _capture(self) -> torch.cuda.CUDAGraph | None:
+        """Return the step as a CUDA graph, None where it cannot be captured.
+
+        Capturing runs nothing. The steps that warm it up find no trial alive, so they leave weights and moments alone.
+        """
+        self._can_capture = False  # whatever happens now, once is enough
+        alive, losses = self.alive.clone(), self.minibatch_losses.clone()
+        self.alive.zero_()
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_STEPS):
                 self._make_step()
         torch.cuda.current_stream(self.device).wait_stream(stream)
-        for name, tensor in state.items():
-            tensor.copy_(before[name])
+        self.alive.copy_(alive)
+        self.minibatch_losses.copy_(losses)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._make_step()
+        try:
+            with torch.cuda.graph(graph):
+                self._make_step()
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            warnings.warn(f"this step cannot be a CUDA graph: {error}", stacklevel=2)
+            return None
         return graph
+
+    def _attention(self) -> contextlib.AbstractContextManager[object]:
+        kernel = self.tuning.attention
+        return contextlib.nullcontext() if kernel is None else sdpa_kernel(ATTENTIONS[kernel])
 
     def _autocast(self) -> torch.autocast:
         # a graph cannot hold the cache of casts; elsewhere one forward pass uses each weight once, so it gains nothing
@@ -158,7 +199,7 @@ class Pack:
         rows = max(1, tokens_at_once // (n_trials * block_size))
         total = torch.zeros(n_trials, dtype=torch.float64, device=self.device)
         for tokens, targets in zip(torch.split(windows.inputs, rows), torch.split(windows.targets, rows), strict=True):
-            with self._autocast():
+            with self._autocast(), self._attention():
                 total += self.model.sum_losses(
                     tokens.expand(n_trials, -1, -1), targets.expand(n_trials, -1, -1)
                 ).double()
@@ -183,9 +224,22 @@ class Pack:
             self.precision,
             micro_batches=self.micro_batches,
             initialise=False,
+            tuning=self.tuning,
         )
         index = torch.tensor(rows, device=self.device)
         for name, tensor in kept.row_state().items():
             tensor.copy_(self.row_state()[name][index])
         kept.step = self.step
         return kept
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Tell whether a device's allocator gave up; torch has an exception for GPUs and only messages for other cases.
+
+    An allocator that gives up inside a capture is followed by another error, of the capture.
+    """
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
