@@ -83,6 +83,8 @@ class ConsoleApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self.settings.theme if self.settings.theme in NAMES else Settings.theme
+        self.stylesheet.set_variables(self.get_css_variables())
+        self._styled_for = self._theme_key()
         for tab in TABS:
             self.add_mode(tab.name, tab.open)
         self.set_keymap(dict(self.settings.keymap))
@@ -115,6 +117,15 @@ class ConsoleApp(App[None]):
             for name in sorted(ended - self._ended_phases):
                 announce(self, f"{inert(name)} has ended")
         self._ended_phases = ended
+
+    def _theme_key(self) -> tuple[object, ...]:
+        return self.theme, self.ansi_theme
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Parse the style sheets again if the theme has changed; Textual would for every screen that is opened."""
+        if self._styled_for != self._theme_key():
+            self._styled_for = self._theme_key()
+            super().refresh_css(animate)
 
     async def action_switch_tab(self, name: str) -> None:
         """Show a tab."""

@@ -12,10 +12,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from litegpt.plan.errors import InputError
-from litegpt.plan.study import Study, read_study
 from litegpt.results.metrics import Evaluation
 from litegpt.results.samples import Sample
 from litegpt.results.state import StudyState, TrialState
@@ -23,6 +22,9 @@ from tui.curve import Curve
 from tui.messages import FeedChanged, TrialKey
 from tui.place import Place
 from tui.sources import RunnerStatus
+
+if TYPE_CHECKING:
+    from litegpt.plan.study import Study
 
 LOAD_SECONDS = 0.02  # reading old curves yields to the screen this often
 FIRST_PICTURE_SECONDS = 1.0
@@ -224,6 +226,8 @@ class Feed:
         if stamp == self._study_stamp:
             return False
         self._study_stamp = stamp
+        from litegpt.plan.study import read_study  # late: the first picture does without
+
         try:
             self.study, self.problem = read_study(path), None
         except InputError as error:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from litegpt.plan.errors import InputError
-from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
 
 DEFAULT_STUDY = Path("experiments.toml")
@@ -48,5 +47,7 @@ def _study_name(path: Path) -> str:
         head = tomllib.loads(path.read_text(encoding="utf-8")).get("study", {})
         name = head.get("name", path.stem)
     except (OSError, ValueError, AttributeError):
+        from litegpt.plan.study import read_study  # late: a file without mistakes needs none of it
+
         return read_study(path).name  # raises, with the line
     return name if isinstance(name, str) else path.stem

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.util import find_spec
 from typing import NamedTuple
 
 from textual.screen import Screen
@@ -22,7 +21,7 @@ class Tab(NamedTuple):
         return screen
 
 
-ALL = (
+TABS = (
     Tab("live", "Live", "LiveScreen"),
     Tab("leaderboard", "Leaderboard", "LeaderboardScreen"),
     Tab("grid", "Grid", "GridScreen"),
@@ -30,5 +29,3 @@ ALL = (
     Tab("importance", "Importance", "ImportanceScreen"),
     Tab("samples", "Samples", "SamplesScreen"),
 )
-
-TABS = tuple(tab for tab in ALL if find_spec(f"tui.screens.{tab.name}"))

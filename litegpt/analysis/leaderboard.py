@@ -14,9 +14,8 @@ from litegpt.plan.cost import parameter_count
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.phase import RANKINGS
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
-from litegpt.results.events import TrialStatus
 from litegpt.results.ranking import DEFAULT_RANKING
-from litegpt.results.state import TrialState
+from litegpt.results.state import TrialState, TrialStatus
 
 RANKED_STATES = ("done", "running")
 MEANS = (*RANKINGS, "tokens_per_second")

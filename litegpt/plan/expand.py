@@ -14,7 +14,7 @@ from itertools import product
 
 from litegpt.plan.errors import InputError
 from litegpt.plan.expression import Expression
-from litegpt.plan.phase import RANKINGS, Phase, Promotion
+from litegpt.plan.phase import RANKINGS, Exclusion, Phase, Promotion
 from litegpt.plan.settings import DEFAULTS, LENGTH, SHAPE, Setting, Value, derived_value, resolve
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
 
@@ -33,15 +33,6 @@ __all__ = [
 PERMUTATIONS_MAX = 1_000_000
 
 Axes = Mapping[str, tuple[Value, ...]]
-
-
-@dataclass(frozen=True)
-class Exclusion:
-    """A permutation that is no trial: what tells it from the others, and why."""
-
-    settings: dict[str, Value]
-    reason: str
-    illegal: bool = False  # no exclusion asked for it: its values do not go together
 
 
 @dataclass(frozen=True)

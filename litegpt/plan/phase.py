@@ -28,6 +28,15 @@ class Promotion:
 
 
 @dataclass(frozen=True)
+class Exclusion:
+    """A permutation that is no trial: what tells it from the others, and why."""
+
+    settings: dict[str, Value]
+    reason: str
+    illegal: bool = False  # no exclusion asked for it: its values do not go together
+
+
+@dataclass(frozen=True)
 class Phase:
     """What a phase's table says: its own keys, its grid, its listed trials, its exclusions, its promotion."""
 

@@ -5,29 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from litegpt.plan.expand import Exclusion
-from litegpt.plan.phase import Promotion
+from litegpt.plan.phase import Exclusion, Promotion
 from litegpt.plan.trial import Trial
 from litegpt.results.fields import timestamp
 from litegpt.results.lines import Record
+from litegpt.results.state import CorpusIdentity, EndState, Failure
 
 FORMAT = 1
-
-EndState = Literal["done", "diverged", "failed", "stopped"]
-Failure = Literal["out of memory", "diverged", "lost worker", "bad weights", "bug"]
-TrialStatus = Literal["queued", "running", "done", "diverged", "failed", "stopped"]
-
-
-@dataclass(frozen=True)
-class CorpusIdentity:
-    """Which text a study ran on."""
-
-    path: str
-    sha256: str
-    characters: int
-    vocab_size: int
 
 
 @dataclass(frozen=True, kw_only=True)

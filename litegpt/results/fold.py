@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import get_args
 
-from litegpt.plan.expand import Exclusion
-from litegpt.plan.phase import Promotion
+from litegpt.plan.phase import Exclusion, Promotion
 from litegpt.results import fields
-from litegpt.results.events import CorpusIdentity, EndState
 from litegpt.results.folder import is_name
 from litegpt.results.lines import Record
-from litegpt.results.state import PhaseState, StudyState, TrialState, WorkerState
+from litegpt.results.state import CorpusIdentity, EndState, PhaseState, StudyState, TrialState, WorkerState
 
 END_STATES: dict[str | None, EndState] = {state: state for state in get_args(EndState)}
 

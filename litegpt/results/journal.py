@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from litegpt.results.events import Event, StudyOpened
 from litegpt.results.fold import fold
 from litegpt.results.lines import LineReader, LineWriter
 from litegpt.results.state import StudyState
+
+if TYPE_CHECKING:
+    from litegpt.results.events import Event
 
 
 class Journal:
@@ -16,6 +19,8 @@ class Journal:
     def __init__(self, path: Path, study: str) -> None:
         self._writer = LineWriter(path)
         if not LineReader(path).read():  # not the size: a first line may have been torn
+            from litegpt.results.events import StudyOpened  # late: who only reads is spared the classes
+
             self.append(StudyOpened(study=study))
 
     def append(self, *events: Event) -> None:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import get_args
+from typing import Literal, get_args
 
-from litegpt.plan.expand import Exclusion
-from litegpt.plan.phase import Promotion
+from litegpt.plan.phase import Exclusion, Promotion
 from litegpt.plan.trial import Trial
-from litegpt.results.events import CorpusIdentity, TrialStatus
+
+EndState = Literal["done", "diverged", "failed", "stopped"]
+Failure = Literal["out of memory", "diverged", "lost worker", "bad weights", "bug"]
+TrialStatus = Literal["queued", "running", "done", "diverged", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class CorpusIdentity:
+    """Which text a study ran on."""
+
+    path: str
+    sha256: str
+    characters: int
+    vocab_size: int
 
 
 @dataclass(frozen=True)

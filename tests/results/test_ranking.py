@@ -7,10 +7,9 @@ import pytest
 
 from litegpt.plan.errors import InputError
 from litegpt.plan.phase import RANKINGS
-from litegpt.results.events import TrialStatus
 from litegpt.results.progress import phase_progress
 from litegpt.results.ranking import rank
-from litegpt.results.state import PhaseState, TrialState
+from litegpt.results.state import PhaseState, TrialState, TrialStatus
 
 
 @pytest.fixture
