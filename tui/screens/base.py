@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from tui.feed import Feed
 from tui.messages import FeedChanged
 from tui.view import View
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ class StudyScreen(Screen[None]):
     ]
 
     is_drawn = False  # whether the panes are there to be drawn on
+    _is_shown = False
+    _drawn_revision = 0  # of the feed
 
     def compose(self) -> ComposeResult:
         yield TopBar()
         yield from self.compose_panes()
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def compose_panes(self) -> ComposeResult:
         """Yield the panes between the two bars."""
@@ -58,13 +60,27 @@ class StudyScreen(Screen[None]):
         return self.console_app.view
 
     def update(self, changed: FeedChanged) -> None:
-        """Take the feed's news to the bar and the panes."""
+        """Take the feed's news to the bar and the panes, unless they were drawn after it came."""
+        if changed.revision is None:
+            self._drawn_revision = self.feed.revision
+        elif changed.revision <= self._drawn_revision:
+            return
         self.query_one(TopBar).show(self.feed, self.view)
         self.show_feed(changed)
 
+    def step_phase(self, by: int) -> None:
+        """Look at the next phase; after the last, at all of them."""
+        names = [None, *self.feed.state.phases]
+        at = names.index(self.view.phase) if self.view.phase in names else 0
+        self.view.phase = names[(at + by) % len(names)]
+
     def on_screen_resume(self) -> None:
-        self.is_drawn = True
-        self.update(FeedChanged.everything())
+        if not self._is_shown:  # a new screen is told twice
+            self.is_drawn = self._is_shown = True
+            self.update(FeedChanged.everything())
+
+    def on_screen_suspend(self) -> None:
+        self._is_shown = False
 
     def action_back(self) -> None:
         """Leave the zoomed pane; a screen with more layers leaves those first."""

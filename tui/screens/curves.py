@@ -100,9 +100,13 @@ class CurvesScreen(StudyScreen):
         elif self._later is None and not self._trials.keys().isdisjoint(changed.curves):
             self._later = self.set_timer(NEXT_SECONDS if self._made else FIRST_SECONDS, self._make)
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show_names)
-        self.call_after_refresh(self._show)
+    @on(Table.Resized, "#curves-names")
+    def _names_resized(self) -> None:
+        self._show_names()
+
+    @on(Table.Resized, "#curves-values")
+    def _values_resized(self) -> None:
+        self._show_values()
 
     @property
     def _hyperparameter(self) -> str:
@@ -126,7 +130,7 @@ class CurvesScreen(StudyScreen):
         names = self.query_one("#curves-names", Table)
         names.empty = "none yet"
         at = list(self._hyperparameters).index(self._hyperparameter) if self._hyperparameters else 0
-        width = max(8, min(NAME_WIDTH, names.content_size.width - 8))
+        width = max(8, min(NAME_WIDTH, names.content_size.width - 9))
         columns = [Column("name", "name", width, is_left=True), Column("values", "values", 6)]
         with names.prevent(Table.Moved):
             names.show(columns, len(self._hyperparameters), cursor=at)
@@ -280,8 +284,7 @@ class CurvesScreen(StudyScreen):
 
     def action_phase(self, by: int) -> None:
         """Show the next phase; after the last, all."""
-        names = [None, *self.feed.state.phases]
-        self.view.phase = names[(names.index(self.view.phase) + by) % len(names)]
+        self.step_phase(by)
         self._take_trials()
 
     def action_value(self) -> None:

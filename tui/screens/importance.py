@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -91,8 +91,9 @@ class ImportanceScreen(StudyScreen):
         if changed.state:
             self._show()
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show)
+    @on(Table.Resized, "#scores")
+    def _resized(self) -> None:
+        self._show()
 
     def _trials(self) -> list[TrialState]:
         """Return the trials that are done, of the phase or of all."""
@@ -217,8 +218,7 @@ class ImportanceScreen(StudyScreen):
 
     def action_phase(self, by: int) -> None:
         """Ask about the next phase; after the last, about all."""
-        names = [None, *self.feed.state.phases]
-        self.view.phase = names[(names.index(self.view.phase) + by) % len(names)]
+        self.step_phase(by)
         self._show()
 
     def action_copy(self) -> None:

@@ -72,6 +72,16 @@ class Table(ScrollView, can_focus=True):
         def control(self) -> Table:
             return self.table
 
+    @dataclass
+    class Resized(Message):
+        """There is another width for the columns."""
+
+        table: Table
+
+        @property
+        def control(self) -> Table:
+            return self.table
+
     def __init__(
         self,
         cells: Callable[[int], Sequence[Cell]],
@@ -90,6 +100,7 @@ class Table(ScrollView, can_focus=True):
         self._cells = cells
         self._flags = flags
         self._painted: dict[int, Strip] = {}  # lines as they are on screen
+        self._room = 0  # cells that the columns were last given
 
     def show(self, columns: Sequence[Column], count: int, *, cursor: int | None = None, sorted_by: str = "") -> None:
         """Show so many rows, with the cursor on one of them; what `cells` returns may have changed throughout."""
@@ -114,6 +125,9 @@ class Table(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._painted.clear()
         self._follow_cursor()
+        if self.content_size.width != self._room:
+            self._room = self.content_size.width
+            self.post_message(self.Resized(self))
 
     def render_line(self, y: int) -> Strip:
         strip = self._painted.get(y)

@@ -30,16 +30,16 @@ class TopBar(Static):
             label = tab.title if is_shown or not narrow else tab.title[:4]
             style = "bold $text on $primary 35%" if is_shown else "$text-muted"
             tabs.append(f"[{style} @click=app.switch_tab('{tab.name}')] {number} {label} [/]")
-        state = status(feed)
+        state = status(feed, " ended" if narrow else " trials ended")
         room = self.app.size.width - Content.from_markup("".join(tabs)).cell_length - 3
         right = Content.from_markup(state)
         if right.cell_length > room:
             right = right.truncate(max(0, room), ellipsis=True)
         gap = max(1, self.app.size.width - Content.from_markup("".join(tabs)).cell_length - right.cell_length - 1)
-        self.update(Content.assemble(Content.from_markup("".join(tabs)), " " * gap, right, " "))
+        self.update(Content.assemble(Content.from_markup("".join(tabs)), " " * gap, right, " "), layout=False)
 
 
-def status(feed: Feed) -> str:
+def status(feed: Feed, ended_word: str = " trials ended") -> str:
     """Return the study and its state as markup: who runs, how far, what is wrong."""
     name = f"[bold]{escape(inert(feed.place.name or 'no study'))}[/]"
     counts = feed.state.counts()
@@ -53,5 +53,5 @@ def status(feed: Feed) -> str:
         phase = f"{escape(inert(at_work.phase))} " if at_work else ""
         parts.append(f"[$success]● {phase}{ended:,}/{total:,}[/]")
     elif total:
-        parts.append(f"[$text-muted]{ended:,}/{total:,} trials ended[/]")
+        parts.append(f"[$text-muted]{ended:,}/{total:,}{ended_word}[/]")
     return " [$text-muted]·[/] ".join(parts)
