@@ -157,6 +157,13 @@ class Board:
         """Return a row's cells."""
         return [self._cell(row, column, promoted, marks) for column in columns]
 
+    def text(self, columns: Sequence[Column]) -> str:
+        """Return the rows shown as tab-separated text, under the names of the columns."""
+        names = [column.name for column in columns if column.name != "curve"]
+        records = [row.record() for row in self.rows]
+        lines = [names, *(["" if record.get(n) is None else str(record[n]) for n in names] for record in records)]
+        return "".join("\t".join(line) + "\n" for line in lines)
+
     def _cell(self, row: Row, column: Column, promoted: set[TrialKey], marks: set[TrialKey]) -> Cell:
         name = column.name
         if name == "rank":

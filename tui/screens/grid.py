@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -15,18 +15,19 @@ from textual.widgets import Static
 from litegpt.plan.draft import Draft
 from litegpt.plan.entries import Entry, Place
 from litegpt.plan.errors import InputError
-from litegpt.plan.typed import typed_assignment
 from litegpt.results.ranking import DEFAULT_RANKING
 from litegpt.results.text import inert
 from tui.actions import refuse
+from tui.drafts import open_draft, remember
 from tui.first_run import FIRST_RUN
 from tui.messages import FeedChanged
 from tui.screens.base import StudyScreen
 from tui.screens.grid_diff import DiffScreen
 from tui.screens.grid_estimate import Estimates
-from tui.screens.grid_text import preview_content, trials_text
+from tui.screens.grid_phases import PhaseList
+from tui.screens.grid_text import preview_content
 from tui.widgets.grid_entries import Entries
-from tui.widgets.table import Cell, Column, Table
+from tui.widgets.table import Table
 
 
 class GridScreen(StudyScreen):
@@ -45,11 +46,11 @@ class GridScreen(StudyScreen):
         Binding("A", "add_phase", "Phase", tooltip="Add a phase after this one", id="grid.add_phase"),
         Binding("D", "duplicate", "Duplicate", tooltip="Duplicate the phase", show=False, id="grid.duplicate"),
         Binding("d,delete", "delete", "Delete", tooltip="Delete the phase or the entry", id="grid.delete"),
-        Binding("left_curly_bracket,ctrl+up", "shift(-1)", "Phase up", key_display="{", show=False, id="grid.up"),
-        Binding("right_curly_bracket,ctrl+down", "shift(1)", "Phase down", key_display="}", show=False, id="grid.down"),
+        Binding("ctrl+s", "save", "Save", id="grid.save"),
         Binding("u", "undo", "Undo", id="grid.undo"),
         Binding("ctrl+r", "redo", "Redo", show=False, id="grid.redo"),
-        Binding("ctrl+s", "save", "Save", id="grid.save"),
+        Binding("left_curly_bracket,ctrl+up", "shift(-1)", "Phase up", key_display="{", show=False, id="grid.up"),
+        Binding("right_curly_bracket,ctrl+down", "shift(1)", "Phase down", key_display="}", show=False, id="grid.down"),
         Binding("ctrl+l", "reload", "Reload", tooltip="Take the file as it is on disk", show=False, id="grid.reload"),
         Binding("p", "promote", "Promote", show=False, id="grid.promote"),
         Binding("h,left", "pane('#grid-phases')", "Phases", show=False, id="grid.phases"),
@@ -59,11 +60,11 @@ class GridScreen(StudyScreen):
     def compose_panes(self) -> ComposeResult:
         self.draft: Draft | None = None
         self._estimates: Estimates | None = None
-        self._names: list[str] = []
         self._problem: str | None = None  # why there is nothing to edit
-        self._mistake: str | None = None  # in the line that is being typed
+        self._tried: str | None = None  # the file as the line that is being typed would have it
+        self._mistake: str | None = None  # in that line
         with Horizontal(id="grid-row"):
-            yield Table(self._cells, id="grid-phases")
+            yield PhaseList(id="grid-phases")
             yield Entries()
         yield Static(id="grid-live", classes="pane")
 
@@ -72,8 +73,8 @@ class GridScreen(StudyScreen):
         self._table.focus()
 
     @property
-    def _table(self) -> Table:
-        return self.query_one("#grid-phases", Table)
+    def _table(self) -> PhaseList:
+        return self.query_one(PhaseList)
 
     @property
     def _entries(self) -> Entries:
@@ -88,7 +89,7 @@ class GridScreen(StudyScreen):
         if changed.study:
             self._take_file()
         if changed.state and self.draft is not None and not self._entries.is_typing:
-            self._estimate(self.draft.text, is_news=True)
+            self._estimate(is_news=True)
 
     def _take_file(self) -> None:
         """Open the study file, or take in that it has changed, unless there are edits that would be lost."""
@@ -101,93 +102,58 @@ class GridScreen(StudyScreen):
         self.draft, self._problem = None, None if path else FIRST_RUN
         if path is not None:
             try:
-                self.draft = self._remembered(Draft.open(path))
-                self.draft.phases()
+                self.draft = open_draft(path, self.view.of(self.TAB))
                 self._estimates = Estimates(path)
             except InputError as error:
-                self.draft, self._problem = None, str(error)
+                self._problem = str(error)
         self._show()
-
-    def _remembered(self, draft: Draft) -> Draft:
-        """Return the draft with the edits that the last session left, if the file is as it was then."""
-        left = self.view.of(self.TAB).get("draft")
-        if isinstance(left, dict) and left.get("saved") == draft.saved and isinstance(left.get("text"), str):
-            draft.restore(left["text"])
-        return draft
 
     def _show(self, phase: int | None = None, place: Place | None = None) -> None:
         """Draw the draft."""
-        draft = self.draft
+        draft, table = self.draft, self._table
+        names: list[str] = []
         try:
-            self._names = draft.phases() if draft else []
+            names = draft.phases() if draft else []
         except InputError as error:
-            self._names, self._problem = [], str(error)
-        table = self._table
+            self._problem = str(error)
         table.border_title = f"{'● ' if draft and draft.is_changed else ''}{inert(self.feed.place.name)}"
         table.border_title = table.border_title.replace("[", "\\[")
         table.border_subtitle = "not saved: ctrl+s" if draft and draft.is_changed else ""
         table.empty = "no phases"
-        self._show_phases(phase)
+        table.show_phases(names, phase)
         self._show_entries(place)
-        remembered = self.view.of(self.TAB)
         if draft is not None:
-            remembered.pop("draft", None)
-            if draft.is_changed:
-                remembered["draft"] = {"saved": draft.saved, "text": draft.text}
-            self._estimate(draft.text)
-        else:
-            self._show_estimate()
-
-    def _show_phases(self, phase: int | None = None) -> None:
-        table = self._table
-        room = max(6, table.content_size.width - 16)
-        columns = [
-            Column("name", "phase", room, is_left=True),
-            Column("trials", "trials", 9),
-            Column("done", "done", 7),
-        ]
-        table.show(columns, len(self._names), cursor=phase)
+            remember(draft, self.view.of(self.TAB))
+        self._estimate()
 
     def _show_entries(self, place: Place | None = None) -> None:
         entries: list[Entry] = []
-        if self.draft is not None and self._names:
+        names = self._table.names
+        if self.draft is not None and names:
             try:
                 entries = self.draft.entries(self.phase)
             except InputError as error:
                 self._problem = str(error)
-        name = self._names[self.phase] if self._names else ""
-        self._entries.border_title = inert(name).replace("[", "\\[")
+        self._entries.border_title = inert(names[self.phase] if names else "").replace("[", "\\[")
         self._entries.show(entries, inert(self._problem or ""), place)
 
-    def _cells(self, row: int) -> list[Cell]:
-        preview = self._estimates.latest if self._estimates else None
-        name: Cell = (inert(self._names[row]), "strong")
-        if preview is None or row >= len(preview.phases):
-            return [name, ("", ""), ("", "")]
-        phase = preview.phases[row]
-        return [name, (trials_text(phase), ""), (f"{phase.done:,}" if phase.done else "", "good")]
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show_phases)
-
-    def _estimate(self, text: str, *, is_news: bool = False) -> None:
+    def _estimate(self, *, is_news: bool = False) -> None:
         """Have the preview made anew, in a thread; the one that is shown stays until then."""
-        if self._estimates is not None:
-            self._estimates.want(self, text, self.feed.state, self.phase, is_news=is_news)
+        if self._estimates is not None and self.draft is not None:
+            text = self.draft.text if self._tried is None else self._tried
+            self._estimates.want(self, text, self.feed.state, is_news=is_news)
         self._show_estimate()
 
     @on(Estimates.Made)
     def _estimated(self, event: Estimates.Made) -> None:
         if self._estimates is not None and self._estimates.take(self, event):
-            self._table.refresh_changed()
+            self._table.show_preview(event.preview)
             self._show_estimate()
 
     def _show_estimate(self) -> None:
         pane = self.query_one("#grid-live", Static)
         if self._problem or self._estimates is None:
             pane.update(inert(self._problem or ""))
-        elif self._estimates.pending_size:
-            pane.update(f"{self._estimates.pending_size:,} permutations; counting …")
         elif self._estimates.latest is not None:
             pane.update(preview_content(self._estimates.latest, self.phase, self._mistake))
 
@@ -202,8 +168,7 @@ class GridScreen(StudyScreen):
 
     @on(Table.Opened, "#grid-entries")
     def _entry_opened(self) -> None:
-        entry = self._entries.entry
-        if entry is not None and self._may_edit():
+        if (entry := self._entries.entry) is not None and self._may_edit():
             self._entries.edit(entry.place, entry.text)
 
     @on(Entries.Typing)
@@ -213,26 +178,26 @@ class GridScreen(StudyScreen):
         if draft is None:
             return
         try:
-            place, typed = _addressed(event.place, event.text)
-            text = draft.tried(self.phase, place, typed)
+            place, typed = event.addressed()
+            self._tried = draft.tried(self.phase, place, typed)
         except InputError as error:
-            self._mistake = str(error) if event.text.strip() else None
+            self._tried, self._mistake = None, str(error) if event.text.strip() else None
             self._entries.mark_wrong(bool(self._mistake))
-            self._estimate(draft.text)
+            self._estimate()
             return
         self._mistake = None
         self._entries.mark_wrong(False)
         if event.is_taken:
+            self._tried = None
             self._entries.close()
-            self._edit(lambda: draft.set(self.phase, place, typed), place=place)
+            self._edit(lambda draft: draft.set(self.phase, place, typed), place)
         else:
-            self._estimate(text)
+            self._estimate()
 
     @on(Entries.Closed)
     def _line_left(self) -> None:
-        self._mistake = None
-        if self.draft is not None:
-            self._estimate(self.draft.text)
+        self._tried = self._mistake = None
+        self._estimate()
 
     def _may_edit(self) -> bool:
         """Say so and return False where nothing can be edited now."""
@@ -249,35 +214,28 @@ class GridScreen(StudyScreen):
             self._entries.edit(Place(kind), "")  # type: ignore[arg-type]
 
     def action_add_phase(self) -> None:
-        if self._may_edit() and self.draft is not None:
-            draft, after = self.draft, self.phase
-            self._edit(lambda: draft.add_phase(after))
+        self._edit(lambda draft: draft.add_phase(self.phase))
 
     def action_duplicate(self) -> None:
-        if self._may_edit() and self.draft is not None:
-            draft, phase = self.draft, self.phase
-            self._edit(lambda: draft.duplicate_phase(phase))
+        self._edit(lambda draft: draft.duplicate_phase(self.phase))
 
     def action_shift(self, by: int) -> None:
         """Move the phase."""
-        if self._may_edit() and self.draft is not None:
-            draft, phase = self.draft, self.phase
-            self._edit(lambda: draft.move_phase(phase, by))
+        self._edit(lambda draft: draft.move_phase(self.phase, by))
 
     def action_delete(self) -> None:
         """Delete the phase or the entry, whichever has the focus."""
-        draft, phase, entry = self.draft, self.phase, self._entries.entry
-        if not self._may_edit() or draft is None:
-            return
         if self._table.has_focus:
-            self._edit(lambda: draft.delete_phase(phase))
-        elif entry is not None:
-            self._edit(lambda: draft.remove(phase, entry.place))
+            self._edit(lambda draft: draft.delete_phase(self.phase))
+        elif (entry := self._entries.entry) is not None:
+            self._edit(lambda draft: draft.remove(self.phase, entry.place))
 
-    def _edit(self, change: Callable[[], int | None], place: Place | None = None) -> None:
-        """Make an edit; what it cannot do is said, and nothing changes."""
+    def _edit(self, change: Callable[[Draft], int | None], place: Place | None = None) -> None:
+        """Make an edit, where one may be made; what it cannot do is said, and nothing changes."""
+        if not self._may_edit() or self.draft is None:
+            return
         try:
-            phase = change()
+            phase = change(self.draft)
         except InputError as error:
             self.notify(inert(str(error)), severity="warning", markup=False)
             return
@@ -293,49 +251,48 @@ class GridScreen(StudyScreen):
 
     def action_reload(self) -> None:
         """Take the file as it is on disk."""
-        if self._may_edit() and self.draft is not None:
-            self._edit(self.draft.reload)
+        self._edit(Draft.reload)
 
     def action_save(self) -> None:
         """Show what saving would change, and save if the user agrees."""
         if not self._may_edit() or self.draft is None:
             return
-        draft = self.draft
+        if self.draft.is_changed:
+            self._check(self.draft)
+        else:
+            self.notify("nothing has changed")
+
+    @work(thread=True, group="check", exclusive=True)
+    def _check(self, draft: Draft) -> None:
+        """Look at every permutation, which takes a while where there are many."""
+        problem = None
         try:
             draft.check()
         except InputError as error:
-            self.notify(inert(str(error)), title="not saved: this is no study yet", severity="error", markup=False)
-            return
-        if not draft.is_changed:
-            self.notify("nothing has changed")
-            return
-        self.app.push_screen(DiffScreen(draft.path.name, draft.difference()), self._save)
+            problem = inert(str(error))
+        self.app.call_from_thread(self._checked, draft, problem)
+
+    def _checked(self, draft: Draft, problem: str | None) -> None:
+        if problem is not None:
+            self.notify(problem, title="not saved: this is no study yet", severity="error", markup=False)
+        elif draft is self.draft and self.is_current:
+            self.app.push_screen(DiffScreen(draft.path.name, draft.difference()), self._save)
 
     def _save(self, agreed: bool | None) -> None:
         if agreed and self.draft is not None:
-            draft = self.draft
-            self._edit(draft.save)
-            if not draft.is_changed:
-                self.notify(f"saved {inert(draft.path.name)}; r runs what is new", markup=False)
+            self._edit(Draft.save)
+            if not self.draft.is_changed:
+                self.notify(f"saved {inert(self.draft.path.name)}; r runs what is new", markup=False)
 
     def action_promote(self) -> None:
         """Promote the best of the phase into a new phase."""
-        if not self._names:
-            return
+        names = self._table.names
         if self.draft is not None and self.draft.is_changed:
             self.notify("save the edits first: ctrl+s", severity="warning")
-            return
-        promotion = importlib.import_module("tui.screens.promotion")
-        self.app.push_screen(promotion.PromotionScreen(self._names[self.phase], [], DEFAULT_RANKING))
+        elif names:
+            promotion = importlib.import_module("tui.screens.promotion")
+            self.app.push_screen(promotion.PromotionScreen(names[self.phase], [], DEFAULT_RANKING))
 
     def action_pane(self, selector: str) -> None:
         """Go to the phases, or to the entries."""
         self.query_one(selector).focus()
-
-
-def _addressed(place: Place, typed: str) -> tuple[Place, str]:
-    """Return which entry is meant: a new one is typed with its name."""
-    if place.name or place.kind in ("exclude", "trial"):
-        return place, typed
-    name, value = typed_assignment(typed)
-    return Place(place.kind, name), value

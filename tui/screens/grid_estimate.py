@@ -10,11 +10,9 @@ from textual.dom import DOMNode
 from textual.message import Message
 
 from litegpt.results.state import StudyState
-from tui.screens.grid_preview import Preview, Previewer, phase_size
+from tui.screens.grid_preview import Preview, Previewer
 
-LARGE = 20_000  # permutations whose preview takes long enough to wait for the end of the typing
-LARGE_SECONDS = 0.6
-SMALL_SECONDS = 0.05
+WAIT_SECONDS = 0.05  # a key that follows at once makes the preview of the one before needless
 NEWS_SECONDS = 2.0  # trials that end bring a new preview no more often than this
 
 
@@ -30,7 +28,6 @@ class Estimates:
 
     def __init__(self, path: Path) -> None:
         self.latest: Preview | None = None
-        self.pending_size = 0  # permutations of the phase, while they take long to count
         self._previewer = Previewer(path)
         self._wanted: tuple[str, StudyState] | None = None
         self._shown: tuple[str, StudyState] | None = None
@@ -38,17 +35,15 @@ class Estimates:
         self._seconds = 0.0
         self._made_at = 0.0
 
-    def want(self, node: DOMNode, text: str, state: StudyState, phase: int, *, is_news: bool) -> None:
+    def want(self, node: DOMNode, text: str, state: StudyState, *, is_news: bool) -> None:
         """Have a preview made of a text; `node` is told with `Made`, and hands it to `take`."""
         if self._shown is not None and text == self._shown[0]:
             is_early = time.monotonic() - self._made_at < max(NEWS_SECONDS, 10 * self._seconds)
             if state is self._shown[1] or (is_news and is_early):
-                self._wanted, self.pending_size = None, 0
+                self._wanted = None
                 return
         self._wanted = (text, state)
-        size = phase_size(text, phase)
-        self.pending_size = size if size > LARGE else 0
-        node.set_timer(LARGE_SECONDS if self.pending_size else SMALL_SECONDS, lambda: self._start(node, text))
+        node.set_timer(WAIT_SECONDS, lambda: self._start(node, text))
 
     def take(self, node: DOMNode, made: Made) -> bool:
         """Take a preview in; return whether it is to be shown."""
@@ -56,7 +51,7 @@ class Estimates:
         if self._wanted is not None and made.text != self._wanted[0]:
             self._start(node, self._wanted[0])
             return False
-        self.latest, self.pending_size, self._wanted = made.preview, 0, None
+        self.latest, self._wanted = made.preview, None
         return True
 
     def _start(self, node: DOMNode, text: str) -> None:

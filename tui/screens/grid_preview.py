@@ -10,13 +10,16 @@ from litegpt.plan.corpus import read_corpus
 from litegpt.plan.cost import cost_bound, parameter_count, training_flops
 from litegpt.plan.document import Document
 from litegpt.plan.errors import InputError
-from litegpt.plan.expand import PERMUTATIONS_MAX, Expansion, expand
+from litegpt.plan.expand import Expansion, check_size, expand
 from litegpt.plan.phase import Phase
 from litegpt.plan.study import Study, parse_study
 from litegpt.plan.tables import read_phase, read_settings
 from litegpt.results.ranking import rank
 from litegpt.results.speed import measured_speed
 from litegpt.results.state import StudyState
+
+COUNTED_MAX = 20_000
+"""Permutations that are looked at one by one while the user types; more take seconds, and are only multiplied out."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class PhasePreview:
 
     name: str
     permutations: int | None = None
-    trials: int | None = None
+    trials: int | None = None  # None: unknown, or too many to count
     is_bound: bool = False
     excluded: int = 0
     illegal: int = 0
@@ -60,6 +63,11 @@ class Previewer:
     def preview(self, text: str, state: StudyState) -> Preview:
         """Return what a text comes to beside the results there are."""
         try:
+            if any(size > COUNTED_MAX for size in grid_sizes(text)):
+                phases = tuple(_partial(text, self._path))
+                for phase in phases:
+                    check_size(phase.permutations or 0, phase.name)
+                return Preview(phases)
             study = parse_study(text, self._path)
         except InputError as error:
             return Preview(tuple(_partial(text, self._path)), str(error))
@@ -108,13 +116,15 @@ class Previewer:
         return self._vocabularies[where], None
 
 
-def phase_size(text: str, phase: int) -> int:
-    """Return how many permutations a phase's own grid spans, without listing them; 0 where it has none."""
-    try:
-        table = Document(text, Path("study.toml")).data["phase"][phase]
-        return math.prod(len(values) for values in table["grid"].values())
-    except (InputError, KeyError, IndexError, TypeError, AttributeError):
-        return 0
+def grid_sizes(text: str) -> list[int]:
+    """Return how many permutations each phase's own grid spans, without listing them. InputError: it is not TOML."""
+    phases = Document(text, Path("study.toml")).data.get("phase", [])
+    return [_size(table) for table in phases] if isinstance(phases, list) else []
+
+
+def _size(table: object) -> int:
+    grid = table.get("grid") if isinstance(table, dict) else None
+    return math.prod(len(v) if isinstance(v, list) else 1 for v in grid.values()) if isinstance(grid, dict) else 0
 
 
 def _resolved(study: Study, state: StudyState) -> dict[str, Expansion]:
@@ -164,10 +174,10 @@ def _partial(text: str, path: Path) -> list[PhasePreview]:
     known: dict[str, Phase] = {}
     previews = []
     for index, table in enumerate(tables):
-        size = phase_size(text, index) or None
+        size = _size(table) or None
         try:
             phase = known[names[index]] = read_phase(document, index, table, defaults, names, known)
-            expansion = expand(phase) if size is None or size <= PERMUTATIONS_MAX else None
+            expansion = expand(phase) if size is None or size <= COUNTED_MAX else None
         except (InputError, KeyError):
             expansion = None
         unknown = PhasePreview(names[index], permutations=size)

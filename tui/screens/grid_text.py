@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from litegpt.results.text import duration, inert
-from tui.screens.grid_preview import PhasePreview, Preview
+from tui.screens.grid_preview import COUNTED_MAX, PhasePreview, Preview
 
 Part = str | tuple[str, str]
 
@@ -15,7 +15,8 @@ def preview_content(preview: Preview, phase: int, mistake: str | None) -> Conten
     parts: list[Part] = []
     if phase < len(preview.phases):
         shown = preview.phases[phase]
-        parts += [*_count(shown), "\n", *_cost(shown, preview.seconds), "\n"]
+        lines = [line for line in (_count(shown), _cost(shown, preview.seconds)) if line]
+        parts += [part for line in lines for part in (*line, "\n")]
         if shown.illegal:
             parts.append((f"{shown.illegal:,} illegal: {inert(shown.illegality or '')}\n", "$warning"))
     if mistake or preview.problem:
@@ -37,8 +38,13 @@ def size_text(least: int, most: int) -> str:
 
 def _count(phase: PhasePreview) -> list[Part]:
     if phase.trials is None:
-        permutations = "" if phase.permutations is None else f"{phase.permutations:,} permutations"
-        return [(permutations, "bold")]
+        if phase.permutations is None:
+            return []
+        count: Part = (f"{phase.permutations:,} permutations", "bold")
+        if phase.permutations <= COUNTED_MAX:
+            return [count]
+        told = f": more than {COUNTED_MAX:,} are not looked at one by one until they are saved"
+        return [count, (told, "$warning")]
     if phase.is_bound:
         return [(f"at most {phase.trials:,} trials", "bold"), ("; its promotion waits for results", "$text-muted")]
     parts: list[Part] = [f"{phase.permutations:,} permutations"]
@@ -66,7 +72,7 @@ def _cost(phase: PhasePreview, seconds: float | None) -> list[Part]:
         parts.append(unknown if phase.seconds is None else f"{most}{duration(phase.seconds)}")
     if seconds:
         parts.append(f"all that is left of the study {duration(seconds)}")
-    return [(" · ".join(parts), "$text-muted")]
+    return [(" · ".join(parts), "$text-muted")] if parts else []
 
 
 def _short(count: int) -> str:

@@ -12,10 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.timer import Timer
-from textual.widgets import Input
 
-from litegpt.analysis.query import Query, parse_query
-from litegpt.plan.errors import InputError
 from litegpt.plan.phase import RANKINGS
 from litegpt.results.ranking import DEFAULT_RANKING
 from litegpt.results.state import StudyState
@@ -28,6 +25,7 @@ from tui.screens.base import StudyScreen
 from tui.themes import series_colours
 from tui.widgets.chart import Chart
 from tui.widgets.detail import Detail
+from tui.widgets.filter_line import FilterLine
 from tui.widgets.marked_table import MarkedTable
 from tui.widgets.table import Cell, Column, Table
 
@@ -49,19 +47,12 @@ class LeaderboardScreen(StudyScreen):
         Binding("s", "sort(1)", "Sort", tooltip="Sort by the next column", id="leaderboard.sort"),
         Binding("less_than_sign", "sort(-1)", "Sort by the column before", show=False, id="leaderboard.sort_before"),
         Binding("S", "reverse", "Reverse the order", show=False, id="leaderboard.reverse"),
-        Binding(
-            "full_stop", "phase(1)", "Phase", key_display=".", tooltip="Show the next phase", id="leaderboard.phase"
-        ),
+        Binding("full_stop", "phase(1)", "Phase", key_display=".", tooltip="The next phase", id="leaderboard.phase"),
         Binding("comma", "phase(-1)", "Phase before", show=False, id="leaderboard.phase_before"),
         Binding("c", "columns", "Columns", tooltip="Choose columns", show=False, id="leaderboard.columns"),
         Binding("p", "promote", "Promote", id="leaderboard.promote"),
         Binding(
-            "y",
-            "copy",
-            "Copy",
-            tooltip="Copy the rows shown, and write them to a file",
-            show=False,
-            id="leaderboard.copy",
+            "y", "copy", "Copy", tooltip="Copy the rows, and write them to a file", show=False, id="leaderboard.copy"
         ),
     ]
 
@@ -72,18 +63,14 @@ class LeaderboardScreen(StudyScreen):
         self._ranked_state: StudyState | None = None
         self._promoted: set[TrialKey] = set()
         self._cut: Cut | None = None
-        self._query = Query()
         self._detail_timer: Timer | None = None
-        yield Input(self.view.filter, placeholder="lr>=3e-4 n_layer:4 state:done -batch_size:32 @500", id="filter")
+        yield FilterLine(self.view.filter, id="filter")
         with Horizontal(id="board-row"):
             yield MarkedTable(self._cells, self._flags, id="board")
             yield Detail(id="detail", classes="pane")
 
     def on_mount(self) -> None:
-        self._read_filter(self.view.filter)
-        self.query_one("#filter").set_class(bool(self.view.filter), "-open")
         self.query_one(Table).focus()
-        self.call_after_refresh(self._arrange)  # the columns that fit are known once the table has its place
 
     def show_feed(self, changed: FeedChanged) -> None:
         moves = changed.curves and (self.board.step is not None or any(map(self._is_running, changed.curves)))
@@ -97,8 +84,13 @@ class LeaderboardScreen(StudyScreen):
         if self.view.focus in changed.curves | changed.samples:
             self._show_detail()
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._arrange)
+    @on(Table.Resized, "#board")
+    def _resized(self) -> None:
+        self._arrange()
+
+    @property
+    def _filter(self) -> FilterLine:
+        return self.query_one(FilterLine)
 
     def _is_running(self, key: TrialKey) -> bool:
         trial = self.feed.trial(key)
@@ -109,7 +101,8 @@ class LeaderboardScreen(StudyScreen):
         self._ranked_at, self._ranked_state = time.monotonic(), self.feed.state
         if self.view.phase is not None and self.view.phase not in self.feed.state.phases:
             self.view.phase = None
-        step = self._query.step if self._query.step is not None else self.view.step
+        step = self._filter.query_typed.step
+        step = self.view.step if step is None else step
         self.board.rank(self.view.phase, self.view.sort, step)
         phases = self.feed.state.phases.values()
         self._promoted = {(p.promotion.source, trial) for p in phases if p.promotion for trial in p.promoted}
@@ -119,7 +112,7 @@ class LeaderboardScreen(StudyScreen):
         """Filter, sort and show the rows there are; the cursor stays on its trial."""
         self._cut = self._find_cut()
         table, view = self.query_one(Table), self.view
-        self.board.arrange(view.sort, view.descending, self._query)
+        self.board.arrange(view.sort, view.descending, self._filter.query_typed)
         self._columns = self.board.columns(max(20, table.content_size.width), view.of(self.TAB).get("hidden", []))
         place = self.board.place(view.focus)
         table.empty = self._sentence()
@@ -205,7 +198,6 @@ class LeaderboardScreen(StudyScreen):
 
     def action_back(self) -> None:
         """Leave the detail, the zoom, the range, the filter: one layer at a time."""
-        entry = self.query_one("#filter", Input)
         if self.maximized is not None:
             self.minimize()
         elif self.query_one(MarkedTable).leave_range():
@@ -214,45 +206,30 @@ class LeaderboardScreen(StudyScreen):
             self.query_one("#detail-chart", Chart).action_reset()
             self.view.step = None
             self._rank()
-        elif self.has_class("-detail") or (self.focused is not self.query_one(Table) and not entry.has_focus):
+        elif self.has_class("-detail") or self.focused not in (self.query_one(Table), self._filter):
             self.remove_class("-detail")
             self.query_one(Table).focus()
-        elif entry.has_class("-open"):
-            entry.value = ""
-            entry.remove_class("-open")
+        elif self._filter.clear_filter():
             self.query_one(Table).focus()
 
     def action_filter(self) -> None:
         """Type a filter."""
-        entry = self.query_one("#filter", Input)
-        entry.add_class("-open")
-        entry.focus()
+        self._filter.open()
 
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self, event: Input.Changed) -> None:
-        step = self._query.step
-        if self._read_filter(event.value):
-            self.view.filter = event.value
-            if self._query.step != step:
-                self._rank()
-            else:
-                self._arrange()
+    @on(FilterLine.Filtered)
+    def _filtered(self, event: FilterLine.Filtered) -> None:
+        if event.problem is not None:
+            self.query_one(Table).border_subtitle = event.problem.replace("[", "\\[")
+            return
+        self.view.filter = event.text
+        if event.query.step != self.board.step:
+            self._rank()
+        else:
+            self._arrange()
 
-    @on(Input.Submitted, "#filter")
-    def _filter_submitted(self, event: Input.Submitted) -> None:
-        self.query_one("#filter").set_class(bool(event.value.strip()), "-open")
+    @on(FilterLine.Submitted)
+    def _filter_typed(self) -> None:
         self.query_one(Table).focus()
-
-    def _read_filter(self, text: str) -> bool:
-        entry = self.query_one("#filter", Input)
-        try:
-            self._query = parse_query(text)
-        except InputError as error:
-            self.query_one(Table).border_subtitle = inert(str(error)).replace("[", "\\[")
-            entry.add_class("-wrong")
-            return False
-        entry.remove_class("-wrong")
-        return True
 
     def action_sort(self, by: int) -> None:
         """Sort by the next column."""
@@ -280,9 +257,7 @@ class LeaderboardScreen(StudyScreen):
 
     def action_phase(self, by: int) -> None:
         """Show the next phase; after the last, all."""
-        names = [None, *self.feed.state.phases]
-        at = names.index(self.view.phase) if self.view.phase in names else 0
-        self.view.phase = names[(at + by) % len(names)]
+        self.step_phase(by)
         self._rank()
 
     def action_columns(self) -> None:
@@ -322,9 +297,4 @@ class LeaderboardScreen(StudyScreen):
 
     def action_copy(self) -> None:
         """Copy the rows shown as tab-separated text."""
-        names = [column.name for column in self._columns if column.name != "curve"]
-        lines = ["\t".join(names)]
-        for row in self.board.rows:
-            record = row.record()
-            lines.append("\t".join("" if record.get(name) is None else str(record[name]) for name in names))
-        copy_text(self.console_app, "leaderboard.tsv", "\n".join(lines) + "\n")
+        copy_text(self.console_app, "leaderboard.tsv", self.board.text(self._columns))

@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from litegpt.plan.entries import Entry, Kind, Place
 from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.plan.typed import typed_assignment
 from litegpt.results.text import inert
 from tui.widgets.table import Cell, Column, Table
 
@@ -61,6 +62,13 @@ class Entries(Vertical):
         text: str
         is_taken: bool
 
+        def addressed(self) -> tuple[Place, str]:
+            """Return which entry is meant, and its value: a new one is typed with its name. InputError: without."""
+            if self.place.name or self.place.kind in ("exclude", "trial"):
+                return self.place, self.text
+            name, value = typed_assignment(self.text)
+            return Place(self.place.kind, name), value
+
     class Closed(Message):
         """The line was left without an edit."""
 
@@ -98,7 +106,7 @@ class Entries(Vertical):
         self.table.empty = empty
         self._arrange(places.index(cursor) if cursor in places else None)
 
-    def on_resize(self) -> None:
+    def on_table_resized(self) -> None:
         self._arrange(None)
         self._lay_line()
 
