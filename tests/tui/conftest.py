@@ -71,6 +71,12 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _quick_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual's pilot sleeps 20 ms at a time until the process is idle, several times a key; 5 ms will do."""
+    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 0.005)
+
+
 @pytest.fixture
 def study_file(tmp_path: Path) -> Path:
     (tmp_path / "corpus.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60, encoding="utf-8")
