@@ -22,6 +22,7 @@ COMMANDS = {
     "promote": "write the next phase, from the best trials of one, into the study file",
     "importance": "tell which hyperparameters mattered",
     "sample": "generate text from a trial's weights",
+    "clean": "make a text fit to train on: unwrapped, without headers, with plain quotes",
     "report": "write a study up as a page of HTML and Markdown",
     "export": "write a study's trials and metrics as CSV, Parquet or TensorBoard files",
 }

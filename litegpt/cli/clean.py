@@ -1,0 +1,169 @@
+"""`litegpt clean IN [-o OUT]`: a text made fit to train on, and what was changed to make it so."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from litegpt.cli.command import Exit, narrator
+from litegpt.plan.errors import InputError, did_you_mean
+from litegpt.results.text import inert
+from litegpt.text.clean import RULES, Cleaned, Show, clean_file
+from litegpt.text.lines import PAGE, Line, Log
+from litegpt.text.source import open_source
+
+EXAMPLE_CHARACTERS = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "rules, in their order:\n" + "\n".join(f"  {name:<10} {what}" for name, what in RULES.items())
+    parser.add_argument("text", type=Path, metavar="IN", help="a text, a PDF (pip install 'litegpt[clean]') or an EPUB")
+    parser.add_argument("-o", "--out", type=Path, metavar="OUT", help="where the text goes (default: stdout)")
+    parser.add_argument("--rules", metavar="NAMES", help="only these rules, separated by commas (default: all)")
+    parser.add_argument("--without", metavar="NAMES", help="all rules but these")
+    parser.add_argument("--diff", action="store_true", help="print what changes, by which rule, instead of the text")
+    parser.add_argument("--json", action="store_true", help="print what was changed as JSON; needs --out")
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    """Clean a text: the text, or what changes in it, goes to stdout or OUT, the account to stderr."""
+    path: Path = arguments.text
+    out: Path | None = arguments.out
+    rules = choose_rules(arguments.rules, arguments.without)
+    if arguments.json and out is None:
+        raise InputError("--json needs --out: the text and its account cannot both go to stdout")
+    if out is not None:
+        _check_out(path, out)
+    source = open_source(path)
+    show = _diff_printer() if arguments.diff else None
+    try:
+        with tempfile.TemporaryDirectory(prefix=".litegpt-", dir=out.parent if out else None) as folder:
+            result, cleaned = clean_file(source.lines(), rules, Path(folder), show)
+            if out is not None:
+                os.replace(result, out)
+            elif not arguments.diff:
+                _print_text(result)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", out or Path(tempfile.gettempdir())) from None
+    if arguments.json:
+        record = {
+            "text": str(path),
+            "out": str(out),
+            "encoding": source.encoding,
+            "lines": cleaned.lines,
+            "characters": cleaned.characters,
+            "rules": {rule: cleaned.counts[rule] for rule in RULES if rule in rules},
+        }
+        print(json.dumps(record))
+    else:
+        _narrate(narrator(), path, source.encoding, cleaned)
+    return Exit.WELL
+
+
+def choose_rules(only: str | None, without: str | None) -> tuple[str, ...]:
+    """Return the rules that the options leave. InputError: a name that is none, or none left."""
+    chosen = _names(only) if only is not None else list(RULES)
+    rules = [rule for rule in RULES if rule in chosen and rule not in _names(without or "")]
+    if not rules:
+        raise InputError("no rule is left to apply")
+    return tuple(rules)
+
+
+def _names(option: str) -> list[str]:
+    names = [name.strip() for name in option.split(",") if name.strip()]
+    for name in names:
+        if name not in RULES:
+            raise InputError(f"no rule is called '{name}'{did_you_mean(name, RULES) or ': ' + ', '.join(RULES)}")
+    return names
+
+
+def _check_out(path: Path, out: Path) -> None:
+    if out.is_dir():
+        raise InputError("a folder, where a file's name is wanted", out)
+    if out.exists() and path.exists() and out.samefile(path):
+        raise InputError("this would overwrite the text that is read; name another file", out)
+    if not out.parent.is_dir():
+        raise InputError("cannot be written: no such folder", out.parent)
+
+
+def _print_text(path: Path) -> None:
+    terminal = sys.stdout.isatty()
+    with path.open(encoding="utf-8", newline="\n", errors="replace") as file:
+        for line in file:
+            sys.stdout.write(inert(line, newlines=True) if terminal else line)
+
+
+def _diff_printer() -> Show:
+    console = Console(highlight=False)
+
+    def show(before: Sequence[Line], after: Sequence[Line], log: Log) -> None:
+        for start, end, old, new in changes(before, after):
+            touched: Mapping[int, set[str]] = log.touched or {}
+            rules = {rule for number in range(start, end + 1) for rule in touched.get(number, ())}
+            where = f"{start:,}" if start == end else f"{start:,} to {end:,}"
+            named = ", ".join(rule for rule in RULES if rule in rules) or "spaces"
+            console.print(Text(f"@@ {where}: {named}", style="cyan"), soft_wrap=True)
+            for mark, style, lines in (("-", "red", old), ("+", "green", new)):
+                for line in "\n".join(lines).strip("\n").split("\n") if any(lines) else ():
+                    console.print(Text(mark + inert(line), style=style), soft_wrap=True)
+
+    return show
+
+
+def changes(before: Sequence[Line], after: Sequence[Line]) -> Iterator[tuple[int, int, list[str], list[str]]]:
+    """Yield the stretches that differ: first and last line number, old lines, new lines."""
+    place = 0
+    pending: list[str] = []
+    begun = before[0].number if before else 0
+    ends = [line.number for line in after[1:]] + [before[-1].number + 1 if before else 0]
+    for line, end in zip(after, ends, strict=True):
+        pending.append(line.text)
+        if end <= begun:  # the next begins in the same line
+            continue
+        old: list[str] = []
+        while place < len(before) and before[place].number < end:
+            old.append(before[place].text)
+            place += 1
+        new = [text for text in pending if text != PAGE]
+        if [text for text in old if text.strip()] != [text for text in new if text.strip()]:
+            yield begun, end - 1, old, new
+        pending, begun = [], end
+    old = [line.text for line in before[place:]]
+    if any(text.strip() for text in old):
+        yield begun, before[-1].number, old, pending
+
+
+def _narrate(console: Console, path: Path, encoding: str | None, cleaned: Cleaned) -> None:
+    before, after = (
+        f"{lines:,} lines, {characters:,} characters"
+        for lines, characters in zip(cleaned.lines, cleaned.characters, strict=True)
+    )
+    console.print(Text(inert(f"{path}: {before} -> {after}")), soft_wrap=True)
+    if encoding == "cp1252":
+        console.print("It is not UTF-8; it was read as Windows-1252.")
+    if not cleaned.counts:
+        console.print("No rule found anything to change.")
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("rule")
+    table.add_column("changes", justify="right")
+    table.add_column("for example", no_wrap=True, overflow="ellipsis")
+    for rule in RULES:
+        if cleaned.counts[rule]:
+            example = cleaned.examples.get(rule, "")[:EXAMPLE_CHARACTERS]
+            table.add_row(rule, f"{cleaned.counts[rule]:,}", Text(inert(example)))
+    console.print(table)

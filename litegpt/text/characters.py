@@ -1,0 +1,108 @@
+"""Rules for the characters of a line, whatever line it is."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+
+LIGATURES = {
+    "\ufb00": "ff",
+    "\ufb01": "fi",
+    "\ufb02": "fl",
+    "\ufb03": "ffi",
+    "\ufb04": "ffl",
+    "\ufb05": "st",
+    "\ufb06": "st",
+}
+"""What a typesetter sets as one piece and a PDF gives as one character."""
+
+QUOTES = {
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"'),
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'"),
+}
+DASHES = {
+    **dict.fromkeys("\u2014\u2015", "--"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"),
+    "\u2026": "...",
+}
+
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb]"
+)
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_DOUBLE = re.compile(r"(?<=[.!?:;,\"')]) {2,3}(?=[A-Z\"'(])|(?<=[a-z]) {2}(?=[a-z])")
+_TABULAR = re.compile(r"\S {4,}\S|\S {2,}\S+ {2,}\S|\t|\||^ {4}")
+_RUN = re.compile(r"(?<=\S) {2,}(?=\S)")
+
+Counted = tuple[str, int]
+
+
+def repair_mojibake(text: str) -> Counted:
+    """Return text that was decoded wrongly as it was meant, and whether it was."""
+    if text.isascii():
+        return text, 0
+    import ftfy  # here, because most lines of most texts need none
+
+    fixed = ftfy.fix_encoding(text)
+    return fixed, int(fixed != text)
+
+
+def normalise_unicode(text: str) -> Counted:
+    """Return text composed (NFC), ligatures as letters, without soft hyphens, invisible and control characters."""
+    found = 0
+    if not text.isprintable():
+        text, found = _INVISIBLE.subn("", text)
+    if text.isascii():
+        return text, found
+    text, replaced = _replace(text, LIGATURES)
+    composed = unicodedata.normalize("NFC", text)
+    return composed, found + replaced + sum(a != b for a, b in zip(composed, text, strict=False)) + (
+        len(text) - len(composed)
+    )
+
+
+def straighten_quotes(text: str) -> Counted:
+    """Return text with the quotes that a keyboard has."""
+    return (text, 0) if text.isascii() else _replace(text, QUOTES)
+
+
+def straighten_dashes(text: str) -> Counted:
+    """Return text with hyphens for dashes, two for a long one, and three points for an ellipsis."""
+    return (text, 0) if text.isascii() else _replace(text, DASHES)
+
+
+def plain_spaces(text: str) -> Counted:
+    """Return text with blanks for the spaces of other widths, and none at its end."""
+    found = 0
+    if not text.isascii():
+        text, found = _SPACES.subn(" ", text)
+    bare = text.rstrip(" \t\r")
+    return bare, found + (len(bare) < len(text))
+
+
+def single_spaces(text: str, *, prose: bool) -> Counted:
+    """Return text with single blanks between words; columns, and what sets a line in, are kept.
+
+    `prose` says that the line is a joined paragraph's: it has no columns.
+    """
+    if "  " not in text:
+        return text, 0
+    if prose:
+        return _RUN.subn(" ", text)
+    return (text, 0) if _TABULAR.search(text) else _DOUBLE.subn(" ", text)
+
+
+CHARACTER_RULES: Mapping[str, Callable[[str], Counted]] = {
+    "mojibake": repair_mojibake,
+    "unicode": normalise_unicode,
+    "quotes": straighten_quotes,
+    "dashes": straighten_dashes,
+}
+
+
+def _replace(text: str, table: Mapping[str, str]) -> Counted:
+    found = sum(text.count(character) for character in table)
+    return (
+        (text.translate({ord(character): plain for character, plain in table.items()}), found) if found else (text, 0)
+    )

@@ -1,0 +1,35 @@
+"""Project Gutenberg's licence, before and after a book."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from litegpt.text.lines import Line, Log
+
+HEADER_LINES = 500
+FOOTER_LINES = 600
+
+_START = re.compile(r"\s*\*\*\*\s*START OF (?:THE|THIS) PROJECT GUTENBERG|\s*\*END[* ]*THE SMALL PRINT", re.IGNORECASE)
+_END = re.compile(
+    r"\s*\*\*\*\s*END OF (?:THE|THIS) PROJECT GUTENBERG|\s*End of (?:the |this )?Project Gutenberg", re.IGNORECASE
+)
+
+
+def remove_licence(lines: Sequence[Line], log: Log) -> list[Line]:
+    """Return the books alone: what is before a start mark, or after an end mark, goes, and the marks go."""
+    starts = [i for i, line in enumerate(lines) if _START.match(line.text)]
+    ends = [i for i, line in enumerate(lines) if _END.match(line.text)]
+    gone: set[int] = set()
+    for start in starts:
+        begin = max((end for end in ends if end < start), default=0)
+        if start - begin <= (FOOTER_LINES if begin else 0) + HEADER_LINES:
+            gone.update(range(begin, start + 1))
+    for end in ends:
+        following = next((start for start in starts if start > end), len(lines))
+        gone.add(end)
+        if following - end <= FOOTER_LINES:
+            gone.update(range(end, following))
+    for i in sorted(gone):
+        log.note("gutenberg", lines[i], lines[i].text.strip() if i in starts or i in ends else "")
+    return [line for i, line in enumerate(lines) if i not in gone]

@@ -1,0 +1,72 @@
+"""The lines of a text on their way through the cleaning rules, and what the rules did to them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+PAGE = "\f"
+"""A line that stands for the end of a page, as pdftotext writes it."""
+
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+_TERMINAL = re.compile(r"[.!?\u2026:][\"')\]\u201d\u2019\u00bb*_]*$")
+_LOWER_START = re.compile(r"[\"'(\u201c\u2018\u00ab]?[^\W\d_A-Z]")
+
+
+@dataclass(slots=True)
+class Line:
+    """A line and the number, from 1, of the line it began as."""
+
+    number: int
+    text: str
+    joined: bool = False  # of several
+
+    @property
+    def blank(self) -> bool:
+        return not self.text.strip(" \t")
+
+
+@dataclass
+class Log:
+    """What the rules changed: how often, an example each, and which lines."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    touched: defaultdict[int, set[str]] | None = None  # the rules by line number; None: nobody asks
+
+    def note(self, rule: str, line: Line, example: str = "", count: int = 1) -> None:
+        """Record that a rule changed a line."""
+        self.counts[rule] += count
+        if example and rule not in self.examples:
+            self.examples[rule] = example
+        if self.touched is not None:
+            self.touched[line.number].add(rule)
+
+
+def is_terminal(text: str) -> bool:
+    """Whether a line ends as a sentence does."""
+    return _TERMINAL.search(text.rstrip()) is not None
+
+
+def starts_lower(text: str) -> bool:
+    """Whether a line begins as the middle of a sentence does: with a small letter."""
+    text = text.lstrip()
+    return _LOWER_START.match(text) is not None and text.lstrip("\"'(\u201c\u2018\u00ab")[:1].islower()
+
+
+def words_of(lines: Iterable[Line]) -> Counter[str]:
+    """Return how often each word occurs, in small letters; what a line's end has broken is no word."""
+    words: Counter[str] = Counter()
+    broken = False
+    for line in lines:
+        found = _WORD.findall(line.text.casefold())
+        if broken and found:
+            del found[0]
+        if not line.blank:
+            broken = line.text.rstrip().endswith("-")
+            if broken and found:
+                del found[-1]
+        words.update(found)
+    return words

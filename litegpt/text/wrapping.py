@@ -1,0 +1,119 @@
+"""How a text is wrapped: at which width, and how its paragraphs are told apart. Measured, never assumed."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from litegpt.text.lines import PAGE, Line, is_terminal, starts_lower
+
+Style = Literal["indented", "spaced", "plain"]
+
+WIDTH_MIN = 28  # characters: narrower is verse, or a table's column
+WORDS_MIN = 4  # on a line of prose
+FLOWING_MIN = 3  # line ends in the middle of a sentence: fewer prove nothing
+NEAR = (0.72, 1.4)  # of the median: within it lie the line ends of wrapped prose
+NEAR_SHARE = 0.8
+FLOWING_SHARE = 0.3  # of all line ends: prose breaks its lines in the middle of sentences
+INDENT_MAX = 12
+SYMBOL_SHARE = 0.02
+
+_KEPT = re.compile(
+    r"\S\t+\S|\S {3,}\S|\|.*\||^\s*(?:```|~~~|#|>|//|/\*|@@|\$ )|[{};]\s*$(?<!\w;)|^\s*[-=+*_~]{3,}\s*$|\.{4,}\s*\w+$"
+)
+_ITEM = re.compile(r"\s*(?:[-*+\u2022\u2023\u25aa\u25cf\u2013]\s+\S|\(?(?:\d{1,3}|[a-zA-Z]|[ivxl]+)[.)]\s+\S)")
+_SYMBOL = re.compile(r"[{}\[\]<>=|\\$@^~]|\w_\w|\w\(|\w/\w|--?\w+=|^\$ ")
+_FIRST_WORD = re.compile(r"\s*(\S+)")
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """How a text is wrapped; lengths in characters."""
+
+    full: float  # a line that is this long, with the next one's first word, has been wrapped
+    style: Style
+    margin: int  # blanks before every line
+
+    def is_full(self, line: str, following: str) -> bool:
+        """Whether the next line's first word did not fit on this one."""
+        return reach(line[self.margin :], following) >= self.full
+
+    def indent(self, text: str) -> int:
+        """Return by how many blanks a line is set in."""
+        return len(text) - len(text.lstrip()) - self.margin
+
+
+def measure(lines: Sequence[Line]) -> Wrapping | None:
+    """Return how the lines are wrapped; None where they are not, or too few to tell.
+
+    Line ends after which a small letter follows are those of wrapped prose: they lie close together. Those of verse
+    and of code do not.
+    """
+    texts = [line.text.rstrip() for line in lines if line.text != PAGE]
+    margin = _margin(texts)
+    pairs = [(a, b) for a, b in itertools.pairwise(texts) if a and b and not is_kept(a) and not is_kept(b)]
+    flowing = [
+        reach(a[margin:], b)
+        for a, b in pairs
+        if starts_lower(b) and not is_terminal(a) and len(a.split(maxsplit=WORDS_MIN)) >= WORDS_MIN
+    ]
+    if len(flowing) < FLOWING_MIN or len(flowing) < FLOWING_SHARE * len(pairs):
+        return None
+    middle = statistics.median(flowing)
+    near = sorted(length for length in flowing if NEAR[0] * middle <= length <= NEAR[1] * middle)
+    if middle < WIDTH_MIN or len(near) < NEAR_SHARE * len(flowing):
+        return None
+    full = near[len(near) // 50]
+    return Wrapping(full, _style(texts, pairs, full, margin), margin)
+
+
+def reach(line: str, following: str) -> int:
+    """Return how long a line would be with the next one's first word."""
+    first = _FIRST_WORD.match(following)
+    return len(line) + 1 + (len(first[1]) if first else 0)
+
+
+def is_kept(text: str) -> bool:
+    """Whether a line is a table's, code or markup: its end means something."""
+    return _KEPT.search(text) is not None
+
+
+def is_code(texts: Iterable[str]) -> bool:
+    """Whether lines that are set in are code, or a listing: by the symbols that prose has few of."""
+    text = "\n".join(texts)
+    return len(_SYMBOL.findall(text)) > SYMBOL_SHARE * len(text)
+
+
+def is_item(text: str) -> bool:
+    """Whether a list's item begins here."""
+    return _ITEM.match(text) is not None
+
+
+def _margin(texts: Sequence[str]) -> int:
+    """Return the indent that nine of ten lines have at least, and most lines exactly."""
+    indents = Counter(len(text) - len(text.lstrip()) for text in texts if text)
+    if not indents:
+        return 0
+    common, count = indents.most_common(1)[0]
+    return common if count >= sum(indents.values()) / 2 else 0
+
+
+def _style(texts: Sequence[str], pairs: Sequence[tuple[str, str]], full: float, margin: int) -> Style:
+    """Return what most paragraphs begin with: an indent, a blank line, or nothing but a short line before."""
+    begins: Counter[Style] = Counter()
+    for above, below in pairs:
+        if not is_terminal(above) or starts_lower(below):
+            continue
+        if 0 < len(below) - len(below.lstrip()) - margin <= INDENT_MAX:
+            begins["indented"] += 1
+        elif reach(above[margin:], below) < full:
+            begins["plain"] += 1
+    for above, gap, below in zip(texts, texts[1:], texts[2:], strict=False):
+        if is_terminal(above) and not gap and below and not starts_lower(below):
+            begins["spaced"] += 1
+    return max(("spaced", "indented", "plain"), key=lambda style: begins[style])

@@ -1,0 +1,231 @@
+"""A text that was typeset comes back as it was; a text that is clean, and what is no prose, stays as it is."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
+
+from litegpt.text.clean import RULES, Cleaned, clean_file, clean_text
+from litegpt.text.lines import Line, Log
+from tests.text.typeset import Layout, typeset
+
+ROOT = Path(__file__).parents[2]
+NOVELLA = (ROOT / "data" / "novella.txt").read_text(encoding="utf-8")
+
+PAPERBACK = Layout(
+    width=62,
+    page_lines=34,
+    paragraphs="indented",
+    header="author and title",
+    number="in the header",
+    drop_capital="after the first line",
+)
+"""What the rules were written on."""
+
+OTHERS = {
+    "hardback": Layout(
+        width=74,
+        page_lines=44,
+        paragraphs="spaced",
+        header="title and number",
+        number="at the foot",
+        drop_capital="before",
+        form_feeds=True,
+        left_margin=6,
+    ),
+    "proportional": Layout(
+        width=58,
+        page_lines=29,
+        paragraphs="plain",
+        header="title and number",
+        number="in the header",
+        drop_capital="before the heading",
+        ragged=4,
+    ),
+    "no numbers": Layout(
+        width=48,
+        page_lines=26,
+        paragraphs="indented",
+        header="author and title",
+        number="none",
+        drop_capital="spaced",
+        ragged=2,
+        hyphenated=False,
+    ),
+}
+"""What they were tried on afterwards."""
+
+
+def likeness(text: str) -> float:
+    """Return which share of the novella's characters a text has; 0.9 stands for less."""
+    most = len(NOVELLA) // 10
+    return 1 - Levenshtein.distance(NOVELLA, text, score_cutoff=most, score_hint=100) / len(NOVELLA)
+
+
+def test_a_clean_text_stays_as_it_is() -> None:
+    assert clean_text(NOVELLA) == NOVELLA
+
+
+def test_a_typeset_text_comes_back() -> None:
+    typeset_text = typeset(NOVELLA, PAPERBACK)
+    assert len(typeset_text) > 1.02 * len(NOVELLA)
+    cleaned = clean_text(typeset_text)
+    assert likeness(cleaned) >= 0.995
+    assert clean_text(cleaned) == cleaned
+
+
+@pytest.mark.parametrize("layout", OTHERS.values(), ids=OTHERS.keys())
+def test_layouts_that_the_rules_were_not_written_on_come_back_too(layout: Layout) -> None:
+    cleaned = clean_text(typeset(NOVELLA, layout))
+    assert likeness(cleaned) >= 0.98
+    assert "Isbel Tarn   " not in cleaned
+    assert not re.search(r"^(TWO FLASHES AND A WAIT +)?\d+$", cleaned, re.MULTILINE)
+
+
+KEPT = {
+    "verse": """\
+The Owl and the Pussy-cat went to sea
+   In a beautiful pea-green boat,
+They took some honey, and plenty of money,
+   Wrapped up in a five-pound note.
+The Owl looked up to the stars above,
+   And sang to a small guitar,
+"O lovely Pussy, O Pussy, my love,
+    What a beautiful Pussy you are!"
+""",
+    "verse in small letters": "so much depends\nupon\n\na red wheel\nbarrow\n\nglazed with rain\nwater\n\n" * 3,
+    "a play": "HAMLET.\nTo be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n\n"
+    "OPHELIA.\nGood my lord,\nHow does your honour for this many a day?\n\n" * 30,
+    "a refrain": "and the green grass grew all around, all around,\nAnd the green grass grew all around\n\n" * 40,
+    "a list": "Take with you:\n\n- a rope\n- two lamps, filled\n- tea\n\n1. Light the lamp.\n2. Count.\n",
+    "a table": "name     width  loss\nsmall       64  1.92\nmedium     128  1.81\nlarge      256  1.77\n",
+    "columns by tab": "a\tb\tc\n1\t2\t3\n",
+    "rows": "2026-11-24,run,1.92,done\n2026-11-24,run,1.81,done\n" * 20,
+    "a log": "".join(f"12:{m:02}:07 worker {m % 3} evaluated step {m}\n" for m in range(60)),
+    "numbered headings": "".join(
+        f"{n}. Of the tide\n\nIt came in, and it went out. It was wet.\n\n" for n in range(1, 40)
+    ),
+    "code": (ROOT / "litegpt" / "plan" / "errors.py").read_text(encoding="utf-8"),
+    "pins": (ROOT / "constraints.txt").read_text(encoding="utf-8"),
+    "settings": (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+    "a style sheet": "Screen {\n    layout: vertical;\n    padding: 1 2;\n}\n",
+    "letters as an index": "A\n\nabacus, 12\nanchor, 14\n\nB\n\nbarge, 3\nbeacon, 9, 17\n",
+    "another script": "Мой дядя самых честных правил,\nКогда не в шутку занемог,\nОн уважать себя заставил\n",  # noqa: RUF001
+    "emoji with joiners": "\N{MAN}\u200d\N{WOMAN} and \N{WHITE HEART SUIT}\ufe0f\n",
+}
+
+
+@pytest.mark.parametrize("text", KEPT.values(), ids=KEPT.keys())
+def test_what_is_no_prose_keeps_its_lines(text: str) -> None:
+    text = text.strip("\n") + "\n"
+    assert clean_text(text) == text
+
+
+EBOOK = "THIS PROJECT GUTENBERG EBOOK A BOOK"
+PROSE = (
+    "The reader of this book had gone out to buy a pound of tea, a quarter of butter, and whatever else was to be had "
+    "at that hour of the day. It was a well-known shop, and he went in, and then he came out of it again."
+)
+
+
+def wrapped(text: str, width: int = 60) -> str:
+    return textwrap.fill(text, width)
+
+
+def test_verse_a_list_and_a_table_stay_among_wrapped_prose() -> None:
+    kept = '  "A pound of tea," said I,\n  "And a quarter of a pie,\n    And a parrot in a cage."'
+    table = "  Item          Price\n  Tea             1/6\n  Butter            9"
+    items = "- tea\n- butter, which was not to be had at any price at all\n- a parrot"
+    parts = [PROSE, PROSE, kept, table, items, PROSE]
+    source = "\n\n".join(wrapped(part) if part is PROSE else part for part in parts) + "\n"
+    assert clean_text(source) == "\n\n".join(parts) + "\n"
+
+
+def test_words_that_a_line_end_broke_are_put_together_as_the_text_writes_them() -> None:
+    source = (
+        "The lighthouse keeper had a well-known cat, and the cat had a\n"
+        "lighthouse of her own. She was well aware of it: that light-\n"
+        "house was known to be hers. Nobody in the place was so well-\n"
+        "known as she was, for an animal of her size and disposi-\n"
+        "tion. They would come to see her in the summer, from all a-\n"
+        "long the coast, and she would look at them.\n"
+    )
+    cleaned = clean_text(source)
+    assert "that lighthouse was" in cleaned
+    assert "so well-known as" in cleaned
+    assert "disposition. They" in cleaned
+    assert cleaned.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "source", "cleaned"),
+    [
+        ("quotes", "\u201cIt\u2019s,\u201d she said, \u2018so\u2019\n", "\"It's,\" she said, 'so'\n"),
+        ("dashes", "no\u2014yes \u2013 1914\u20131918\u2026\n", "no--yes - 1914-1918...\n"),
+        ("mojibake", "It\u00e2\u20ac\u2122s caf\u00c3\u00a9\n", "It\u2019s caf\u00e9\n"),
+        ("unicode", "e\u0301 of\ufb01ce so\u00adft\u200b\ufeff\x07\n", "\u00e9 office soft\n"),
+        ("spaces", "\n\na\u00a0b.  C \t\n\n\n\n\nd\n\n", "a b. C\n\n\nd\n"),
+        ("capitals", "T\nhere is a rule. There was one.\n", "There is a rule. There was one.\n"),
+        (
+            "gutenberg",
+            f"x\n*** START OF {EBOOK} ***\ntext\n*** END OF {EBOOK} ***\ny\n",
+            "text\n",
+        ),
+    ],
+)
+def test_each_rule_does_its_own_work_and_can_be_switched_off(rule: str, source: str, cleaned: str) -> None:
+    assert clean_text(source, (rule,)) == cleaned
+    others = tuple(name for name in RULES if name != rule)
+    assert clean_text(source, others) != clean_text(source)
+
+
+SCRAPS = [
+    "the",
+    "a",
+    "rule",
+    "It",
+    "t-",
+    "T",
+    "12",
+    "\u201cwe",
+    "light-house.",
+    "\u2014",
+    "i",
+    "\u00e2\u20ac\u2122",
+    "A",
+]
+LINES = ["", "", "12", "T", "    He was there, and he", "The Chair   12", "\f", "- tea", f"*** START OF {EBOOK}"]
+ANY_LINE = st.one_of(
+    st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=40),
+    st.lists(st.sampled_from(SCRAPS), max_size=14).map(" ".join),
+    st.sampled_from(LINES),
+)
+
+
+@given(st.lists(ANY_LINE, max_size=30), st.sets(st.sampled_from(sorted(RULES))))
+def test_a_second_run_changes_nothing(lines: list[str], without: set[str]) -> None:
+    rules = tuple(rule for rule in RULES if rule not in without)
+    cleaned = clean_text("\n".join(lines) + "\n", rules)
+    assert clean_text(cleaned, rules) == cleaned
+
+
+def test_a_text_in_parts_is_cleaned_as_in_one(tmp_path: Path) -> None:
+    source = typeset(NOVELLA[:30_000], PAPERBACK)
+    shown: list[tuple[int, int, Log]] = []
+
+    def show(before: list[Line], after: list[Line], log: Log) -> None:
+        shown.append((len(before), len(after), log))
+
+    result, cleaned = clean_file(source.split("\n"), tuple(RULES), tmp_path, show, part_characters=8_000)  # type: ignore[arg-type]
+    assert isinstance(cleaned, Cleaned)
+    assert len(shown) >= 3
+    whole, parts = clean_text(source), result.read_text(encoding="utf-8")
+    assert Levenshtein.distance(whole, parts) < 0.01 * len(whole)
+    assert cleaned.counts["quotes"] == sum(source.count(quote) for quote in "\u201c\u201d\u2018\u2019")
+    assert cleaned.characters[1] == len(parts)

@@ -1,0 +1,143 @@
+"""A clean text as a PDF's extraction gives it: wrapped, hyphenated, paged, with running headers and drop capitals."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+VOWELS = "aeiouy"
+DROP_CAPITAL_CHARACTERS = 5  # what the large letter takes from the first two lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a book is set; lengths are in characters, a page's in lines."""
+
+    width: int
+    page_lines: int
+    paragraphs: Literal["indented", "spaced", "plain"]
+    header: Literal["author and title", "title and number", "none"]
+    number: Literal["in the header", "at the foot", "none"]
+    drop_capital: Literal["before", "after the first line", "after the second line", "before the heading", "spaced"]
+    ragged: int = 0  # by how many characters a line's end varies: letters have widths of their own
+    form_feeds: bool = False
+    hyphenated: bool = True
+    left_margin: int = 0
+
+
+def typeset(text: str, layout: Layout, author: str = "Isbel Tarn", seed: int = 0) -> str:
+    """Return `text`, paragraphs separated by blank lines and chapters headed CHAPTER and a title, as pages of lines."""
+    generator = random.Random(seed)
+    pages: list[tuple[list[str], str, bool]] = []  # lines, chapter title, whether a chapter begins
+    for title, lines in _chapters(smart(text), layout, generator):
+        for start in range(0, len(lines), layout.page_lines):
+            pages.append((lines[start : start + layout.page_lines], title, start == 0))
+    return "".join(_page(number, *page, layout, author) for number, page in enumerate(pages, start=1))
+
+
+def smart(text: str) -> str:
+    """Return text with typographic quotes and dashes."""
+    text = text.replace("--", "\N{EM DASH}")
+    text = re.sub('(^|[\\s(\N{EM DASH}])"', "\\1\N{LEFT DOUBLE QUOTATION MARK}", text)
+    text = re.sub("(^|[\\s(\N{LEFT DOUBLE QUOTATION MARK}])'", "\\1\N{LEFT SINGLE QUOTATION MARK}", text)
+    text = text.replace('"', "\N{RIGHT DOUBLE QUOTATION MARK}")
+    return text.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")
+
+
+def _chapters(text: str, layout: Layout, generator: random.Random) -> Iterator[tuple[str, list[str]]]:
+    """Yield each chapter's title and its lines, headings and drop capital included; the title page comes first."""
+    paragraphs = text.strip().split("\n\n")
+    starts = [at for at, paragraph in enumerate(paragraphs) if paragraph.startswith("CHAPTER ")]
+    yield "", [line for paragraph in paragraphs[: starts[0]] for line in (paragraph, "")]
+    for start, end in zip(starts, [*starts[1:], len(paragraphs)], strict=True):
+        heading, title, opening, *rest = paragraphs[start:end]
+        lines = [heading, "", title, "", "", *_opening(opening, layout, generator)]
+        if layout.drop_capital == "before the heading":
+            lines = [heading, _capital(opening)[0], "", title, "", "", *_opening(opening, layout, generator)]
+        for paragraph in rest:
+            if layout.paragraphs == "spaced":
+                lines.append("")
+            lines += _wrap(paragraph, layout, generator, indent=4 if layout.paragraphs == "indented" else 0)
+        yield title, lines
+
+
+def _capital(paragraph: str) -> tuple[str, str]:
+    """Return a paragraph's first letter, with the quote before it, and the rest."""
+    at = 1 if paragraph[0].isalpha() else 2
+    return paragraph[:at], paragraph[at:]
+
+
+def _opening(paragraph: str, layout: Layout, generator: random.Random) -> list[str]:
+    capital, rest = _capital(paragraph)
+    if layout.drop_capital == "spaced":
+        return _wrap(f"{capital} {rest}", layout, generator)
+    lines = _wrap(rest, layout, generator, narrow=2)
+    if layout.drop_capital != "before the heading":
+        places = {"before": 0, "after the first line": 1, "after the second line": 2}
+        lines.insert(places[layout.drop_capital], capital)
+    return lines
+
+
+def _wrap(paragraph: str, layout: Layout, generator: random.Random, indent: int = 0, narrow: int = 0) -> list[str]:
+    """Return the paragraph's lines; the first is indented, the first `narrow` are shorter by a capital."""
+    words = paragraph.split(" ")
+    lines: list[str] = []
+    line = " " * indent
+    while words:
+        word = words.pop(0)
+        room = layout.width - (DROP_CAPITAL_CHARACTERS if len(lines) < narrow else 0)
+        room += generator.randint(-layout.ragged, layout.ragged)
+        glue = " " if line.strip() else ""
+        if len(line) + len(glue) + len(word) <= room:
+            line += glue + word
+            continue
+        split = _break(word, room - len(line) - len(glue), layout) if glue else 0
+        if split:
+            head, tail = word[:split], word[split:]
+            line += glue + head + ("" if head[-1] in "-\N{EM DASH}" else "-")
+            words.insert(0, tail)
+        elif not glue:
+            line += word
+            continue
+        else:
+            words.insert(0, word)
+        lines.append(line)
+        line = ""
+    return [*lines, line] if line else lines
+
+
+def _break(word: str, room: int, layout: Layout) -> int:
+    """Return where to break a word so that its head fits into `room`; 0 for nowhere."""
+    for at in range(min(room, len(word) - 1), 1, -1):
+        if word[at - 1] in "-\N{EM DASH}" and word[at].isalpha():
+            return at
+    if not layout.hyphenated or not word.isalpha():
+        return 0
+    for at in range(min(room - 1, len(word) - 3), 2, -1):
+        if word[at - 1] in VOWELS and word[at] not in VOWELS and word[at + 1] in VOWELS:
+            return at
+        if word[at - 1] not in VOWELS and word[at] not in VOWELS and word[at + 1] in VOWELS and word[at - 2] in VOWELS:
+            return at
+    return 0
+
+
+def _page(number: int, lines: list[str], title: str, begins: bool, layout: Layout, author: str) -> str:
+    """Return a page; one that begins a chapter has no header, the title page nothing at all."""
+    head, foot = [], []
+    if title:
+        numbered = layout.number == "in the header"
+        running = author if number % 2 else title
+        if layout.header == "title and number":
+            running = "TWO FLASHES AND A WAIT" if number % 2 else title.upper()
+        if layout.header != "none" and not begins:
+            shown = str(number) if numbered else ""
+            left, right = (running, shown) if number % 2 else (shown, running)
+            head = [f"{left}   {right}".strip(), ""]
+        if (numbered and begins) or layout.number == "at the foot":
+            foot = ["", str(number)]
+    margin = " " * layout.left_margin
+    page = [margin + line if line else line for line in [*head, *lines, *foot]]
+    return "\n".join(page) + ("\n\f" if layout.form_feeds else "\n")
