@@ -8,11 +8,14 @@ from pathlib import Path
 
 from litegpt.cli.command import Exit, complain, narrator
 from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.study import read_study
+from litegpt.plan.study import Study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.run.lock import read_holder
-from litegpt.run.requests import send_request
+from litegpt.results.text import inert
+from litegpt.run.ledger import Ledger, RunnerError
+from litegpt.run.lock import StudyHeldError, StudyLock, runner_at_work
+from litegpt.run.phases import requeued
+from litegpt.run.requests import Request, send_request
 
 ANSWER_SECONDS = 10.0  # a runner looks for requests several times a second; a machine may be busy
 
@@ -26,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Leave the request and wait until the runner has taken it."""
+    """Leave the request and wait until the runner has taken it; trials can be queued again without one, too."""
     study = read_study(arguments.study)
     folder = StudyFolder(arguments.results, study.name)
     if arguments.phase is not None:
@@ -35,15 +38,46 @@ def run(arguments: argparse.Namespace) -> Exit:
     for trial in arguments.trials:
         if trial not in known:
             raise InputError(f"no trial '{trial}' in {folder.path}{did_you_mean(trial, known)}")
-    if read_holder(folder.lock) is None:
-        raise InputError("no runner is at work on this study; litegpt-run starts one", folder.path)
-    request = send_request(folder, arguments.command, arguments.phase, arguments.trials)
+    request = Request(arguments.command, arguments.phase, tuple(arguments.trials))
+    if runner_at_work(folder.lock) is None:
+        if request.kind != "retry":
+            raise InputError("no runner is at work on this study; litegpt-run starts one", folder.path)
+        return _retry(study, folder, request)
+    return _ask(folder, request)
+
+
+def _ask(folder: StudyFolder, request: Request) -> Exit:
+    try:
+        path = send_request(folder, request.kind, request.phase, request.trials)
+    except OSError as error:
+        raise InputError(f"the request cannot be left: {error.strerror}", folder.path) from None
     deadline = time.monotonic() + ANSWER_SECONDS
-    while request.exists():
+    while path.exists():
         if time.monotonic() > deadline:
-            request.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             complain("the runner has not answered; is its process still there? `litegpt status` names it")
             return Exit.TRIALS_FAILED
         time.sleep(0.05)
-    narrator().print(f"{arguments.command}: the runner has taken it.")
+    narrator().print(f"{request.kind}: the runner has taken it.")
+    return Exit.WELL
+
+
+def _retry(study: Study, folder: StudyFolder, request: Request) -> Exit:
+    """Queue trials again for the next runner; whoever writes the journal holds the lock."""
+    if not folder.journal.exists():
+        raise InputError("nothing has run yet; litegpt-run starts it", folder.path)
+    try:
+        with StudyLock(folder.lock), Ledger(folder) as ledger:
+            again = requeued(ledger.state, request)
+            ledger.append(*again)
+    except StudyHeldError as error:  # a runner has started meanwhile
+        complain(str(error))
+        return Exit.HELD
+    except RunnerError as error:
+        raise InputError(str(error)) from None
+    if again:
+        line = f"{len(again)} trials are queued again; `litegpt-run {study.path}` takes them up"
+    else:
+        line = "no trial failed, diverged or was stopped"
+    narrator().print(inert(line), soft_wrap=True)
     return Exit.WELL

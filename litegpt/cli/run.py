@@ -16,11 +16,15 @@ from litegpt.plan.errors import InputError
 from litegpt.plan.study import Study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
+from litegpt.results.text import inert
 from litegpt.run.devices import worker_places
+from litegpt.run.edited import begun_fraction, edits
 from litegpt.run.ledger import RunnerError
-from litegpt.run.lock import StudyHeldError, StudyLock
+from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder
 from litegpt.run.runner import Runner
 from litegpt.run.view import view_for
+from litegpt.run.watch import Patience
+from litegpt.run.workers import open_log
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phase", action="append", metavar="NAME", help="run only this phase (may be repeated)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one a GPU or CPU core)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=Patience.progress_seconds,
+        metavar="SECONDS",
+        help=f"end a worker that makes no progress for so long (default: {Patience.progress_seconds:g})",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--detach", action="store_true", help="run in the background, in a session of its own")
 
@@ -51,20 +62,29 @@ def run(arguments: argparse.Namespace) -> Exit:
     folder = StudyFolder(arguments.results, study.name)
     corpus = read_corpus(study.corpus, study.corpus_base)
     places = worker_places(arguments.device, arguments.workers)
+    patience = _patience(arguments.patience)
     _check_blocks(study, corpus)
     if arguments.detach:
         return _detach(arguments, folder)
     try:
-        with StudyLock(folder.lock):
-            runner = Runner(study, corpus, folder, places, phases=phases, observe=lambda runner: view.observe(runner))
-            _check_corpus(runner.state, corpus, folder)
+        with StudyLock(folder.lock) as lock:
+
+            def observe(runner: Runner) -> None:
+                lock.renew()
+                view.observe(runner)
+
+            runner = Runner(study, corpus, folder, places, phases=phases, observe=observe, patience=patience)
+            _check_results(study, runner.state, corpus, folder)
+            if lock.left_by is not None:
+                _narrate(f"The last runner, {describe_holder(lock.left_by)}, was killed; going on from what it left.")
+            _tell_edits("The study file was edited since the last run", study, runner.state, folder)
             if not runner.has_work():
-                narrator().print("Nothing to do: every trial of this study has ended.")
+                _narrate("Nothing to do: every trial of this study has ended.")
             else:
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, lambda number, _: runner.interrupt(signal.Signals(number)))
+                _answer_signals(runner)
                 with view_for(narrator()) as view:
                     runner.run()
+                _tell_edits("The study file was edited during the run", study, runner.state, folder, reread=True)
     except StudyHeldError as error:
         complain(str(error))
         return Exit.HELD
@@ -72,9 +92,37 @@ def run(arguments: argparse.Namespace) -> Exit:
         complain(str(error))
         return Exit.TRIALS_FAILED
     if runner.interrupted:
-        narrator().print("Interrupted; the same command goes on from here.")
+        _narrate("Interrupted; the same command goes on from here.")
         return Exit.INTERRUPTED
     return _close(arguments, study, runner.state, folder)
+
+
+def _narrate(line: str) -> None:
+    narrator().print(inert(line), soft_wrap=True)
+
+
+def _patience(seconds: float) -> Patience:
+    if not seconds > 0:
+        raise InputError(f"--patience {seconds:g}: it is a number of seconds above 0")
+    return Patience(progress_seconds=seconds, silence_seconds=min(seconds, Patience.silence_seconds))
+
+
+def _answer_signals(runner: Runner) -> None:
+    """Write checkpoints on Ctrl-C, TERM, and where the terminal closes, unless HUP is ignored as `nohup` has it."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, lambda number, _: runner.interrupt(signal.Signals(number)))
+
+
+def _tell_edits(what: str, study: Study, state: StudyState, folder: StudyFolder, reread: bool = False) -> None:
+    try:
+        differences = edits(read_study(study.path) if reread else study, state, folder)
+    except InputError as error:
+        differences = [str(error)]
+    if differences:
+        _narrate(f"{what}: {'; '.join(differences)}.")
 
 
 def _close(arguments: argparse.Namespace, study: Study, state: StudyState, folder: StudyFolder) -> Exit:
@@ -96,8 +144,8 @@ def _check_blocks(study: Study, corpus: CorpusText) -> None:
     corpus.check_length(max(blocks, default=1), study.validation_fraction)
 
 
-def _check_corpus(state: StudyState, corpus: CorpusText, folder: StudyFolder) -> None:
-    """Refuse to mix results of two texts."""
+def _check_results(study: Study, state: StudyState, corpus: CorpusText, folder: StudyFolder) -> None:
+    """Refuse to mix results of two texts, or of two cuts of one."""
     if state.corpus is None and state.counts()["done"]:
         raise InputError("these results were imported from another program; name the study otherwise", folder.path)
     if state.corpus is not None and state.corpus.sha256 not in (None, corpus.sha256):
@@ -106,18 +154,26 @@ def _check_corpus(state: StudyState, corpus: CorpusText, folder: StudyFolder) ->
             "name the study otherwise in [study], or use another --results folder",
             folder.path,
         )
+    fraction = begun_fraction(folder)
+    if state.counts()["done"] and fraction is not None and fraction != study.validation_fraction:
+        raise InputError(
+            f"validation_fraction was {fraction:g} when these results were trained: their losses would not compare; "
+            "name the study otherwise in [study], or use another --results folder",
+            study.path,
+        )
 
 
 def _detach(arguments: argparse.Namespace, folder: StudyFolder) -> Exit:
     """Start the same run in a session of its own, so that a closed terminal does not end it."""
     command = [sys.executable, "-m", "litegpt.cli.run", str(arguments.study), "--results", str(arguments.results)]
-    command += ["--device", arguments.device]
+    command += ["--device", arguments.device, "--patience", str(arguments.patience)]
     for name in arguments.phase or ():
         command += ["--phase", name]
     if arguments.workers is not None:
         command += ["--workers", str(arguments.workers)]
     folder.path.mkdir(parents=True, exist_ok=True)
-    with folder.log.open("ab") as log:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the runner inherits it: nothing but a request or TERM stops it
+    with open_log(folder.log) as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     narrator().print(f"Running in the background as process {process.pid}; its log is {folder.log}", soft_wrap=True)
     return Exit.WELL

@@ -20,7 +20,9 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import JournalReader
 from litegpt.results.progress import phase_progress
 from litegpt.results.state import PhaseState, StudyState
-from litegpt.run.lock import read_holder
+from litegpt.results.text import inert
+from litegpt.run.edited import edits
+from litegpt.run.lock import describe_holder, read_holder, runner_at_work
 
 WATCH_SECONDS = 1.0
 
@@ -60,13 +62,39 @@ def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, An
         progress = phase_progress(state.phases.get(phase.name, PhaseState(phase.name)))
         counts = ("trials", "queued", "running", "done", "diverged", "failed", "stopped", "excluded", "best_val_loss")
         phases.append({"name": phase.name, **{name: getattr(progress, name) for name in counts}})
-    return {"study": study.name, "runner": read_holder(folder.lock), "phases": phases}
+    runner, holder = runner_at_work(folder.lock), read_holder(folder.lock)
+    return {
+        "study": study.name,
+        "runner": runner,
+        "killed": holder if runner is None else None,  # a runner that left no farewell
+        "paused": state.paused if runner else None,
+        "edited": edits(study, state, folder),
+        "phases": phases,
+    }
+
+
+def _headline(told: dict[str, Any]) -> str:
+    """Return who runs the study, or what became of who did."""
+    if told["paused"]:
+        return f"{describe_holder(told['runner'])}, paused: {told['paused']}"
+    if told["runner"]:
+        return describe_holder(told["runner"])
+    if told["killed"]:
+        return f"no runner at work; the last, {describe_holder(told['killed'])}, was killed (litegpt-run goes on)"
+    return "no runner at work"
 
 
 def _table(told: dict[str, Any]) -> Table:
-    runner = told["runner"]
-    who = f"process {runner.get('pid')} on {runner.get('host')}" if runner else "no runner at work"
-    table = Table(title=Text(f"{told['study']}: {who}"), title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    title = inert(f"{told['study']}: {_headline(told)}")
+    caption = inert("edited since the run began: " + "; ".join(told["edited"])) if told["edited"] else None
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        caption=caption and Text(caption),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+    )
     headings = ("trials", "queued", "running", "done", "diverged", "failed", "stopped")
     for heading in ("phase", *headings, "best val"):
         table.add_column(heading, justify="left" if heading == "phase" else "right")

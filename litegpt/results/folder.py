@@ -45,6 +45,10 @@ class TrialFolder:
         return self.path / "state.json"
 
     @property
+    def error(self) -> Path:
+        return self.path / "error.txt"
+
+    @property
     def best(self) -> Path:
         return self.path / "best.safetensors"
 

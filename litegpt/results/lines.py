@@ -56,10 +56,7 @@ class LineWriter:
         try:
             self._write(data)
             if sync:
-                os.fsync(self._file.fileno())
-                if self._folder_to_sync is not None:
-                    _sync_folder(self._folder_to_sync)
-                    self._folder_to_sync = None
+                self.sync()
         except OSError:
             with contextlib.suppress(OSError):
                 self._file.truncate(size)
@@ -67,6 +64,13 @@ class LineWriter:
             raise
         if data:
             self._version = None
+
+    def sync(self) -> None:
+        """Return once everything that was appended is on the disk."""
+        os.fsync(self._file.fileno())
+        if self._folder_to_sync is not None:
+            _sync_folder(self._folder_to_sync)
+            self._folder_to_sync = None
 
     def close(self) -> None:
         self._file.close()

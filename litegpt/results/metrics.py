@@ -11,7 +11,6 @@ from litegpt.results import fields
 from litegpt.results.lines import LineWriter, Record
 from litegpt.results.records import RecordReader
 
-
 FORMAT = 1
 
 
@@ -92,6 +91,10 @@ class MetricsWriter:
         if _is_measured(evaluation):
             self._steps.add(evaluation.step)
         return True
+
+    def sync(self) -> None:
+        """Return once everything that was appended is on the disk."""
+        self._writer.sync()
 
     def close(self) -> None:
         self._writer.close()

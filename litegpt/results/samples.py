@@ -10,7 +10,6 @@ from litegpt.results import fields
 from litegpt.results.lines import LineWriter, Record
 from litegpt.results.records import RecordReader
 
-
 FORMAT = 1
 
 
@@ -81,7 +80,7 @@ class SampleReader(RecordReader[Sample]):
 def append_sample(path: Path, *samples: Sample) -> None:
     """Append generated texts, all in one write."""
     with LineWriter(path, FORMAT) as writer:
-        writer.append(*(sample.record() for sample in samples))
+        writer.append(*(sample.record() for sample in samples), sync=True)
 
 
 def read_samples(path: Path) -> list[Sample]:

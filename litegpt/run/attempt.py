@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import time
 import traceback
@@ -16,18 +18,32 @@ from litegpt.plan.trial import Trial
 from litegpt.results.folder import TrialFolder
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Copied, Sample, append_sample, read_samples
-from litegpt.run.messages import Alive, Message, PackOver, TrainPack, TrialEvaluated, TrialOver, TrialRequest
-from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights
+from litegpt.run.messages import (
+    BAD_CORPUS,
+    DISK,
+    Alive,
+    Message,
+    PackOver,
+    TrainPack,
+    TrialEvaluated,
+    TrialOver,
+    TrialRequest,
+)
+from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights, write_whole
 from litegpt.train.corpus import CharacterTokenizer, Corpus
 from litegpt.train.generate import generate
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
-from litegpt.train.pack import Pack
+from litegpt.train.pack import Pack, is_out_of_memory
 from litegpt.train.precision import resolve_precision
 from litegpt.train.verbatim import CorpusIndex
 
 SAMPLE_CHARACTERS = 300
 SAMPLE_TEMPERATURE = 0.8  # nanoGPT's
 SAMPLE_SEED = 0
+
+
+class BadCorpusError(InputError):
+    """No trial can be trained on the corpus any more."""
 
 
 class PackTrainer:
@@ -43,9 +59,12 @@ class PackTrainer:
         started = time.perf_counter()
         attempts = [_Attempt(trial, self.send) for trial in request.trials]
         try:
+            for attempt in attempts:
+                attempt.open()
             self._load_corpus(request)
             attempts.sort(key=lambda attempt: attempt.step)
             for _, group in itertools.groupby(attempts, key=lambda attempt: attempt.step):
+                self._free_memory()
                 self._train_group(request.pack, list(group), should_stop)
         except Exception as error:
             for attempt in attempts:
@@ -53,15 +72,18 @@ class PackTrainer:
                     attempt.fail(error)
         finally:
             for attempt in attempts:
-                attempt.metrics.close()
+                attempt.close()
         self.send(PackOver(pack=request.pack, wall_seconds=time.perf_counter() - started))
 
     def _load_corpus(self, request: TrainPack) -> None:
         key = (request.corpus, request.corpus_base, request.validation_fraction)
         if key != self._corpus_key:
-            self.text: CorpusText = read_corpus(request.corpus, Path(request.corpus_base))
+            try:
+                self.text: CorpusText = read_corpus(request.corpus, Path(request.corpus_base))
+            except InputError as error:
+                raise BadCorpusError(str(error)) from None
             if self.text.sha256 != request.corpus_sha256:
-                raise InputError("the corpus has changed since the run began", request.corpus)
+                raise BadCorpusError("the corpus has changed since the run began", request.corpus)
             self.tokenizer = CharacterTokenizer(self.text.symbols)
             cut = self.text.cut(request.validation_fraction)
             self.corpus = Corpus(self.tokenizer.encode(self.text.text), cut, self.device)
@@ -86,9 +108,7 @@ class PackTrainer:
                 raise
         else:
             return
-        # past the handler, whose error still held the tensors that were too many
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._free_memory()  # past the handler, whose error still held the tensors that were too many
         for attempt in group:
             attempt.checkpoint = attempt.read_checkpoint()
         if len(group) > 1:
@@ -97,6 +117,12 @@ class PackTrainer:
             self._train_group(pack, group[middle:], should_stop, micro_batches)
         else:
             self._train_group(pack, group, should_stop, min(2 * micro_batches, group[0].trial.batch_size))
+
+    def _free_memory(self) -> None:
+        """Give back what packs held: a compiled step and its pack hold each other, and a graph its memory."""
+        if self.device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
 
     def _train_together(
         self, pack_name: str, group: Sequence[_Attempt], should_stop: Callable[[], bool], micro_batches: int
@@ -120,7 +146,7 @@ class PackTrainer:
             if isinstance(event, Beat):
                 self.send(Alive(pack=pack_name, trials=names, step=event.step))
             elif isinstance(event, Evaluated):
-                group[event.index].record(event, len(training.indices))
+                group[event.index].record(event)
             elif event.state == "stopped":
                 group[event.index].end(event)
             else:
@@ -175,11 +201,21 @@ class _Attempt:
         self.request, self.send = request, send
         self.trial = Trial(**request.settings)
         self.folder = TrialFolder(Path(request.folder))
-        self.folder.path.mkdir(parents=True, exist_ok=True)
         self.files = TrialFiles(self.folder.checkpoint, self.folder.best)
-        self.metrics = MetricsWriter(self.folder.metrics)
         self.over = False
+        self.checkpoint: Checkpoint | None = None
+        self._metrics: MetricsWriter | None = None
+
+    def open(self) -> None:
+        """Open the trial's files and see where it stands."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        self._metrics = MetricsWriter(self.folder.metrics)
         self.checkpoint = self.read_checkpoint()
+
+    def close(self) -> None:
+        """Close the trial's files."""
+        if self._metrics is not None:
+            self._metrics.close()
 
     def read_checkpoint(self) -> Checkpoint | None:
         """Return the checkpoint to go on from; one that is damaged is as good as none."""
@@ -202,7 +238,7 @@ class _Attempt:
             restore_weights(pack, index, read_checkpoint(Path(self.request.start_from)))
         return Progress()
 
-    def record(self, event: Evaluated, pack_width: int) -> None:
+    def record(self, event: Evaluated) -> None:
         """Add a line to the metrics, unless an earlier attempt has measured this step already."""
         evaluation = Evaluation(
             step=event.step,
@@ -214,11 +250,12 @@ class _Attempt:
             learning_rate=event.learning_rate,
             loss_scale=event.loss_scale,
             skipped_steps=event.skipped_steps,
-            pack_width=pack_width,
+            pack_width=event.pack_width,
             attempt=self.request.attempt,
             state="diverged" if event.val_loss is None else None,
         )
-        self.metrics.append(evaluation)
+        assert self._metrics is not None
+        self._metrics.append(evaluation)
         self.send(
             TrialEvaluated(
                 phase=self.request.phase,
@@ -247,7 +284,9 @@ class _Attempt:
         append_sample(self.folder.samples, sample)
 
     def end(self, ended: Ended) -> None:
-        """Tell the runner how the attempt ended."""
+        """Tell the runner how the attempt ended, once that is on the disk."""
+        assert self._metrics is not None
+        self._metrics.sync()
         last, progress = ended.evaluation, ended.progress
         figures: dict[str, object] = {
             "step": progress.step,
@@ -259,21 +298,35 @@ class _Attempt:
             "final_loss": last and last.final_loss,
             "tokens_per_second": last and last.tokens_per_second,
         }
-        reason = "the loss is no longer finite" if ended.state == "diverged" else None
-        self._tell(ended.state, reason, figures)
+        if ended.state == "diverged":
+            self._tell("diverged", "the loss is no longer finite", "diverged", figures)
+        else:
+            self._tell(ended.state, None, None, figures)
 
     def fail(self, error: Exception) -> None:
         """Tell the runner that the attempt failed; the traceback stays in the trial's folder."""
-        (self.folder.path / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        what = "out of memory" if is_out_of_memory(error) else type(error).__name__
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            write_whole(self.folder.error, "".join(traceback.format_exception(error)).encode(errors="replace"))
+        failure = classify(error)
         first_line = (str(error).splitlines() or [""])[0]
-        self._tell("failed", first_line if isinstance(error, InputError) else f"{what}: {first_line}", {})
+        what = failure if failure == "out of memory" else type(error).__name__
+        self._tell("failed", first_line if isinstance(error, InputError) else f"{what}: {first_line}", failure, {})
 
-    def _tell(self, state: str, reason: str | None, figures: dict[str, object]) -> None:
+    def _tell(self, state: str, reason: str | None, failure: str | None, figures: dict[str, object]) -> None:
         self.over = True
-        self.send(TrialOver(phase=self.request.phase, trial=self.trial.id, state=state, reason=reason, figures=figures))
+        over = TrialOver(
+            phase=self.request.phase, trial=self.trial.id, state=state, reason=reason, failure=failure, figures=figures
+        )
+        self.send(over)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether a device's allocator gave up; torch has an exception for GPUs and only a message for CPUs."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def classify(error: Exception) -> str:
+    """Return the kind of a failure, which decides what the runner does about it."""
+    match error:
+        case BadCorpusError():
+            return BAD_CORPUS
+        case InputError():  # the weights to start from are missing, damaged or do not fit
+            return "bad weights"
+        case OSError():
+            return DISK
+    return "out of memory" if is_out_of_memory(error) else "bug"

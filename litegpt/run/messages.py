@@ -7,6 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+BAD_CORPUS = "bad corpus"
+DISK = "disk"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
@@ -72,6 +75,13 @@ class Unusable(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heartbeat(Message):
+    """From a worker, every second whatever it does: its process runs."""
+
+    kind = "heartbeat"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alive(Message):
     """From a worker, twice a second: the pack at work has made `step` updates."""
 
@@ -103,6 +113,7 @@ class TrialOver(Message):
     trial: str
     state: str  # done, diverged, failed, or stopped with a checkpoint
     reason: str | None = None
+    failure: str | None = None  # its kind: one of events.Failure, or BAD_CORPUS or DISK, which end no trial
     figures: dict[str, Any] = field(default_factory=dict)  # those of the journal's trial_ended
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
+from litegpt.plan.errors import InputError
 from litegpt.plan.packs import pack_trials
 from litegpt.plan.study import Study
 from litegpt.plan.trial import Trial
@@ -14,7 +15,9 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.state import PhaseState, TrialState
 from litegpt.run import messages
 from litegpt.run.devices import WorkerPlace
+from litegpt.run.disk import Retention
 from litegpt.run.ledger import Ledger
+from litegpt.run.phases import requeued
 from litegpt.run.requests import Request
 from litegpt.run.workers import Worker, Workers
 
@@ -40,6 +43,7 @@ class _Assignment:
     members: tuple[str, ...]  # ids
     trials: dict[str, Trial]  # those that have not ended, by id
     stop_asked: bool = False
+    again: list[Trial] = field(default_factory=list)  # those to go on with, together, when the pack is over
 
 
 class PhaseRun:
@@ -57,7 +61,7 @@ class PhaseRun:
         corpus_sha256: str,
     ) -> None:
         self.phase, self.running = phase, dict[str, RunningTrial]()  # by trial id
-        self.paused = False
+        self._retention = Retention(study, folder, phase)
         self._study, self._folder, self._ledger = study, folder, ledger
         self._workers, self._places, self._pack_width = workers, places, pack_width
         self._corpus_sha256 = corpus_sha256
@@ -66,11 +70,17 @@ class PhaseRun:
         self._to_stop: set[str] = set()  # trials that somebody wants stopped for good
         self._packs: deque[tuple[Trial, ...]] = deque()
         self._enqueue(trial.settings for trial in self.state.current() if trial.state == "queued")
+        self._retention.tidy(ledger.state)
 
     @property
     def state(self) -> PhaseState:
         """What the journal says of this phase."""
         return self._ledger.state.phases[self.phase]
+
+    @property
+    def busy(self) -> Collection[str]:
+        """The workers that have a pack."""
+        return self._assignments.keys()
 
     @property
     def is_idle(self) -> bool:
@@ -87,7 +97,7 @@ class PhaseRun:
 
     def assign(self) -> None:
         """Give packs to idle workers, and start the workers that are wanting."""
-        if self.paused:
+        if self._ledger.state.paused:
             return
         wanted = min(len(self._places), len(self._packs) + len(self._assignments))
         for _ in range(wanted - len(self._workers.by_name)):
@@ -159,11 +169,13 @@ class PhaseRun:
             case messages.TrialOver():
                 self._end(worker, message)
             case messages.PackOver():
-                members = self._assignments.pop(worker.name).members
+                over = self._assignments.pop(worker.name)
+                self._put_back(over.again)
                 seconds = round(message.wall_seconds, 6)
                 self._ledger.append(
-                    events.PackEnded(pack=message.pack, phase=self.phase, trials=members, wall_seconds=seconds)
+                    events.PackEnded(pack=message.pack, phase=self.phase, trials=over.members, wall_seconds=seconds)
                 )
+                self._retention.tidy(self._ledger.state)
 
     def _end(self, worker: Worker, over: messages.TrialOver) -> None:
         assignment = self._assignments[worker.name]
@@ -171,36 +183,54 @@ class PhaseRun:
         self.running.pop(trial.id)
         if over.state == "stopped" and not assignment.stop_asked:
             worker.ready = False  # it was told to leave by somebody else, and is about to
-        if over.state != "stopped" or trial.id in self._to_stop:
-            self._append_end(trial.id, over.state, over.reason, **over.figures)
+        if over.failure in (messages.BAD_CORPUS, messages.DISK):
+            self._append_requeued(trial, over.reason or over.failure)
+            assignment.again.append(trial)
+            if over.failure == messages.BAD_CORPUS:
+                raise InputError(over.reason or over.failure)
+            self.pause(f"the results cannot be written ({over.reason}); mend that, then `litegpt resume`")
+        elif over.state != "stopped" or trial.id in self._to_stop:
+            self._append_end(trial.id, over.state, over.reason, over.failure, **over.figures)
         else:
-            self._requeue([trial], "the run was interrupted")
+            self._append_requeued(trial, "the run was interrupted")
+            assignment.again.append(trial)
 
-    def _append_end(self, trial: str, state: str, reason: str | None, **figures: object) -> None:
+    def _append_end(
+        self, trial: str, state: str, reason: str | None, failure: str | None = None, **figures: object
+    ) -> None:
         attempt = self.state.trials[trial].attempt
-        record = {"phase": self.phase, "trial": trial, "attempt": attempt, "state": state, "reason": reason, **figures}
+        record = {"phase": self.phase, "trial": trial, "attempt": attempt, "state": state, **figures}
+        record |= {"reason": reason, "failure": failure}
         self._ledger.append(events.TrialEnded(**record))  # type: ignore[arg-type]  # a worker's figures, checked there
 
-    def _requeue(self, trials: Sequence[Trial], reason: str) -> None:
+    def _append_requeued(self, trial: Trial, reason: str) -> None:
+        attempt = self.state.trials[trial.id].attempt
+        self._ledger.append(events.TrialRequeued(phase=self.phase, trial=trial.id, attempt=attempt, reason=reason))
+
+    def _put_back(self, trials: Iterable[Trial]) -> None:
         """Put trials back in the queue, before all others; a pack stays a pack."""
-        for trial in trials:
-            attempt = self.state.trials[trial.id].attempt
-            self._ledger.append(events.TrialRequeued(phase=self.phase, trial=trial.id, attempt=attempt, reason=reason))
-        if trials:
-            self._packs.appendleft(tuple(trials))
+        waiting = tuple(trial for trial in trials if trial.id not in self._to_stop)
+        if waiting:
+            self._packs.appendleft(waiting)
 
     def lose(self, worker: Worker, reason: str) -> None:
         """Put the trials of a dead worker back in the queue, or fail those that have cost too many workers."""
         assignment = self._assignments.pop(worker.name, None)
-        again = []
-        for trial in assignment.trials.values() if assignment else ():
+        if assignment is None:
+            return
+        for trial in assignment.trials.values():
             self.running.pop(trial.id)
             self._lost_workers[trial.id] += 1
-            if self._lost_workers[trial.id] < ATTEMPTS:
-                again.append(trial)
+            if trial.id in self._to_stop:
+                self._append_end(trial.id, "stopped", "it was stopped on request")
+            elif self._lost_workers[trial.id] < ATTEMPTS:
+                self._append_requeued(trial, reason)
+                assignment.again.append(trial)
             else:
-                self._append_end(trial.id, "failed", f"{ATTEMPTS} workers died under it; the last: {reason}")
-        self._requeue(again, reason)
+                self._append_end(
+                    trial.id, "failed", f"{ATTEMPTS} workers died under it; the last: {reason}", "lost worker"
+                )
+        self._put_back(assignment.again)
 
     def stop_packs(self, trials: Iterable[str] | None = None) -> None:
         """Ask for checkpoints and an end of the packs that hold any of `trials`; of all packs where that is None."""
@@ -215,22 +245,28 @@ class PhaseRun:
         self._assignments.clear()
         self.running.clear()
 
+    def pause(self, reason: str) -> None:
+        """Write checkpoints and wait until somebody resumes."""
+        if not self._ledger.state.paused:
+            self._ledger.append(events.StudyPaused(reason=reason))
+        self.stop_packs()
+
     def act(self, request: Request) -> None:
         """Do what was asked: stop or retry trials, pause or resume the whole phase."""
         match request.kind:
             case "pause":
-                self.paused = True
-                self.stop_packs()
-            case "resume":
-                self.paused = False
+                self.pause("somebody asked for it; `litegpt resume` goes on")
+            case "resume" if self._ledger.state.paused:
+                self._ledger.append(events.StudyResumed())
             case "stop":
                 self._stop_trials([trial.id for trial in self._meant(request) if trial.state in ("queued", "running")])
             case "retry":
-                again = [trial for trial in self._meant(request) if trial.state in ("diverged", "failed", "stopped")]
-                for trial in again:
-                    self._lost_workers.pop(trial.id, None)
-                    self._to_stop.discard(trial.id)
-                    self._requeue([trial.settings], "it was asked for again")
+                again = requeued(self._ledger.state, request, self.phase)
+                self._ledger.append(*again)
+                for event in again:
+                    self._lost_workers.pop(event.trial, None)
+                    self._to_stop.discard(event.trial)
+                    self._put_back([self.state.trials[event.trial].settings])
 
     def _meant(self, request: Request) -> list[TrialState]:
         return [trial for trial in self.state.current() if request.names(self.phase, trial.id)]

@@ -9,10 +9,11 @@ from litegpt.plan.expand import Expansion, expand_phases
 from litegpt.plan.phase import Phase, Promotion
 from litegpt.plan.study import Study
 from litegpt.plan.trial import Trial
-from litegpt.results.events import Event, PhasePlanned, TrialEnded, TrialQueued
+from litegpt.results.events import Event, PhasePlanned, TrialEnded, TrialQueued, TrialRequeued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.ranking import rank
 from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.run.requests import Request
 
 
 def resolve_study(study: Study, state: StudyState) -> dict[str, Expansion]:
@@ -60,8 +61,25 @@ def promoted_ids(state: StudyState, phase: Phase) -> list[str]:
     return [trial.id for trial in rank(source.current(), phase.promotion.by)[: phase.promotion.top]]
 
 
-def reuse_results(state: StudyState, folder: StudyFolder, phase: str) -> Iterator[TrialEnded]:
-    """Copy what another phase has already trained with the very same settings; yield how those trials ended."""
+def requeued(state: StudyState, request: Request, phase: str | None = None) -> list[TrialRequeued]:
+    """Return what a request to retry makes of the trials that did badly; with `phase`, of that phase's alone."""
+    return [
+        TrialRequeued(phase=trial.phase, trial=trial.id, attempt=trial.attempt, reason="it was asked for again")
+        for known in state.phases.values()
+        for trial in known.current()
+        if phase in (None, known.name)
+        and trial.state in ("diverged", "failed", "stopped")
+        and request.names(known.name, trial.id)
+    ]
+
+
+def reuse_results(
+    state: StudyState, folder: StudyFolder, phase: str, needs_weights: bool = False
+) -> Iterator[TrialEnded]:
+    """Copy what another phase has already trained with the very same settings; yield how those trials ended.
+
+    With `needs_weights`, only where their best weights have been kept.
+    """
     done: Mapping[str, TrialState] = {
         trial.id: trial
         for other in state.phases.values()
@@ -73,10 +91,10 @@ def reuse_results(state: StudyState, folder: StudyFolder, phase: str) -> Iterato
         twin = done.get(trial.id)
         if twin is None or trial.state != "queued":
             continue
-        source, target = folder.trial(twin.phase, twin.id).path, folder.trial(phase, trial.id).path
-        if not source.is_dir():
+        source, target = folder.trial(twin.phase, twin.id), folder.trial(phase, trial.id)
+        if not source.path.is_dir() or (needs_weights and not source.best.exists()):
             continue
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        shutil.copytree(source.path, target.path, symlinks=True, dirs_exist_ok=True)
         yield TrialEnded(
             phase=phase,
             trial=trial.id,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from litegpt.results.folder import StudyFolder
 
+FORMAT = 1
 KINDS = ("stop", "pause", "resume", "retry")
 LONGEST_BYTES = 1 << 20
 
@@ -39,7 +40,9 @@ def send_request(folder: StudyFolder, kind: str, phase: str | None = None, trial
     requests.mkdir(parents=True, exist_ok=True)
     path = requests / f"{time.time_ns()}-{os.getpid()}.json"
     unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps({"kind": kind, "phase": phase, "trials": list(trials)}), encoding="utf-8")
+    unfinished.write_text(
+        json.dumps({"format": FORMAT, "kind": kind, "phase": phase, "trials": list(trials)}), encoding="utf-8"
+    )
     os.replace(unfinished, path)
     return path
 

@@ -6,14 +6,11 @@ One thread takes mail from one queue: what workers say, and signals. It never lo
 from __future__ import annotations
 
 import os
-import platform
 import queue
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 
-from litegpt import __version__
 from litegpt.plan.corpus import CorpusText
 from litegpt.plan.edit import snapshot
 from litegpt.plan.phase import Phase
@@ -23,12 +20,15 @@ from litegpt.results import events
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run import messages
-from litegpt.run.commit import describe_commit
+from litegpt.run.announce import announcement
 from litegpt.run.devices import WorkerPlace
+from litegpt.run.disk import Retention, shortage, weights_wanted
+from litegpt.run.hold_up import HoldUp
 from litegpt.run.ledger import Ledger, RunnerError
 from litegpt.run.phase_run import PhaseRun, RunningTrial
-from litegpt.run.phases import is_complete, planning_events, resolve_study, reuse_results
+from litegpt.run.phases import is_complete, planning_events, requeued, resolve_study, reuse_results
 from litegpt.run.requests import take_requests
+from litegpt.run.watch import Patience, Watch
 from litegpt.run.workers import Lost, Mail, Worker, Workers
 
 WIDEST_PACK = 64
@@ -62,6 +62,7 @@ class Runner:
         phases: Sequence[str] | None = None,
         pack_width: Callable[[Trial, WorkerPlace], int] = pack_width,
         observe: Callable[[Runner], None] = lambda runner: None,
+        patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.study, self.corpus, self.folder, self.places = study, corpus, folder, places
@@ -70,7 +71,9 @@ class Runner:
         self._started = clock()
         self._pack_width, self._observe, self._clock = pack_width, observe, clock
         self._mail: queue.SimpleQueue[Mail | signal.Signals] = queue.SimpleQueue()  # a signal may interrupt its get
-        self._ledger = Ledger(folder)
+        self._hold_up = HoldUp(folder, lambda: observe(self), lambda event: self._ledger.note(event))
+        self._ledger = Ledger(folder, self._hold_up.wait)
+        self._watch = Watch(patience or Patience(), clock)
         self._workers = Workers(folder.log, self._mail.put)
         self._phase_run: PhaseRun | None = None
         self._stillborn = 0
@@ -87,24 +90,29 @@ class Runner:
         return list(self._phase_run.running.values()) if self._phase_run else []
 
     @property
-    def paused(self) -> bool:
-        """Whether the run waits to be resumed."""
-        return self._phase_run is not None and self._phase_run.paused
+    def paused(self) -> str | None:
+        """Why the run waits to be resumed, None where it does not."""
+        return self._hold_up.reason or self.state.paused
 
     def interrupt(self, number: signal.Signals) -> None:
         """Ask the run to stop: once, with checkpoints; a second time, at once. Signal handlers may call it."""
+        self._hold_up.stop()
         self._mail.put(number)
 
     def has_work(self) -> bool:
-        """Tell whether any trial of the chosen phases is left to run."""
+        """Tell whether anything of the chosen phases is left to do."""
+        return self._next_phase() is not None
+
+    def _next_phase(self) -> Phase | None:
+        """Return the first phase that is not over: a trial that is asked for again comes before the phases after it."""
         expansions = resolve_study(self.study, self.state)
         for phase in self.phases:
             expansion, known = expansions.get(phase.name), self.state.phases.get(phase.name)
-            if expansion is None or known is None or not is_complete(known):
-                return True
+            if expansion is None or known is None or known.ended is None or not is_complete(known):
+                return phase
             if known.planned != tuple(trial.id for trial in expansion.trials):
-                return True
-        return False
+                return phase
+        return None
 
     def run(self) -> None:
         """Run until every trial has ended, or until interrupted. Raises RunnerError."""
@@ -112,10 +120,10 @@ class Runner:
         with self._ledger:
             try:
                 self._requeue_running()  # what a killed runner left behind
-                for phase in self.phases:
+                if self.state.paused:
+                    self._ledger.append(events.StudyResumed())
+                while not self.interrupted and (phase := self._next_phase()):
                     self._run_phase(phase)
-                    if self.interrupted:
-                        break
             finally:
                 self._workers.close()
                 self._requeue_running()
@@ -133,8 +141,12 @@ class Runner:
             raise RunnerError(f"phase '{phase.name}' has no trials: nothing that it promotes from could be ranked")
         if planned := planning_events(self.state, phase, expansion):
             self._ledger.append(*planned)
-            self._write_snapshot()
-        self._ledger.append(*reuse_results(self.state, self.folder, phase.name))
+        self._hold_up.insist(self._write_snapshot)
+        needs_weights = weights_wanted(self.study, phase.name)
+        reused = self._hold_up.insist(lambda: list(reuse_results(self.state, self.folder, phase.name, needs_weights)))
+        self._ledger.append(*reused)
+        if reason := self._shortage(phase):
+            self._ledger.append(events.StudyPaused(reason=reason))
         self._phase_run = PhaseRun(
             phase.name,
             self.study,
@@ -147,7 +159,10 @@ class Runner:
         )
         self._work(self._phase_run)
         state = self._phase_run.state
-        if is_complete(state) and state.ended is None:
+        if not is_complete(state):
+            if not self.interrupted:
+                raise RunnerError(f"phase '{phase.name}' did not come to its end")
+        elif state.ended is None:
             counts = state.counts()
             self._ledger.append(
                 events.PhaseEnded(
@@ -161,12 +176,24 @@ class Runner:
                 )
             )
 
+        if phase.source is not None:
+            Retention(self.study, self.folder, phase.source.name).tidy(self.state)  # it needs those weights no more
+
+    def _shortage(self, phase: Phase) -> str | None:
+        """Return in words what room the phase will not find on the disk, None where it will."""
+
+        def working(trial: Trial) -> int:
+            return sum(self._pack_width(trial, place) for place in self.places)
+
+        return shortage(self.study, self.state, self.folder, phase.name, working, len(self.corpus.symbols))
+
     def _work(self, phase_run: PhaseRun) -> None:
         """Keep the workers busy until the phase is over, or the run is interrupted and its packs have stopped."""
         while not phase_run.is_over and not (self.interrupted and phase_run.is_idle):
             if not self.interrupted:
                 self._take_requests(phase_run)
                 phase_run.assign()
+            self._watch.look(self._workers.by_name.values(), phase_run.busy)
             try:
                 mail = self._mail.get(timeout=TICK_SECONDS)
             except queue.Empty:
@@ -181,6 +208,8 @@ class Runner:
                 self._interrupt_now(phase_run)
             else:
                 phase_run.act(request)
+            if request.kind == "retry":
+                self._ledger.append(*requeued(self.state, request))
 
     def _take_mail(self, phase_run: PhaseRun, mail: Mail | signal.Signals) -> None:
         if isinstance(mail, signal.Signals):
@@ -189,6 +218,8 @@ class Runner:
         worker = self._workers.by_name.get(mail.worker)
         if worker is None:
             return
+        if not isinstance(mail.message, Lost):
+            self._watch.hear(worker.name, mail.message)
         match mail.message:
             case messages.Ready() as ready:
                 self._welcome(worker, ready)
@@ -196,6 +227,8 @@ class Runner:
                 raise RunnerError(f"{worker.place.device} cannot be used ({unusable.reason}); try --device cpu")
             case Lost() as lost:
                 self._lose(phase_run, worker, lost)
+            case messages.Heartbeat():
+                pass
             case message:
                 phase_run.take(worker, message)
 
@@ -212,36 +245,21 @@ class Runner:
         self._stillborn = 0
         if not self._announced:
             self._announced = True
-            self._ledger.append(self._announcement(ready))
+            self._ledger.append(announcement(self.study, self.corpus, self.places, ready))
         self._ledger.append(events.WorkerStarted(worker=worker.name, pid=ready.pid, device=ready.device))
 
     def _lose(self, phase_run: PhaseRun, worker: Worker, lost: Lost) -> None:
         self._workers.forget(worker.name)
+        why = self._watch.forget(worker.name) or f"it ended (exit status {lost.returncode})"
         if not worker.ready:
             self._stillborn += 1
             if self._stillborn >= STILLBORN_WORKERS:
-                raise RunnerError(f"no worker starts on {worker.place.device}; {self.folder.log} says why")
+                raise RunnerError(f"no worker starts on {worker.place.device} ({why}); see {self.folder.log}")
             return
-        reason = f"its worker {worker.name} ended (exit status {lost.returncode})"
+        reason = f"its worker {worker.name} was lost: {why}"
         pid, device = worker.process.pid, worker.place.device
         self._ledger.append(events.WorkerLost(worker=worker.name, pid=pid, device=device, reason=reason))
         phase_run.lose(worker, reason)
-
-    def _announcement(self, ready: messages.Ready) -> events.StudyStarted:
-        return events.StudyStarted(
-            study=self.study.name,
-            corpus=events.CorpusIdentity(
-                path=self.study.corpus,
-                sha256=self.corpus.sha256,
-                characters=len(self.corpus.text),
-                vocab_size=len(self.corpus.symbols),
-            ),
-            versions=_versions(ready.torch),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            devices=[place.device for place in self.places],
-            precision=ready.precision,
-        )
 
     def _farewell(self) -> events.Event:
         complete = all(
@@ -261,11 +279,6 @@ class Runner:
 
     def _write_snapshot(self) -> None:
         unfinished = self.folder.snapshot.with_suffix(".tmp")
+        unfinished.unlink(missing_ok=True)
         unfinished.write_text(snapshot(self.study, resolve_study(self.study, self.state)), encoding="utf-8")
         os.replace(unfinished, self.folder.snapshot)
-
-
-def _versions(torch: str) -> dict[str, str]:
-    commit = describe_commit()
-    known = {"commit": commit} if commit else {}
-    return {"litegpt": __version__, **known, "python": platform.python_version(), "torch": torch}

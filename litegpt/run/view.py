@@ -17,7 +17,7 @@ from rich.text import Text
 from litegpt.plan.cost import training_flops
 from litegpt.results.progress import PhaseProgress, phase_progress
 from litegpt.results.state import PhaseState
-from litegpt.results.text import duration
+from litegpt.results.text import duration, inert
 from litegpt.run.phase_run import RunningTrial
 from litegpt.run.runner import Runner
 
@@ -101,6 +101,7 @@ class PlainView:
         self._forecast = Forecast()
         self._due = 0.0
         self._phase_ends: set[str] = set()
+        self._paused: str | None = None
 
     def __enter__(self) -> PlainView:
         return self
@@ -114,6 +115,9 @@ class PlainView:
             if phase.ended is not None and phase.name not in self._phase_ends:
                 self._phase_ends.add(phase.name)
                 self._print(_phase_line(phase_progress(phase)))
+        if runner.paused != self._paused:
+            self._paused = runner.paused
+            self._print(f"paused: {inert(self._paused)}" if self._paused else "going on")
         now = time.monotonic()
         if runner.running and now >= self._due:
             self._due = now + LINE_SECONDS
@@ -167,7 +171,7 @@ class LiveView:
         self._forecast.update(runner)
         footer = self._forecast.words()
         if runner.paused:
-            footer = "paused: litegpt resume goes on"
+            footer = f"paused: {inert(runner.paused)}"
         if runner.interrupted:
             footer = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
         return Group(_phase_table(runner), Text(), _running_table(runner.running), Text(), Text(footer, style="dim"))

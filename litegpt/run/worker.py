@@ -7,15 +7,20 @@ is sent to stderr.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import queue
 import signal
 import sys
 import threading
+import time
 import warnings
+from collections.abc import Callable
 from functools import partial
 
-from litegpt.run.messages import Message, Ready, StopPack, TrainPack, Unusable, parse
+from litegpt.run.messages import Heartbeat, Message, Ready, StopPack, TrainPack, Unusable, parse
+
+HEARTBEAT_SECONDS = 1.0
 
 
 def main() -> int:
@@ -25,17 +30,23 @@ def main() -> int:
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the runner's to answer
-    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is the runner's, too
+    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     inbox = _Inbox()
     signal.signal(signal.SIGTERM, lambda *_: inbox.leave())
     threading.Thread(target=inbox.listen, daemon=True).start()
 
-    def send(message: Message) -> None:
-        pipe.write(message.line())
+    one_at_a_time = threading.Lock()
 
-    ready = _prepare(arguments.device, arguments.threads)
+    def send(message: Message) -> None:
+        with one_at_a_time:
+            pipe.write(message.line())
+            pipe.flush()
+
     pipe.write(b"\n")  # ends a line that a library may have begun
+    threading.Thread(target=_beat, args=(send,), daemon=True).start()
+    ready = _prepare(arguments.device, arguments.threads)
     send(ready)
     if isinstance(ready, Unusable):
         return 1
@@ -75,6 +86,14 @@ class _Inbox:
         return self._leaving or pack in self._stopped
 
 
+def _beat(send: Callable[[Message], None]) -> None:
+    """Say every second that the process runs, until nobody listens."""
+    with contextlib.suppress(OSError):
+        while True:
+            send(Heartbeat())
+            time.sleep(HEARTBEAT_SECONDS)
+
+
 def _prepare(device_name: str, threads: int) -> Ready | Unusable:
     import torch
 
@@ -87,6 +106,7 @@ def _prepare(device_name: str, threads: int) -> Ready | Unusable:
     device = torch.device(device_name)
     if device.type == "cuda":
         try:
+            torch.cuda.set_device(device)  # streams, graphs and the generator are the current device's
             torch.zeros(1, device=device)
         except (RuntimeError, AssertionError) as error:
             return Unusable(reason=str(error).splitlines()[0])

@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.messages import Message, parse
 
+PIPE_BYTES = 1 << 20  # a worker that hangs must not hold up the runner, which writes to it
 GRACE_SECONDS = 5.0  # between asking a worker to leave and ending it
 
 # Left alone, glibc gives tensors back to the system and takes them again, page by page, many times a step.
@@ -57,6 +59,11 @@ class Worker:
             self.process.stdin.flush()
 
 
+def open_log(path: Path) -> IO[bytes]:
+    """Open a log to append to, wherever it does not lead out of the results by a link."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+
+
 class Workers:
     """Starts worker processes and hands on what they say, in order, by `deliver`; their stderr goes to `log`."""
 
@@ -72,9 +79,14 @@ class Workers:
         command = [sys.executable, "-m", "litegpt.run.worker"]
         command += ["--device", place.device, "--threads", str(place.threads)]
         environment = {**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(place.threads), "PYTHONUNBUFFERED": "1"}
-        with self._log.open("ab") as log:
+        with open_log(self._log) as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                pipesize=PIPE_BYTES,
             )
         worker = Worker(name, place, process)
         self.by_name[name] = worker

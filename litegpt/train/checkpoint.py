@@ -14,7 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from litegpt.plan.cost import parameter_count
 from litegpt.plan.errors import InputError
+from litegpt.plan.settings import plain_value
 from litegpt.plan.trial import Trial
 from litegpt.train.pack import Pack
 
@@ -58,8 +60,8 @@ def save_checkpoint(pack: Pack, index: int, progress: Progress, symbols: tuple[s
         "numbers": {name: value if value == value else None for name, value in numbers.items()},  # NaN is null
         "precision": pack.precision,
     }
-    _write(path, _file(tensors, header))
-    _write(path.with_name("state.json"), json.dumps(header, indent=1).encode())
+    write_whole(path, _file(tensors, header))
+    write_whole(path.with_name("state.json"), json.dumps(header, indent=1).encode())
 
 
 def save_weights(
@@ -67,11 +69,17 @@ def save_weights(
 ) -> None:
     """Write one trial's weights, row `index` of `weights` [P, N], without the means to train on."""
     tensors = {f"weights/{name}": view[index] for name, view in pack.model.views(weights).items()}
-    _write(path, _file(tensors, _header(pack.trials[index], progress, symbols)))
+    write_whole(path, _file(tensors, _header(pack.trials[index], progress, symbols)))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint or a file of weights onto the CPU; raises InputError where it is missing or damaged."""
+    """Read a checkpoint or a file of weights onto the CPU; raises InputError where it is missing or damaged.
+
+    Its hyperparameters are those of a trial whose model it holds whole: who builds the model takes no more memory for
+    it than the file has bytes.
+    """
+    if path.exists() and (path.is_symlink() or not path.is_file()):
+        raise InputError("the checkpoint cannot be read: it is no plain file", path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -81,16 +89,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         header = json.loads(metadata["state"])
         if header["format"] != FORMAT:
             raise ValueError(f"it has format {header['format']!r}, and this version reads {FORMAT}")
-        return Checkpoint(
-            tensors,
-            Trial(**header["trial"]),
-            Progress(**header["progress"]),
-            tuple(header["symbols"]),
-            dict(header.get("numbers") or {}),
-        )
+        trial, symbols = _trial(header["trial"]), tuple(header["symbols"])
+        held = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("weights/"))
+        if parameter_count(trial, len(symbols)) > held:
+            raise ValueError("its weights are fewer than its hyperparameters ask for")
+        return Checkpoint(tensors, trial, Progress(**header["progress"]), symbols, dict(header.get("numbers") or {}))
     except FileNotFoundError:
         raise InputError("no such checkpoint", path) from None
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
         what = " ".join(str(error).split())
         raise InputError(f"the checkpoint cannot be read: {what}; delete it to begin afresh", path) from None
 
@@ -122,6 +128,18 @@ def _restore_row(pack: Pack, index: int, checkpoint: Checkpoint, kind: str, rows
         view[index] = tensor.to(view.device)
 
 
+def _trial(settings: dict[str, Any]) -> Trial:
+    """Return the trial of a header, each value of its type and in its range."""
+    start_from = settings.pop("start_from", None)
+    if not isinstance(start_from, str | None):
+        raise ValueError("start_from is no name")
+    values: dict[str, Any] = {name: plain_value(name, value) for name, value in settings.items()}
+    trial = Trial(**values, start_from=start_from)
+    if trial.n_embd % trial.n_head:
+        raise ValueError(f"n_embd {trial.n_embd} is not a multiple of n_head {trial.n_head}")
+    return trial
+
+
 def _header(trial: Trial, progress: Progress, symbols: tuple[str, ...]) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -146,11 +164,21 @@ def _digest(state: str, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Replace a file in one step: after a crash it is the old one or the new one, whole."""
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file in one step: after a crash, or on a full disk, it is the old one or the new one, whole."""
     unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    unfinished.unlink(missing_ok=True)  # a crash has left it, or a stranger a link
+    try:
+        with unfinished.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
