@@ -17,10 +17,9 @@ from litegpt.plan.errors import InputError
 from litegpt.results.text import inert
 from tui import actions, first_run
 from tui.arguments import parse_arguments
-from tui.feed import Feed
+from tui.feed import Feed, Source
 from tui.messages import FeedChanged
 from tui.place import Place, find_place
-from tui.replay import Replay
 from tui.screens.base import StudyScreen
 from tui.settings import Settings, load_settings, settings_path
 from tui.sources import Files
@@ -77,8 +76,7 @@ class ConsoleApp(App[None]):
         self.view: View = load_view(view_file) if view_file else View()
         if self.view.tab not in {tab.name for tab in TABS}:
             self.view.tab = TABS[0].name
-        source = Replay(place.folder, replay) if replay else Files(place.folder)
-        self.feed = Feed(place, source, self.post_message, self.settings.refresh_seconds)
+        self.feed = Feed(place, _source(place, replay), self.post_message, self.settings.refresh_seconds)
         self._ended_phases: set[str] | None = None  # None until the journal has been read once
         for theme in THEMES:
             self.register_theme(theme)
@@ -167,6 +165,14 @@ class ConsoleApp(App[None]):
         """Say which keys of the user's keymap two actions share."""
         names = ", ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
         self.notify(f"the keymap in {settings_path()} gives one key to two actions: {names}", severity="warning")
+
+
+def _source(place: Place, replay: float | None) -> Source:
+    if replay is None:
+        return Files(place.folder)
+    from tui.replay import Replay
+
+    return Replay(place.folder, replay)
 
 
 def _collect_garbage_again() -> None:

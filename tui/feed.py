@@ -72,6 +72,7 @@ class Feed:
         self.problem: str | None = None  # one line on what is wrong with the study file
         self.runner: RunnerStatus = RunnerStatus("none")
         self.log: tuple[str, ...] = ()
+        self.revision = 0  # how often it has told of something new
         self._source = source
         self._post = post
         self._seconds = seconds
@@ -145,6 +146,8 @@ class Feed:
 
     def _tell(self, changed: FeedChanged) -> None:
         if not self._stopped.is_set():
+            self.revision += 1
+            changed.revision = self.revision
             self._post(changed)
 
     def _poll(self) -> FeedChanged:

@@ -20,6 +20,7 @@ class FeedChanged(Message):
     log: bool = False
     curves: frozenset[TrialKey] = field(default_factory=frozenset)
     samples: frozenset[TrialKey] = field(default_factory=frozenset)
+    revision: int | None = None  # of the feed, when it told this
 
     @classmethod
     def everything(cls) -> FeedChanged:

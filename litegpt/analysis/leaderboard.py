@@ -21,7 +21,7 @@ RANKED_STATES = ("done", "running")
 MEANS = (*RANKINGS, "tokens_per_second")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Row:
     """A trial, or the trials of one setting that differ in their seed; figures are means over the seeds."""
 
@@ -82,7 +82,8 @@ def leaderboard(
     ranked = sorted((row for row in rows if _is_ranked(row, by)), key=lambda row: (getattr(row, by), row.id))
     others = [row for row in rows if not _is_ranked(row, by)]
     deviation = _seed_deviation(groups, by) or noise
-    rows = [*_with_ranks(ranked, by, deviation), *others]
+    _rank(ranked, by, deviation)
+    rows = [*ranked, *others]
     return rows if query is None or not query.terms else [row for row in rows if query.holds(row.record())]
 
 
@@ -101,10 +102,13 @@ def _groups(trials: Iterable[TrialState], group_seeds: bool) -> list[list[TrialS
 
 
 def _row(group: Sequence[TrialState], by: str, vocab_size: int | None) -> Row:
-    known = sorted((trial for trial in group if getattr(trial, by) is not None), key=lambda t: (getattr(t, by), t.id))
-    best = known[0] if known else group[0]
+    known = [trial for trial in group if getattr(trial, by) is not None]
     figures = [getattr(trial, by) for trial in known]
-    means = {name: _mean([getattr(trial, name) for trial in group]) for name in MEANS}
+    best = min(known, key=lambda trial: (getattr(trial, by), trial.id), default=group[0])
+    if len(group) == 1:  # there are thousands of these
+        means = {name: getattr(best, name) for name in MEANS}
+    else:
+        means = {name: _mean([getattr(trial, name) for trial in group]) for name in MEANS}
     return Row(
         rank=None,
         tie=None,
@@ -124,7 +128,7 @@ def _row(group: Sequence[TrialState], by: str, vocab_size: int | None) -> Row:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return known[0] if len(known) == 1 else statistics.fmean(known) if known else None
+    return statistics.fmean(known) if known else None
 
 
 def _is_ranked(row: Row, by: str) -> bool:
@@ -136,9 +140,8 @@ def _seed_deviation(groups: Iterable[Sequence[TrialState]], by: str) -> float | 
     return pooled_deviation([f for f in group if f is not None] for group in figures)
 
 
-def _with_ranks(rows: Sequence[Row], by: str, deviation: float | None) -> list[Row]:
-    """Return the rows with rank and tie. A tie is with the first of its run, so that it does not creep downwards."""
-    ranked: list[Row] = []
+def _rank(rows: Sequence[Row], by: str, deviation: float | None) -> None:
+    """Set rank and tie of sorted rows. A tie is with the first of its run, so that it does not creep downwards."""
     first = 1
     for rank, row in enumerate(rows, 1):
         margin = 0.0
@@ -147,5 +150,4 @@ def _with_ranks(rows: Sequence[Row], by: str, deviation: float | None) -> list[R
             margin = TIE_SIGMAS * deviation * ((1 / row.seeds + 1 / head.seeds) / 2) ** 0.5
         if getattr(row, by) - getattr(rows[first - 1], by) > margin:
             first = rank
-        ranked.append(dataclasses.replace(row, rank=rank, tie=first))
-    return ranked
+        row.rank, row.tie = rank, first

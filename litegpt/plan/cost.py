@@ -5,9 +5,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from litegpt.plan.expand import Bound
 from litegpt.plan.trial import Trial
+
+if TYPE_CHECKING:
+    from litegpt.plan.expand import Bound
 
 
 @dataclass(frozen=True)

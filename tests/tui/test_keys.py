@@ -147,6 +147,20 @@ def test_vim_keys_and_arrows_move(finished: Place) -> None:
     run(app, drive)
 
 
+def test_a_tab_opened_before_the_theme_changed_wears_the_new_one(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=Settings(theme=NAMES[0], refresh_seconds=0.1))
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        before = app.screen.query_one(Table).styles.background
+        await pilot.press("1", "T", "2")
+        after = app.screen.query_one(Table).styles.background
+        assert after.hex.lower() == app.theme_variables["background"].lower()
+        assert after != before
+
+    run(app, drive)
+
+
 def test_every_theme_draws(finished: Place) -> None:
     app = ConsoleApp(finished, settings=Settings(theme=NAMES[0], refresh_seconds=0.1))
 

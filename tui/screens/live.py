@@ -87,7 +87,6 @@ class LiveScreen(StudyScreen):
         self.query_one("#running", Table).focus()
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         self._sample_devices()
 
     def on_screen_suspend(self) -> None:
