@@ -38,14 +38,18 @@ def run_study(app: ConsoleApp) -> None:
     elif place.study_path is None:
         app.notify("there is no study to run", severity="warning")
     else:
-        command = [sys.executable, "-m", "litegpt.cli.run", str(place.study_path)]
-        command += ["--results", str(place.folder.root), "--detach"]
         app.notify("launching the study in the background")
-        app.run_worker(lambda: _launch(app, command), thread=True, group="launch", exclusive=True)
+        _call(app, "run", str(place.study_path), "--detach")
 
 
-def _launch(app: ConsoleApp, command: list[str]) -> None:
-    """Wait for the launcher's word; in a thread."""
+def _call(app: ConsoleApp, *arguments: str) -> None:
+    """Call `litegpt` on the study's results, and show what it says."""
+    command = [sys.executable, "-m", "litegpt.cli.main", *arguments, "--results", str(app.feed.place.folder.root)]
+    app.run_worker(lambda: _show_answer(app, command), thread=True, group="call", exclusive=True)
+
+
+def _show_answer(app: ConsoleApp, command: list[str]) -> None:
+    """Wait for a command's word; in a thread."""
     try:
         ended = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LAUNCH_SECONDS, check=False
@@ -55,21 +59,22 @@ def _launch(app: ConsoleApp, command: list[str]) -> None:
         said, failed = str(error), True
     if failed or said:
         severity = "error" if failed else "information"
-        app.call_from_thread(app.notify, inert(said.splitlines()[-1] if said else "not launched"), severity=severity)
+        last = inert(said.splitlines()[-1] if said else f"{command[3]} failed")
+        app.call_from_thread(app.notify, last, severity=severity, markup=False)
 
 
 def control(app: ConsoleApp, kind: str) -> None:
     """Ask the runner to stop, pause, resume or retry: the marked trials, or the whole study."""
     if refuse(app):
         return
-    if app.feed.runner.state != "running":
-        app.notify("no runner is at work on this study; r starts one", severity="warning")
-        return
     states = ("failed", "diverged", "stopped") if kind == "retry" else ("queued", "running")
     marked = [key for key in sorted(app.view.marks) if (trial := app.feed.trial(key)) and trial.state in states]
-    if kind == "pause":
-        app.paused = not app.paused
-        _send(app, "pause" if app.paused else "resume", [])
+    if app.feed.runner.state != "running" and (kind != "retry" or app.feed.place.study_path is None):
+        app.notify("no runner is at work on this study; r starts one", severity="warning")
+    elif app.feed.runner.state != "running":
+        _call(app, "retry", str(app.feed.place.study_path), *(trial for _, trial in marked))
+    elif kind == "pause":
+        _send(app, "resume" if app.feed.state.paused else "pause", [])
     elif kind == "stop":
         what = f"the {len(marked)} marked trials" if marked else "the whole run"
         loss = (

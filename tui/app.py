@@ -70,7 +70,6 @@ class ConsoleApp(App[None]):
         self.settings = settings or Settings()
         self.readonly = readonly or replay is not None
         self.animation_level = "none"
-        self.paused = False  # whether this console has asked the runner to pause
         self.devices: Devices | None = None  # made where they are first sampled, off this thread
         self._view_file = view_file
         self.view: View = load_view(view_file) if view_file else View()

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from litegpt.results.events import StudyPaused
+from litegpt.results.journal import Journal
 from litegpt.results.lines import LineReader
+from litegpt.run.lock import StudyLock
+from litegpt.run.requests import take_requests
 from tests.tui.conftest import QUICK, run, settled, text_of
 from tui import actions
 from tui.app import ConsoleApp
@@ -219,20 +223,48 @@ def test_settings_that_are_wrong_are_named_and_left_out(tmp_path: Path) -> None:
 
 def test_r_launches_detached(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[list[str]] = []
-    monkeypatch.setattr(actions, "_launch", lambda app, command: launched.append(command))
+    monkeypatch.setattr(actions, "_show_answer", lambda app, command: launched.append(command))
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
         await pilot.press("r")
         await settled(app, pilot, lambda: bool(launched))
-        assert launched[0][1:4] == ["-m", "litegpt.cli.run", str(finished.study_path)]
-        assert "--detach" in launched[0]
+        assert launched[0][1:4] == ["-m", "litegpt.cli.main", "run"]
+        assert launched[0][4:6] == [str(finished.study_path), "--detach"]
+
+    run(app, drive)
+
+
+def test_retry_without_a_runner_queues_again(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: app.feed.state.counts()["diverged"] == 1)
+        await pilot.press("R")
+        await settled(app, pilot, lambda: app.feed.state.counts()["diverged"] == 0)
+
+    run(app, drive)
+
+
+def test_a_pause_is_seen_by_every_console_and_ended_by_any(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        with StudyLock(finished.folder.lock):  # as a runner holds it
+            await settled(app, pilot, lambda: app.feed.runner.state == "running")
+            await pilot.press("P")
+            assert [request.kind for request in take_requests(finished.folder)] == ["pause"]
+            with Journal(finished.folder.journal, "small") as journal:
+                journal.append(StudyPaused(reason="asked for"))
+            await settled(app, pilot, lambda: "❚❚ paused" in text_of(app))
+            await pilot.press("P")
+            assert [request.kind for request in take_requests(finished.folder)] == ["resume"]
 
     run(app, drive)
 
 
 def test_readonly_touches_nothing(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "_launch", lambda app, command: pytest.fail("launched"))
+    monkeypatch.setattr(actions, "_show_answer", lambda app, command: pytest.fail("launched"))
     before = {path: path.stat().st_mtime_ns for path in finished.folder.path.rglob("*")}
     app = ConsoleApp(finished, settings=QUICK, readonly=True)
 

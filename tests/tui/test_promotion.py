@@ -56,7 +56,7 @@ def test_the_preview_follows_the_choices(finished: Place, size: tuple[int, int])
 
 def test_enter_writes_the_rule_and_offers_to_run(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[list[str]] = []
-    monkeypatch.setattr(actions, "_launch", lambda app, command: launched.append(command))
+    monkeypatch.setattr(actions, "_show_answer", lambda app, command: launched.append(command))
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:

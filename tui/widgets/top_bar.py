@@ -51,7 +51,8 @@ def status(feed: Feed, ended_word: str = " trials ended") -> str:
     if feed.runner.state in ("running", "replay"):
         at_work = next((progress for progress in study_progress(feed.state) if progress.running), None)
         phase = f"{escape(inert(at_work.phase))} " if at_work else ""
-        parts.append(f"[$success]● {phase}{ended:,}/{total:,}[/]")
+        style, sign = ("$warning", "❚❚ paused") if feed.state.paused else ("$success", "●")
+        parts.append(f"[{style}]{sign} {phase}{ended:,}/{total:,}[/]")
     elif total:
         parts.append(f"[$text-muted]{ended:,}/{total:,}{ended_word}[/]")
     return " [$text-muted]·[/] ".join(parts)
