@@ -1,0 +1,125 @@
+"""n-gram models against the definition, written out with dictionaries."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from litegpt.text import ngram
+from litegpt.text.baselines import ORDERS, baseline_losses, encode
+from litegpt.text.ngram import FALLBACK_DISCOUNTS, NGramModel
+
+NOVELLA = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")
+
+
+class Written:
+    """Interpolated modified Kneser-Ney, as Chen and Goodman write it: slow, and without arrays."""
+
+    def __init__(self, tokens: list[int], vocab_size: int, order: int) -> None:
+        self.vocab_size, self.order = vocab_size, order
+        self.counts: dict[int, Counter[tuple[int, ...]]] = {}
+        for n in range(1, order + 1):
+            grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+            longer = {tuple(tokens[i : i + n + 1]) for i in range(len(tokens) - n)}
+            self.counts[n] = Counter(grams) if n == order else Counter(gram[1:] for gram in longer)
+        self.discounts = {n: self.discounts_of(list(counts.values())) for n, counts in self.counts.items()}
+
+    @staticmethod
+    def discounts_of(counts: list[int]) -> tuple[float, ...]:
+        n1, n2, n3, n4 = (counts.count(n) for n in (1, 2, 3, 4))
+        if 0 in (n1, n2, n3):
+            return FALLBACK_DISCOUNTS
+        y = n1 / (n1 + 2 * n2)
+        found = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
+        return found if all(0 < d <= n for n, d in zip((1, 2, 3), found, strict=True)) else FALLBACK_DISCOUNTS
+
+    def probability(self, context: tuple[int, ...], token: int, n: int | None = None) -> float:
+        n = min(self.order, len(context) + 1) if n is None else n
+        if n == 0:
+            return 1 / self.vocab_size
+        context = context[len(context) - n + 1 :]
+        lower = self.probability(context[1:], token, n - 1)
+        after = {gram[-1]: count for gram, count in self.counts[n].items() if gram[:-1] == context}
+        total = sum(after.values())
+        if not total:
+            return lower
+        taken = {symbol: self.discounts[n][min(count, 3) - 1] for symbol, count in after.items()}
+        share = (after[token] - taken[token]) / total if token in after else 0.0
+        return share + sum(taken.values()) / total * lower
+
+
+def sequence(length: int, vocab_size: int, seed: int) -> list[int]:
+    """Return tokens of which some follow others more often."""
+    generator = random.Random(seed)
+    tokens = [0]
+    for _ in range(length - 1):
+        tokens.append((tokens[-1] * 2 + generator.choice([0, 0, 0, 1, 1, 2])) % vocab_size)
+    return tokens
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+def test_losses_are_those_of_the_definition(order: int) -> None:
+    tokens = sequence(400, 7, seed=1)
+    train, validation = tokens[:300], [*tokens[300:], 8, 7, 0]  # of nine symbols training lacks two
+    model, written = NGramModel(np.array(train), 9, 5), Written(train, 9, order)
+    expected = [-math.log(written.probability(tuple(validation[:i]), t)) for i, t in enumerate(validation)]
+    assert model.losses(np.array(validation), order) == pytest.approx(expected)
+
+
+@given(
+    tokens=st.lists(st.integers(0, 5), min_size=1, max_size=60),
+    context=st.lists(st.integers(0, 6), max_size=6),
+    order=st.integers(1, 5),
+)
+def test_probabilities_sum_to_one(tokens: list[int], context: list[int], order: int) -> None:
+    distribution = NGramModel(np.array(tokens), 7, 5).distribution(context, order)
+    assert distribution.sum() == pytest.approx(1)
+    assert (distribution > 0).all()
+
+
+def test_sorting_counts_what_a_table_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = np.array(sequence(500, 11, seed=3))
+    by_table = NGramModel(tokens, 11, 5).losses(tokens, 5)
+    monkeypatch.setattr(ngram, "TABLE_SIZE", 0)
+    assert (NGramModel(tokens, 11, 5).losses(tokens, 5) == by_table).all()
+
+
+def test_a_distribution_of_real_text_sums_to_one() -> None:
+    tokens, vocab_size = encode(NOVELLA)
+    model = NGramModel(tokens, vocab_size, 5)
+    for context in (NOVELLA[:4], "The ", "xxxx", "."):
+        known = [sorted(set(NOVELLA)).index(character) for character in context]
+        assert model.distribution(known, 5).sum() == pytest.approx(1)
+
+
+def test_the_distribution_is_what_losses_are_taken_from() -> None:
+    tokens = np.array(sequence(500, 11, seed=2))
+    model = NGramModel(tokens[:400], 11, 5)
+    for order in (1, 3, 5):
+        losses = model.losses(tokens[400:], order)
+        for place in (0, 2, 50, 99):
+            context = tokens[400 : 400 + place].tolist()
+            assert losses[place] == pytest.approx(-np.log(model.distribution(context, order)[tokens[400 + place]]))
+
+
+def test_baselines_of_the_novella() -> None:
+    cut = int(len(NOVELLA) * 0.9)
+    found = baseline_losses(NOVELLA, cut)
+    assert list(found) == list(ORDERS)
+    counts, length = Counter(NOVELLA[:cut]), cut
+    by_frequency = -sum(math.log(counts[c] / length) for c in NOVELLA[cut + 1 :]) / (len(NOVELLA) - cut - 1)
+    assert found["unigram"] == pytest.approx(by_frequency, abs=1e-3)
+    assert found["unigram"] > found["bigram"] > found["trigram"] > found["5-gram"] > 1.2
+
+
+def test_tokens_are_numbered_by_code_point() -> None:
+    tokens, vocab_size = encode("b\U0001f642aa")
+    assert tokens.tolist() == [1, 2, 0, 0]
+    assert vocab_size == 3
