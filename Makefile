@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench clean
+.PHONY: help run test check chaos bench clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ run: $(VENV)/run.stamp ## run the study (STUDY=experiments.toml), then open the 
 
 test: $(VENV)/dev.stamp ## run the fast tests
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/dev.stamp ## kill, hang up, fill the disk and feed it nonsense, for some minutes
+	$(BIN)/python -m pytest -m slow tests/chaos
 
 check: $(VENV)/dev.stamp ## run the linter, the format check, the type check and the import contracts
 	$(BIN)/ruff check .

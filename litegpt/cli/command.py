@@ -25,7 +25,17 @@ class Exit(IntEnum):
 
 def narrator() -> Console:
     """Return the console for narration: stderr, without colour where NO_COLOR or a dumb terminal asks for it."""
-    return Console(stderr=True, highlight=False, markup=False)
+    return _Narrator(stderr=True, highlight=False, markup=False)
+
+
+class _Narrator(Console):
+    """A console that a lost terminal silences: what is told is no reason to stop."""
+
+    def _write_buffer(self) -> None:
+        try:
+            super()._write_buffer()
+        except OSError:
+            self.quiet = True
 
 
 def complain(message: str) -> None:

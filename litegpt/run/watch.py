@@ -43,7 +43,8 @@ class Watch:
 
     def hear(self, worker: str, message: Message) -> None:
         """Take note that a worker has said something."""
-        marks, now = self._marks_of(worker), self._clock()
+        now = self._clock()
+        marks = self._marks_of(worker, now)
         marks.heard = now
         if not isinstance(message, Heartbeat):
             marks.progressed = now
@@ -53,11 +54,10 @@ class Watch:
         now = self._clock()
         if not 0 <= now - self._looked <= OWN_STALL_SECONDS:  # the machine slept, or the clock was set
             for marks in self._marks.values():
-                marks.heard += now - self._looked
-                marks.progressed += now - self._looked
+                marks.heard = marks.progressed = now
         self._looked = now
         for worker in workers:
-            marks = self._marks_of(worker.name)
+            marks = self._marks_of(worker.name, now)
             if worker.name not in busy and worker.ready:
                 marks.progressed = now
             if marks.given_up is None:
@@ -73,8 +73,7 @@ class Watch:
         marks = self._marks.pop(worker, None)
         return marks.reason if marks is not None and marks.given_up is not None else None
 
-    def _marks_of(self, worker: str) -> _Marks:
-        now = self._clock()
+    def _marks_of(self, worker: str, now: float) -> _Marks:
         return self._marks.setdefault(worker, _Marks(now, now))
 
     def _complaint(self, worker: Worker, marks: _Marks, now: float) -> str | None:

@@ -1,0 +1,131 @@
+"""SIGKILL at random moments, to the runner or to a worker, fifty times: nothing is lost and nothing is twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.run.study_files import NewStudy, StudyFiles, is_alive, wait_until
+
+ROUNDS = int(os.environ.get("LITEGPT_CHAOS_ROUNDS", "50"))
+SEED = int(os.environ.get("LITEGPT_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+LONGEST_WAIT_SECONDS = 6.0
+WORKER_KILLS = 2  # in one runner's life: a trial that loses three workers has failed, as it should
+FIGURES = ("train_loss", "val_loss", "final_loss", "best_val_loss", "best_val_step", "step")
+
+PHASES = """
+[[phase]]
+name = "first"
+max_iters = 240
+[phase.grid]
+seed = [1, 2, 3, 4]
+n_embd = [16, 24]
+
+[[phase]]
+name = "narrow"
+max_iters = 120
+[phase.promote]
+from = "first"
+top = 2
+
+[[phase]]
+name = "exact"
+max_iters = 160
+[phase.promote]
+from = "first"
+top = 3
+how = "exact"
+start = "checkpoint"
+"""
+
+
+class Disturbed:
+    """A study under attack: what of it has been seen on the disk, and how often who was killed."""
+
+    def __init__(self, study: StudyFiles, chance: random.Random) -> None:
+        self.study, self.chance = study, chance
+        self.seen: dict[Path, bytes] = {}
+        self.runner: subprocess.Popen[str] | None = None
+        self.worker_kills = 0
+
+    def start(self) -> None:
+        if self.runner is None:
+            self.runner, self.worker_kills = self.study.start("--workers", "2"), 0
+
+    def wait(self, seconds: float) -> bool:
+        """Let it work, and return whether it has come to its end."""
+        assert self.runner is not None
+        try:
+            out, err = self.runner.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        assert self.runner.returncode == 0, f"{out}\n{err}"
+        return True
+
+    def kill(self) -> str:
+        """Kill the runner, or one of its workers, and return which."""
+        assert self.runner is not None
+        self.look()
+        workers = psutil.Process(self.runner.pid).children()
+        if workers and self.worker_kills < WORKER_KILLS and self.chance.random() < 0.5:
+            self.worker_kills += 1
+            self.chance.choice(workers).kill()
+            return "worker"
+        self.runner.kill()
+        self.runner.communicate()
+        self.runner = None
+        wait_until(lambda: not any(is_alive(worker.pid) for worker in workers), "the workers leave", 15)
+        return "runner"
+
+    def look(self) -> None:
+        """Check that every line that was whole before is there still, and take note of those that are now."""
+        for path in self.study.results.rglob("*.jsonl"):
+            data = path.read_bytes()
+            before = self.seen.get(path, b"")
+            assert data.startswith(before), f"{path} has lost lines"
+            self.seen[path] = data[: data.rfind(b"\n") + 1]
+
+
+def curves(study: StudyFiles) -> dict[tuple[str, str], Any]:
+    """Return what a study has measured, without times."""
+    return {
+        key: (
+            [ended[figure] for figure in FIGURES],
+            [(r["step"], r["train_loss"], r["val_loss"], r["final_loss"]) for r in study.metrics(*key)],
+        )
+        for key, ended in study.endings().items()
+    }
+
+
+def test_kills_at_random_moments(new_study: NewStudy, capsys: pytest.CaptureFixture[str]) -> None:
+    chance = random.Random(SEED)
+    undisturbed = new_study(PHASES)
+    assert undisturbed.run("--workers", "2").returncode == 0
+    undisturbed.assert_complete()
+    expected = curves(undisturbed)
+    kills = {"runner": 0, "worker": 0}
+    finished, started = 0, time.monotonic()
+    disturbed: Disturbed | None = None
+    while disturbed is not None or sum(kills.values()) < ROUNDS:
+        disturbed = disturbed or Disturbed(new_study(PHASES), chance)
+        disturbed.start()
+        is_over = disturbed.wait(chance.uniform(0, LONGEST_WAIT_SECONDS))
+        if not is_over and sum(kills.values()) < ROUNDS:
+            kills[disturbed.kill()] += 1
+        elif is_over:
+            disturbed.look()
+            disturbed.study.assert_complete()
+            disturbed.study.assert_nothing_runs()
+            assert curves(disturbed.study) == expected, f"seed {SEED}"
+            finished += 1
+            disturbed = None
+    with capsys.disabled():
+        print(f"\n{kills['runner']} kills of runners, {kills['worker']} of workers (seed {SEED}):", end=" ")
+        print(f"{finished} studies came out bit for bit, in {time.monotonic() - started:.0f} s")
