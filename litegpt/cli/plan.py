@@ -12,20 +12,28 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.cli.command import Exit
+from litegpt.cli.outlook import Outlook
 from litegpt.plan.corpus import read_corpus
+from litegpt.plan.device import PROFILES, device_profile
+from litegpt.plan.fit import gigabytes, short_count
+from litegpt.plan.forecast import Forecast, Throughput
 from litegpt.plan.outline import Outline, PhaseOutline, outline
 from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.speed import measured_speed
 from litegpt.results.text import duration, inert
+from litegpt.run.devices import worker_places
+from litegpt.run.hardware import present_device
 from litegpt.run.phases import resolve_study
+from litegpt.run.throughput import throughput_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("study", type=Path, help="a study file, for example experiments.toml")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
+    parser.add_argument("--device-profile", metavar="NAME", help=f"plan for another device: {', '.join(PROFILES)}")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 
@@ -36,23 +44,36 @@ def run(arguments: argparse.Namespace) -> Exit:
     state = read_journal(StudyFolder(arguments.results, study.name).journal)
     vocab_size = len(corpus.symbols)
     plan = outline(study, vocab_size, resolve_study(study, state))
+    throughput = _throughput(arguments)
+    validation = len(corpus.text) - corpus.cut(study.validation_fraction)
+    outlook = Outlook.of(plan, throughput, vocab_size, validation)
+    speed = None if arguments.device_profile else measured_speed(state, vocab_size)
+    if speed is not None:
+        outlook = outlook.at_speed(plan, speed)
     if arguments.json:
-        print(json.dumps(plan.plain(), indent=2))
-    else:
-        console = Console(highlight=False)
-        console.print(plan_table(plan, measured_speed(state, vocab_size)))
-        for note in plan_notes(plan):
-            console.print(Text(note), soft_wrap=True)
+        print(json.dumps(outlook.added_to(plan.plain()), indent=2))
+        return Exit.WELL
+    console = Console(highlight=False)
+    console.print(plan_table(plan, outlook))
+    for note in (*outlook.notes(), *plan_notes(plan)):
+        console.print(Text(note), soft_wrap=True)
     return Exit.WELL
 
 
-def plan_table(plan: Outline, speed: float | None) -> Table:
-    """Return the plan for people; `speed` is in FLOP/s."""
+def _throughput(arguments: argparse.Namespace) -> Throughput:
+    if arguments.device_profile:
+        return throughput_of(device_profile(arguments.device_profile), arguments.results)
+    places = worker_places(getattr(arguments, "device", "auto"), getattr(arguments, "workers", None))
+    return throughput_of(present_device(places), arguments.results, len(places))
+
+
+def plan_table(plan: Outline, outlook: Outlook) -> Table:
+    """Return the plan for people."""
     table = Table(title=Text(inert(plan.study)), title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("phase", "trials", "excluded", "iterations", "parameters", "FLOP", "time"):
+    for heading in ("phase", "trials", "iterations", "parameters", "FLOP", "memory", "time"):
         table.add_column(heading, justify="left" if heading == "phase" else "right")
     for phase in plan.phases:
-        table.add_row(*(Text(cell) for cell in _cells(phase, speed)))
+        table.add_row(*(Text(cell) for cell in _cells(phase, outlook.phases.get(phase.name))))
     return table
 
 
@@ -70,24 +91,19 @@ def plan_notes(plan: Outline) -> list[str]:
     return notes
 
 
-def _cells(phase: PhaseOutline, speed: float | None) -> list[str]:
+def _cells(phase: PhaseOutline, forecast: Forecast | None) -> list[str]:
     most = "" if phase.trials is not None else "≤ "
     cost = phase.cost
     return [
         phase.name,
         f"{most}{phase.trials_max:,}",
-        f"{phase.excluded:,}" if phase.excluded else "",
         "" if phase.max_iters is None else f"{phase.max_iters:,}",
         "" if cost is None else _range(cost.parameters_min, cost.parameters_max),
         "" if cost is None else f"{most}{cost.flops:.2e}",
-        "" if cost is None or speed is None else f"{most}{duration(cost.flops / speed)}",
+        "" if forecast is None else gigabytes(forecast.memory),
+        "" if forecast is None or forecast.seconds is None else f"{most}{duration(forecast.seconds)}",
     ]
 
 
 def _range(least: int, most: int) -> str:
-    return short_count(least) if least == most else f"{short_count(least)} - {short_count(most)}"
-
-
-def short_count(count: int) -> str:
-    """Return a number of parameters in three or four figures: 109.6K, 42.7M."""
-    return f"{count / 1e3:.1f}K" if count < 1_000_000 else f"{count / 1e6:.1f}M"
+    return short_count(least) if least == most else f"{short_count(least)}-{short_count(most)}"

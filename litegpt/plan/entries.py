@@ -12,8 +12,9 @@ import tomlkit
 from litegpt.plan.blocks import edit_block, parsed, phase_bodies, split_blocks
 from litegpt.plan.errors import InputError
 from litegpt.plan.phase import HOWS, RANKINGS, STARTS
+from litegpt.plan.presets import preset_settings
 from litegpt.plan.settings import shown
-from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.plan.tables import SETTINGS
 from litegpt.plan.typed import typed_axis, typed_combination, typed_setting
 
 Kind = Literal["phase", "promote", "grid", "exclude", "trial", "defaults"]
@@ -52,7 +53,7 @@ def phase_entries(text: str, phase: int) -> list[Entry]:
     entries = [
         Entry(Place("phase", name), _shown(value))
         for name, value in table.items()
-        if name == "name" or name in HYPERPARAMETERS
+        if name == "name" or name in SETTINGS
     ]
     entries += [Entry(Place("promote", name), _shown(value)) for name, value in _table(table, "promote").items()]
     for name, values in _table(table, "grid").items():
@@ -75,7 +76,7 @@ def set_entry(text: str, phase: int, place: Place, typed: str) -> str:
         settings = typed_combination(typed, may_derive=place.kind == "trial")
         return edit_block(text, phase, lambda table: _set_combination(table, place, settings))
     if place.kind == "defaults":
-        item = _value(typed_setting(place.name, typed))
+        item = _value(_typed_setting(place.name, typed))
         return edit_block(text, None, lambda document: _set_default(document, place.name, item))
     if place.kind == "grid":
         items = typed_axis(place.name, typed)
@@ -85,7 +86,7 @@ def set_entry(text: str, phase: int, place: Place, typed: str) -> str:
         return edit_block(text, phase, lambda table: _put(table["promote"], place.name, item))
     if place.name == "name":
         return _rename(text, phase, typed.strip())
-    item = _value(typed_setting(place.name, typed))
+    item = _value(_typed_setting(place.name, typed))
     return edit_block(text, phase, lambda table: _set_fixed(table, place.name, item))
 
 
@@ -179,6 +180,17 @@ def _typed_promotion(name: str, typed: str) -> str:
     if PROMOTE[name] and typed not in PROMOTE[name]:
         raise InputError(f"{name} must be one of {', '.join(PROMOTE[name])}, not {shown(typed)}")
     return json.dumps(typed, ensure_ascii=False)
+
+
+def _typed_setting(key: str, typed: str) -> str:
+    if key != "preset":
+        return typed_setting(key, typed)
+    name = typed.strip().strip('"')
+    try:
+        preset_settings(name)
+    except ValueError as error:
+        raise InputError(f"preset {error}") from None
+    return json.dumps(name)
 
 
 def _put(table: Any, name: str, item: Any) -> None:

@@ -11,6 +11,7 @@ from litegpt.plan.cost import Cost, cost_bound, total_cost
 from litegpt.plan.expand import Expansion
 from litegpt.plan.phase import Phase, Promotion
 from litegpt.plan.study import Study
+from litegpt.plan.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class PhaseOutline:
     max_iters: int | None  # the largest; None while nothing is known
     cost: Cost | None
     promotion: Promotion | None
+    candidates: tuple[Trial, ...]  # its trials, or all that it could have
 
     def plain(self) -> dict[str, Any]:
         """Return the record of `litegpt plan --json`."""
@@ -72,4 +74,5 @@ def _phase(study: Study, phase: Phase, vocab_size: int, resolved: Mapping[str, E
         max_iters=max((trial.max_iters for trial in known.trials), default=None) if known else None,
         cost=total_cost(expansion.trials, vocab_size) if expansion else cost_bound(bound, vocab_size),
         promotion=phase.promotion,
+        candidates=known.trials if known else (),
     )

@@ -6,7 +6,12 @@ from collections.abc import Callable, Hashable, Iterable
 from itertools import pairwise
 
 from litegpt.plan.cost import training_flops
+from litegpt.plan.device import Device
+from litegpt.plan.memory import widest_pack
 from litegpt.plan.trial import Trial
+
+WIDEST_PACK = 64
+FILLING_ACTIVATIONS = 1 << 23  # elements in one layer of a pack that keep a large GPU busy
 
 
 def pack_shape(trial: Trial) -> Hashable:
@@ -23,6 +28,19 @@ def pack_shape(trial: Trial) -> Hashable:
         trial.gradient_accumulation,
         trial.activation_checkpointing,
     )
+
+
+def pack_width(trial: Trial, device: Device, vocab_size: int) -> int:
+    """Return how many trials of this shape to train together: on a GPU enough to fill it, on a CPU one.
+
+    A CPU computes one small model as fast as it can compute at all (docs/LOG.md). A GPU waits for launches until its
+    matrices are large, so narrow models with small batches go in wide packs, as far as its memory holds them.
+    """
+    if device.kind == "cpu":
+        return 1
+    activations = trial.batch_size * trial.block_size * trial.n_embd  # elements, of one layer of one trial
+    most = max(1, min(WIDEST_PACK, FILLING_ACTIVATIONS // activations))
+    return widest_pack(trial, vocab_size, device, most)
 
 
 def pack_trials(trials: Iterable[Trial], width: int | Callable[[Trial], int]) -> list[tuple[Trial, ...]]:

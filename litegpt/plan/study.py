@@ -16,8 +16,7 @@ from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.expand import Bound, Exclusion, bound
 from litegpt.plan.phase import Phase, Promotion
 from litegpt.plan.settings import Setting, Value, shown
-from litegpt.plan.tables import read_name, read_phase, read_settings
-from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.plan.tables import SETTINGS, read_name, read_phase, read_settings
 
 __all__ = ["Phase", "Promotion", "Study", "parse_study", "read_study"]
 
@@ -67,7 +66,7 @@ def parse_study(text: str, path: Path) -> Study:
     head = document.table(data.get("study", {}), "study")
     document.check_keys(head, ("name", "corpus", "validation_fraction", "keep"), "study")
     defaults_table = document.table(data.get("defaults", {}), "defaults")
-    document.check_keys(defaults_table, HYPERPARAMETERS, "defaults")
+    document.check_keys(defaults_table, SETTINGS, "defaults")
     defaults = read_settings(document, defaults_table, "defaults")
     phases = _read_phases(document, defaults)
     return Study(

@@ -11,6 +11,7 @@ from litegpt.plan.document import Document
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.expand import check_size
 from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Phase, Promotion
+from litegpt.plan.presets import preset_settings
 from litegpt.plan.settings import (
     LENGTH,
     REQUIRED,
@@ -25,7 +26,9 @@ from litegpt.plan.settings import (
 )
 from litegpt.plan.trial import HYPERPARAMETERS
 
-_PHASE_KEYS = ("name", "grid", "exclude", "promote", "trial", *HYPERPARAMETERS)
+SETTINGS = ("preset", *HYPERPARAMETERS)
+"""What [defaults], a phase and a listed trial may set."""
+_PHASE_KEYS = ("name", "grid", "exclude", "promote", "trial", *SETTINGS)
 _PROMOTE_KEYS = ("from", "top", "by", "how", "start")
 _NAME_MAX = 100
 _TAKEN = ("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests")
@@ -45,8 +48,16 @@ def read_name(document: Document, name: object, *key: str | int) -> str:
 
 
 def read_settings(document: Document, table: Mapping[str, Any], *key: str | int) -> dict[str, Setting]:
-    """Return the hyperparameters that a table sets, plain or derived; its other keys are left alone."""
+    """Return the hyperparameters that a table sets, plain or derived; its other keys are left alone.
+
+    A preset stands for its shape, as if that were written first: what the table sets itself goes before it.
+    """
     settings: dict[str, Setting] = {}
+    if "preset" in table:
+        try:
+            settings.update(preset_settings(table["preset"]))
+        except ValueError as error:
+            raise document.error(f"preset {error}", *key, "preset") from None
     for name, raw in table.items():
         if name in HYPERPARAMETERS:
             try:
@@ -126,7 +137,7 @@ def _read_excludes(document: Document, table: dict[str, Any], *key: str | int) -
 def _read_listed(document: Document, table: dict[str, Any], *key: str | int) -> tuple[dict[str, Setting], ...]:
     listed: list[dict[str, Setting]] = []
     for number, trial in enumerate(document.tables(table.get("trial", []), *key, "trial")):
-        document.check_keys(trial, HYPERPARAMETERS, *key, "trial", number)
+        document.check_keys(trial, SETTINGS, *key, "trial", number)
         listed.append(read_settings(document, trial, *key, "trial", number))
     return tuple(listed)
 

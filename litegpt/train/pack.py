@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from litegpt.plan.memory import EVALUATION_TOKENS
 from litegpt.plan.trial import Trial
 from litegpt.plan.tuning import Tuning
 from litegpt.train.corpus import Corpus, Windows
@@ -20,7 +21,6 @@ from litegpt.train.precision import DTYPES
 from litegpt.train.schedule import learning_rate
 
 TABLE_STEPS = 128  # how many steps of batches and rates are prepared at a time
-EVALUATION_TOKENS = {"cpu": 4096, "cuda": 131072}  # tokens a forward pass: what the caches, or the memory, hold well
 WARM_UP_STEPS = 3  # before a CUDA graph is captured, so that kernels and workspaces are there
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 ATTENTIONS = {

@@ -17,14 +17,17 @@ from litegpt.cli.main import COMMANDS
 ROOT = Path(__file__).parents[2]
 FOUR_PHASES = str(ROOT / "studies" / "four_phases.toml")
 EXPERIMENTS = str(ROOT / "experiments.toml")
-KEYS = {"name", "trials", "excluded", "max_iters", "parameters_min", "parameters_max", "flops", "from"}
+KEYS = {
+    *("name", "trials", "excluded", "max_iters", "parameters_min", "parameters_max", "flops", "from"),
+    *("memory_bytes", "seconds", "misfit"),
+}
 
 
 def test_the_plan_of_the_original_study(litegpt) -> None:  # type: ignore[no-untyped-def]
     ran = litegpt("plan", FOUR_PHASES, "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
     plan = json.loads(ran.stdout)
-    assert plan.keys() == {"study", "phases"}
+    assert plan.keys() == {"study", "phases", "device", "seconds"}
     assert plan["study"] == "four-phases"
     one, two, three, four = plan["phases"]
     assert one.keys() == three.keys() == KEYS
@@ -36,6 +39,25 @@ def test_the_plan_of_the_original_study(litegpt) -> None:  # type: ignore[no-unt
     assert (two["trials"], two["max_iters"], two["from"]) == (None, 1500, "phase1")
     assert 320 <= two["trials_max"] <= 1316
     assert (four["trials"], four["trials_max"], four["max_iters"], four["from"]) == (None, 8, 10_000, "phase3")
+
+
+def test_the_plan_for_a_device_that_is_not_here(litegpt) -> None:  # type: ignore[no-untyped-def]
+    ran = litegpt("plan", FOUR_PHASES, "--device-profile", "h100-80g", "--json")
+    plan = json.loads(ran.stdout)
+    assert (plan["device"]["name"], plan["device"]["precision"]) == ("h100-80g", "bf16")
+    assert plan["device"]["throughput"].startswith(("stated", "measured"))
+    assert plan["seconds"] == pytest.approx(sum(phase["seconds"] for phase in plan["phases"]), abs=1)
+    assert all(0 < phase["memory_bytes"] < 80e9 for phase in plan["phases"])
+    assert 5 * 60 < plan["phases"][2]["seconds"] < 60 * 60, "45 trials of 5,000 iterations, 1.71e17 FLOP"
+    ran = litegpt("plan", FOUR_PHASES, "--device-profile", "h100-80g")
+    assert max(map(len, ran.stdout.splitlines()[:9])) <= 80
+    assert "throughput: " in ran.stdout
+
+
+def test_an_unknown_device_profile(litegpt) -> None:  # type: ignore[no-untyped-def]
+    ran = litegpt("plan", FOUR_PHASES, "--device-profile", "h100-80")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "did you mean 'h100-80g'?" in ran.stderr
 
 
 def test_the_plan_takes_under_half_a_second() -> None:

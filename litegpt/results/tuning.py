@@ -1,0 +1,112 @@
+"""How shapes train fastest on a device: results/autotune.json, and what a bench measured on such a device."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from litegpt.plan.forecast import Measurement
+from litegpt.plan.trial import Trial
+from litegpt.plan.tuning import ATTENTIONS, Tuning
+from litegpt.results import fields
+
+FORMAT = 1
+FILE = "autotune.json"
+SHAPE = (
+    *("n_layer", "n_head", "n_embd", "block_size", "batch_size"),
+    *("gradient_accumulation", "activation_checkpointing"),
+)
+"""The hyperparameters that speed depends on."""
+
+
+@dataclass(frozen=True)
+class TunedShape:
+    """What was measured of one shape on one device."""
+
+    device: str  # as its driver calls it
+    torch: str  # the version
+    precision: str
+    vocab_size: int
+    trial: Trial  # any of the shape
+    tuning: Tuning
+    flops_per_second: float | None  # of a whole pack; None: not measured, only found not to fit any wider
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells a record from others."""
+        shape = tuple(getattr(self.trial, name) for name in SHAPE)
+        return (self.device, self.torch, self.precision, self.vocab_size, bool(self.trial.dropout), *shape)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        shape = {name: getattr(self.trial, name) for name in (*SHAPE, "dropout")}
+        return {
+            "device": self.device,
+            "torch": self.torch,
+            "precision": self.precision,
+            "vocab_size": self.vocab_size,
+            **shape,
+            **dataclasses.asdict(self.tuning),
+            "flops_per_second": self.flops_per_second,
+        }
+
+
+class Tunings:
+    """The kept records of a results folder. A file that is damaged is as good as none: it is measured again."""
+
+    def __init__(self, results: Path) -> None:
+        self.path = results / FILE
+        self.by_key = {tuned.key: tuned for tuned in read_tuned(self.path)}
+
+    def find(self, wanted: TunedShape) -> TunedShape | None:
+        """Return what is kept of the same shape on the same device."""
+        return self.by_key.get(wanted.key)
+
+    def keep(self, tuned: TunedShape) -> None:
+        """Add or replace a record, and the file with it."""
+        self.by_key = {other.key: other for other in read_tuned(self.path)} | self.by_key | {tuned.key: tuned}
+        whole = {"format": FORMAT, "shapes": [kept.record() for kept in self.by_key.values()]}
+        unfinished = self.path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+        os.replace(unfinished, self.path)
+
+
+def read_tuned(path: Path) -> list[TunedShape]:
+    """Return the records of an autotune.json or of a bench's figures; those that cannot be read are left out."""
+    try:
+        data = fields.mapping(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [tuned for record in fields.mappings(data.get("shapes")) if (tuned := _tuned(record)) is not None]
+
+
+def measurements(tuned: Iterable[TunedShape], device: str) -> list[Measurement]:
+    """Return what was measured on a device of that name."""
+    return [
+        Measurement(shape.trial, shape.tuning.width or 1, shape.flops_per_second)
+        for shape in tuned
+        if shape.flops_per_second and shape.device == device
+    ]
+
+
+def _tuned(record: dict[str, Any]) -> TunedShape | None:
+    trial = fields.trial({**record, "learning_rate": 1.0, "max_iters": 1})
+    texts = [fields.text(record.get(name)) for name in ("device", "torch", "precision")]
+    vocab_size, width, attention = (record.get(name) for name in ("vocab_size", "width", "attention"))
+    if trial is None or None in texts or fields.whole(vocab_size) is None or attention not in (None, *ATTENTIONS):
+        return None
+    device, torch, precision = (text or "" for text in texts)
+    return TunedShape(
+        device,
+        torch,
+        precision,
+        fields.whole(vocab_size) or 0,
+        trial,
+        Tuning(fields.whole(width), attention, record.get("compiled") is True),
+        fields.number(record.get("flops_per_second")),
+    )
