@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -114,19 +115,20 @@ def front_chart(
 
 
 def courses_chart(
-    groups: Sequence[tuple[str, Sequence[int], Sequence[float], Sequence[float]]], guess: float | None
+    groups: Sequence[tuple[str, Sequence[int], Sequence[float], Sequence[float]]],
+    guess: float | None,
+    baselines: Mapping[str, float] = MappingProxyType({}),
 ) -> Chart:
-    """Return the median training and validation loss of each phase's trials over the steps."""
+    """Return the median losses of each phase's trials over the steps, among what guessing and counting come to."""
+    levels = {**({} if guess is None else {"uniform guess": guess}), **baselines}
 
     def paint(axes: Axes) -> None:
         for (phase, steps, train, validation), colour in zip(groups, itertools.cycle(COLOURS), strict=False):
             axes.plot(steps, validation, color=colour, lw=1.8, label=f"{phase}, validation")
             axes.plot(steps, train, "--", color=colour, lw=1.2, label=f"{phase}, training")
-        if guess is not None:
-            axes.axhline(guess, color=MARKER, lw=0.8, ls=":")
-            axes.annotate(
-                "uniform guess", (1, guess), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
-            )
+        for name, level in levels.items():
+            axes.axhline(level, color=MARKER, lw=0.8, ls=":")
+            axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
         axes.set_xlabel("step")
         axes.set_ylabel("median loss")
         axes.legend(fontsize=8, ncols=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from litegpt.analysis.baselines import study_baselines
 from litegpt.analysis.curves import read_curves
 from litegpt.analysis.imported import imported_vocab_size
 from litegpt.analysis.page import Chart, to_html, to_markdown
@@ -37,4 +38,5 @@ def read_material(folder: StudyFolder) -> Material:
         raise InputError("no trial is done yet: there is nothing to report", folder.path)
     trials = tuple(trial for phase in phases for trial in phase.current())
     vocab_size = state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal)
-    return Material(folder, state, phases, trials, read_curves(folder, trials), vocab_size)
+    baselines = study_baselines(folder, state)
+    return Material(folder, state, phases, trials, read_curves(folder, trials), vocab_size, baselines)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from litegpt.analysis import charts, figures, importance
 from litegpt.analysis.anova import anova
 from litegpt.analysis.bands import bands, matched, median_course
+from litegpt.analysis.baselines import Baselines, baseline_blocks
 from litegpt.analysis.curves import Curves, key_of
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import TARGETS, design
@@ -43,6 +44,7 @@ class Material:
     trials: tuple[TrialState, ...]
     curves: Curves
     vocab_size: int | None
+    baselines: Baselines | None = None
 
 
 def report_blocks(material: Material) -> Iterator[Block]:
@@ -116,17 +118,14 @@ def _won(material: Material) -> Iterator[Block]:
 def _overfitting(material: Material) -> Iterator[Block]:
     yield Heading("Learning or memorising")
     rows = []
-    groups = []
-    guess = math.log(material.vocab_size) if material.vocab_size else None
+    groups, guess = [], math.log(material.vocab_size) if material.vocab_size else None
     for phase in material.phases:
         done = [trial for trial in phase.current() if trial.state == "done"]
         courses = [c for t in done if (c := overfitting(material.curves[key_of(t)], material.vocab_size))]
         if not courses:
             continue
-        best, last = (
-            statistics.median(c.best_val_loss for c in courses),
-            statistics.median(c.last_val_loss for c in courses),
-        )
+        best = statistics.median(c.best_val_loss for c in courses)
+        last = statistics.median(c.last_val_loss for c in courses)
         step = statistics.median(c.best_val_step for c in courses)
         words = [sum(c.course == word for c in courses) for word in ("improving", "flat", "overfitting")]
         worse = sum(c.worse_than_guessing for c in courses)
@@ -138,8 +137,9 @@ def _overfitting(material: Material) -> Iterator[Block]:
     head = ("phase", "best validation", "at step", "last validation", "improving", "flat", "overfitting")
     yield Paragraph("Validation losses are medians over the trials that are done; the rest counts trials.")
     yield Grid((*head, "worse than guessing"), tuple(rows), ("phase",))
+    yield from baseline_blocks(material.baselines, material.trials)
     if groups:
-        yield charts.courses_chart(groups, guess)
+        yield charts.courses_chart(groups, guess, material.baselines or {})
 
 
 def _by_hyperparameter(material: Material) -> Iterator[Block]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from litegpt.analysis.baselines import BAR, Baselines, beats_bar, study_baselines
 from litegpt.plan.study import Study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.metrics import read_metrics
@@ -21,6 +22,7 @@ from litegpt.results.text import inert
 
 LEADERBOARD_ROWS = 10
 CHART_TRIALS = 6
+DRAWN_BASELINES = ("trigram", "5-gram")  # the others are off the chart soon
 CHART_HEIGHT = 16
 SAMPLE_CHARACTERS = 300
 
@@ -36,7 +38,9 @@ def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:
         return
     last, trials = ranked[-1]
     console.print(_leaderboard(last, trials))
-    _print_chart(console, folder, last, trials[:CHART_TRIALS])
+    baselines = study_baselines(folder, state)
+    _print_comparison(console, trials, baselines)
+    _print_chart(console, folder, last, trials[:CHART_TRIALS], baselines)
     for phase, best in ranked:
         _print_sample(console, folder, phase, best[0])
     console.print(Text(f"\nNext: litegpt-tui {study.path}", style="bold"), soft_wrap=True)
@@ -72,7 +76,22 @@ def _figure(loss: float | None) -> str:
     return "" if loss is None else f"{loss:.4f}"
 
 
-def _print_chart(console: Console, folder: StudyFolder, phase: PhaseState, trials: Sequence[TrialState]) -> None:
+def _print_comparison(console: Console, trials: Sequence[TrialState], baselines: Baselines | None) -> None:
+    """Say which trials predict no better than a baseline that only counts characters."""
+    worse = [trial for trial in trials if beats_bar(trial.best_val_loss, baselines) is False]
+    if baselines and worse:
+        told = "No trial beats" if len(worse) == len(trials) else f"{len(worse)} of {len(trials)} trials do not beat"
+        line = f"{told} the {BAR}, which only counts characters ({baselines[BAR]:.4f})."
+        console.print(Text(line), soft_wrap=True)
+
+
+def _print_chart(
+    console: Console,
+    folder: StudyFolder,
+    phase: PhaseState,
+    trials: Sequence[TrialState],
+    baselines: Baselines | None,
+) -> None:
     from litegpt.analysis.terminal_charts import Series, loss_chart
 
     series = []
@@ -80,6 +99,10 @@ def _print_chart(console: Console, folder: StudyFolder, phase: PhaseState, trial
         evaluations = read_metrics(folder.trial(phase.name, trial.id).metrics)
         points = [(float(evaluation.step), evaluation.val_loss) for evaluation in evaluations]
         series.append(Series(f"{place}: {trial.id}", points))
+    last = max((step for entry in series for step, _ in entry.points), default=0.0)
+    for name in DRAWN_BASELINES:
+        if baselines and name in baselines:
+            series.append(Series(f"{name}, by counting", [(0.0, baselines[name]), (last, baselines[name])]))
     console.print(Text("validation loss by step", style="dim"))
     color = console.is_terminal and not console.is_dumb_terminal and not os.environ.get("NO_COLOR")
     print(loss_chart(series, width=min(console.width, 100), height=CHART_HEIGHT, color=color))

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.analysis import figures
+from litegpt.analysis.baselines import BAR, Baselines, beats_bar, study_baselines
 from litegpt.analysis.curves import at_step, key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.imported import imported_vocab_size
@@ -29,6 +30,8 @@ from litegpt.results.samples import read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.results.text import inert
 
+COMPARED = {"val_loss": "val", "best_val_loss": "best val"}
+"""The columns of what baselines compare with."""
 TOP = 20
 PIPE_WIDTH = 1000  # columns: a pipe has no edge
 NOISE_CURVES = 48  # of the best trials of a phase: enough to tell the noise, few enough to read at once
@@ -75,15 +78,22 @@ def run(arguments: argparse.Namespace) -> Exit:
     top = arguments.top if arguments.top is not None else None if arguments.json else TOP
     shown = rows if top is None else rows[: max(0, top)]
     copied = _copied(folder, state, shown) if arguments.copied else {}
+    baselines = study_baselines(folder, state)
     if arguments.json:
-        records = [row.record() | ({"copied": copied[row.id]} if copied else {}) for row in shown]
+        records = [
+            row.record()
+            | {f"beats_{BAR}": beats_bar(row.best_val_loss, baselines)}
+            | ({"copied": copied[row.id]} if copied else {})
+            for row in shown
+        ]
         print("[" + ",\n ".join(map(json.dumps, records)) + "]")  # a line a row: indenting thousands takes a while
         return Exit.WELL
     named = " and ".join(phase.name for phase in phases)
     title = f"{state.study or folder.study} · {named} · by {arguments.by}"
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=PIPE_WIDTH)
-    console.print(leaderboard_table(shown, rows, title, console.width, copied))
+    compared = baselines if arguments.by in COMPARED else None
+    console.print(leaderboard_table(shown, rows, title, console.width, copied, compared, arguments.by))
     if rows and rows[0].rank is None:
         complain(f"none of them has {arguments.by}{'' if query.step is None else f' at step {query.step}'}")
     if len(shown) < len(rows):
@@ -131,11 +141,18 @@ def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict
 
 
 def leaderboard_table(
-    shown: Sequence[Row], rows: Sequence[Row], title: str, width: int, copied: Mapping[str, float | None] | None = None
+    shown: Sequence[Row],
+    rows: Sequence[Row],
+    title: str,
+    width: int,
+    copied: Mapping[str, float | None] | None = None,
+    baselines: Baselines | None = None,
+    by: str = DEFAULT_RANKING,
 ) -> Table:
     """Return the rows for people, with the hyperparameters in which `rows` differ.
 
-    What does not fit into `width` columns is left out, the least telling first.
+    What does not fit into `width` columns is left out, the least telling first. Baselines stand between the trials,
+    by their losses; `by` is what the trials are ranked by.
     """
     columns = {"rank": [_rank(row) for row in shown]}
     if len({row.phase for row in rows}) > 1:
@@ -163,18 +180,42 @@ def leaderboard_table(
         columns["copied"] = ["-" if share is None else f"{share:.0%}" for share in shares]
     if all(row.seeds == 1 for row in rows):
         del columns["seeds"], columns["spread"]
+    captions = ["= noise cannot tell it from the first of that rank"] if any(row.tied for row in shown) else []
+    inserted: set[int] = set()
+    if baselines and by in COMPARED:
+        losses = [getattr(row, by) if row.rank is not None else None for row in shown]
+        if any(beats_bar(loss, baselines) is False for loss in losses):
+            captions.append(f"\N{DAGGER} no better than the {BAR}, which only counts characters")
+            cells = columns[COMPARED[by]]
+            for i, loss in enumerate(losses):
+                if beats_bar(loss, baselines) is False:
+                    cells[i] = f"\N{DAGGER}{cells[i]}"
+        inserted = _insert_baselines(columns, losses, baselines, COMPARED[by])
     _drop_to_fit(columns, width)
     table = Table(
         title=Text(inert(title)), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
-    if any(row.tied for row in shown):
-        table.caption = "= noise cannot tell it from the first of that rank"
+    table.caption = Text("\n".join(captions)) if captions else None
     for heading in columns:
         left = heading in ("phase", "state", "id")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
-    for cells in zip(*columns.values(), strict=True):
-        table.add_row(*(Text(inert(cell)) for cell in cells))
+    for i, row_cells in enumerate(zip(*columns.values(), strict=True)):
+        table.add_row(*(Text(inert(cell)) for cell in row_cells), style="dim" if i in inserted else None)
     return table
+
+
+def _insert_baselines(
+    columns: dict[str, list[str]], losses: Sequence[float | None], baselines: Baselines, heading: str
+) -> set[int]:
+    """Insert a row for each baseline before the first trial that it beats; return which rows these are."""
+    inserted: set[int] = set()
+    for name, loss in sorted(baselines.items(), key=lambda item: item[1]):
+        worse = (i for i, own in enumerate(losses) if own is None or own > loss)
+        at = next(worse, len(losses)) + len(inserted)
+        inserted.add(at)
+        for column, cells in columns.items():
+            cells.insert(at, {"rank": name, heading: figures.loss(loss)}.get(column, ""))
+    return inserted
 
 
 def _drop_to_fit(columns: dict[str, list[str]], width: int) -> None:

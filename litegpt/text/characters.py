@@ -102,7 +102,7 @@ CHARACTER_RULES: Mapping[str, Callable[[str], Counted]] = {
 
 
 def _replace(text: str, table: Mapping[str, str]) -> Counted:
-    found = sum(text.count(character) for character in table)
+    found = sum(map(text.count, table))
     return (
         (text.translate({ord(character): plain for character, plain in table.items()}), found) if found else (text, 0)
     )

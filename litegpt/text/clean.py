@@ -1,8 +1,8 @@
 """The cleaning rules in their order, over a text of any length.
 
-A text goes through in parts of a few megabytes, cut where a paragraph ends; what the rules measure (width, pages,
-words) is measured in each, and a part is a whole book or more. The rules go over the text again until they find nothing
-to do, so that a text that has been cleaned stays as it is.
+A text goes through in parts of a megabyte, cut where a paragraph ends; what the rules measure (width, pages, words) is
+measured in each, because a large text is many books, each typeset in its own way. The rules go over the text again
+until they find nothing to do, so that a text that has been cleaned stays as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RULES = {
 }
 """What each rule does, in the order in which they are applied."""
 
-PART_CHARACTERS = 8_000_000
+PART_CHARACTERS = 1_000_000
 ROUNDS = 6
 BLANK_LINES = 2
 

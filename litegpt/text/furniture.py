@@ -12,7 +12,7 @@ import re
 import statistics
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from litegpt.text.lines import PAGE, Line, is_terminal, starts_lower
@@ -23,6 +23,8 @@ SKIPPED_PAGES = 4  # a page without a number, where a chapter begins
 PAGES_MIN = 3
 INTERRUPTING_SHARE = 0.25  # of page breaks: paragraphs, not sentences, end at the others
 EDGE_SHARE = 0.6  # of a header's occurrences: it may stand once more, as a heading
+FULL_SHARE = 0.6  # of a common line's length: a line that has run on
+HEADER_SHARE = 0.8  # of the same: more is no header
 REGULAR = 0.3  # by which share a page's length varies
 
 _ALONE = re.compile(r"[\W_]*(?:page\s+)?(\d{1,4})(?:\s*(?:/|of)\s*\d+)?[\W_]*", re.IGNORECASE)
@@ -56,17 +58,17 @@ class Pages:
             elif place < len(self.entries) and self.entries[place].index == i:
                 place += 1
         flowing = [len(a.text) for a, b in zip(self.entries, self.entries[1:], strict=False) if starts_lower(b.text)]
-        self._full = 0.6 * statistics.median(flowing) if flowing else 0.0
+        middle = statistics.median(flowing) if flowing else LONGEST
+        self._full = FULL_SHARE * middle
         self._places: defaultdict[str, list[int]] = defaultdict(list)
         for place, entry in enumerate(self.entries):
-            if entry.key:
+            if entry.key and len(entry.text) <= HEADER_SHARE * middle:
                 self._places[entry.key].append(place)
 
     def find(self) -> set[int]:
         """Return the indices of the lines that are furniture."""
         self._take_numbers()
-        if not self.furniture:
-            self._take_regular()
+        self._take_regular()
         if self.furniture or len(self._after_page) >= PAGES_MIN - 1:
             while self._take_neighbours():
                 pass
@@ -74,34 +76,34 @@ class Pages:
         return {self.entries[place].index for place in self.furniture}
 
     def _take_numbers(self) -> None:
-        """Take the longest run of numbers that count the pages."""
+        """Take the runs of numbers that count the pages: one a book."""
         numbered = [place for place, entry in enumerate(self.entries) if entry.number is not None]
         period = self._period(numbered)
         if period is None:
             return
-        chain = self._chain(numbered, period)
-        keys = Counter(self.entries[place].key for place in chain)
-        sure = {p for p in chain if keys[self.entries[p].key] > 1 or self._interrupts(p, set(chain))}
-        cuts = sum(self._interrupts(place, sure) for place in sure)
-        if len(sure) >= PAGES_MIN and cuts >= max(2, INTERRUPTING_SHARE * len(sure)):
-            self.furniture |= sure
+        for chain in self._chains(numbered, period):
+            keys = Counter(self.entries[place].key for place in chain)
+            sure = {p for p in chain if keys[self.entries[p].key] > 1 or self._interrupts(p, set(chain))}
+            cuts = sum(self._interrupts(place, sure) for place in sure)
+            if len(sure) >= PAGES_MIN and cuts >= max(2, INTERRUPTING_SHARE * len(sure)):
+                self.furniture |= sure
 
     def _period(self, numbered: Sequence[int]) -> float | None:
         """Return how far apart consecutive numbers commonly are."""
         last: dict[int, int] = {}  # number -> its latest place
-        distances: list[int] = []
+        distances: Counter[int] = Counter()
         for place in numbered:
             number = self.entries[place].number
             assert number is not None
             if number - 1 in last and PAGE_LINES[0] <= place - last[number - 1] <= PAGE_LINES[1]:
-                distances.append(place - last[number - 1])
+                distances[place - last[number - 1]] += 1
             last[number] = place
-        if len(distances) < PAGES_MIN - 1:
+        if distances.total() < PAGES_MIN - 1:
             return None
-        return max(distances, key=lambda d: sum(abs(other - d) <= REGULAR / 2 * d for other in distances))
+        return max(distances, key=lambda d: sum(n for o, n in distances.items() if abs(o - d) <= REGULAR / 2 * d))
 
-    def _chain(self, numbered: Sequence[int], period: float) -> list[int]:
-        """Return the longest run in which the number grows as the pages between allow."""
+    def _chains(self, numbered: Sequence[int], period: float) -> Iterator[list[int]]:
+        """Yield the runs in which the number grows as the pages between allow, the longest first."""
         length: dict[int, int] = {}
         before: dict[int, int | None] = {}
         for at, place in enumerate(numbered):
@@ -115,18 +117,24 @@ class Pages:
                 fits = 1 <= grown <= SKIPPED_PAGES and (grown - 1) * 0.6 * period < distance <= (grown + 1.3) * period
                 if fits and length[earlier] >= length[place]:
                     length[place], before[place] = length[earlier] + 1, earlier
-        chain: list[int] = []
-        place_or_none = max(length, key=lambda place: length[place], default=None)
-        while place_or_none is not None:
-            chain.append(place_or_none)
-            place_or_none = before[place_or_none]
-        return chain[::-1]
+        used: set[int] = set()
+        for end in sorted(length, key=lambda place: -length[place]):
+            if length[end] < PAGES_MIN:
+                break
+            chain: list[int] = []
+            at_end: int | None = end
+            while at_end is not None and at_end not in used:
+                chain.append(at_end)
+                at_end = before[at_end]
+            used.update(chain)
+            if len(chain) >= PAGES_MIN:
+                yield chain[::-1]
 
     def _take_regular(self) -> None:
-        """Take the line that recurs most at a regular distance."""
+        """Take the line that recurs most at a regular distance, of those that no number tells."""
         best: list[int] = []
         for places in self._places.values():
-            if len(places) <= max(PAGES_MIN, len(best)):
+            if len(places) <= max(PAGES_MIN, len(best)) or not self.furniture.isdisjoint(places):
                 continue
             distances = [b - a for a, b in itertools.pairwise(places)]
             middle = statistics.median(distances)
@@ -231,7 +239,8 @@ def _entry(index: int, text: str) -> Entry:
         return Entry(index, text, _key(matched[2]), int(matched[1]))
     if matched := _LAST.fullmatch(text):
         return Entry(index, text, _key(matched[1]), int(matched[2]))
-    return Entry(index, text, "" if starts_lower(text) else _key(text), None)
+    is_sentence = starts_lower(text) or (is_terminal(text) and not text.isupper())
+    return Entry(index, text, "" if is_sentence else _key(text), None)
 
 
 def _key(text: str) -> str:

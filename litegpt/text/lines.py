@@ -11,8 +11,9 @@ PAGE = "\f"
 """A line that stands for the end of a page, as pdftotext writes it."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-_TERMINAL = re.compile(r"[.!?\u2026:][\"')\]\u201d\u2019\u00bb*_]*$")
-_LOWER_START = re.compile(r"[\"'(\u201c\u2018\u00ab]?[^\W\d_A-Z]")
+_CLOSING = "\"')]\u201d\u2019\u00bb*_ "
+_ENDINGS = frozenset(".!?\u2026:")
+_OPENING = " \"'(\u201c\u2018\u00ab"
 
 
 @dataclass(slots=True)
@@ -47,13 +48,12 @@ class Log:
 
 def is_terminal(text: str) -> bool:
     """Whether a line ends as a sentence does."""
-    return _TERMINAL.search(text.rstrip()) is not None
+    return text.rstrip(_CLOSING)[-1:] in _ENDINGS
 
 
 def starts_lower(text: str) -> bool:
     """Whether a line begins as the middle of a sentence does: with a small letter."""
-    text = text.lstrip()
-    return _LOWER_START.match(text) is not None and text.lstrip("\"'(\u201c\u2018\u00ab")[:1].islower()
+    return text.lstrip(_OPENING)[:1].islower()
 
 
 def words_of(lines: Iterable[Line]) -> Counter[str]:

@@ -66,7 +66,7 @@ class NGramModel:
 
     def losses(self, tokens: Integers, order: int) -> Reals:
         """Return the loss [M], in nats, of each of `tokens` [M] after the `order - 1` before it, fewer at the start."""
-        probability = np.full(len(tokens), 1 / self.vocab_size)
+        probability: Reals = np.full(len(tokens), 1 / self.vocab_size)
         contexts = np.zeros(len(tokens), dtype=np.int64)  # the id of the context that ends before a place
         for length in range(1, order + 1):
             level = self._level(length, length == order)
@@ -76,7 +76,8 @@ class NGramModel:
             seen = grams != UNKNOWN
             probability[seen] += level.share[grams[seen]]
             contexts = np.concatenate([[UNKNOWN], grams[:-1]])
-        return -np.log(probability)
+        losses: Reals = -np.log(probability)
+        return losses
 
     def distribution(self, context: Sequence[int], order: int) -> Reals:
         """Return the probability [V] of every token after a context, of which the last `order - 1` tokens count."""

@@ -8,6 +8,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from litegpt.text.lines import PAGE, Line, is_terminal, starts_lower
@@ -78,6 +79,7 @@ def reach(line: str, following: str) -> int:
     return len(line) + 1 + (len(first[1]) if first else 0)
 
 
+@lru_cache(maxsize=1 << 12)  # a line is asked about several times in a row
 def is_kept(text: str) -> bool:
     """Whether a line is a table's, code or markup: its end means something."""
     return _KEPT.search(text) is not None

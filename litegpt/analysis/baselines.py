@@ -1,0 +1,91 @@
+"""The n-gram baselines of a study: measured once, then read from `results/<study>/baselines.json`.
+
+Reading them loads nothing heavy; measuring them loads numpy and takes a second for each few million characters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from litegpt.analysis.page import Block, Grid, Paragraph
+from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.plan.errors import InputError
+from litegpt.plan.study import Study, read_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.state import StudyState, TrialState
+
+BAR = "trigram"
+"""What a trial should beat: it has seen more than two characters."""
+FILE_NAME = "baselines.json"
+
+Baselines = Mapping[str, float]
+"""The validation loss of each baseline by its name, in nats a character."""
+
+
+def read_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
+    """Return the baselines on record for the text that a study ran on; None where there are none."""
+    try:
+        record = json.loads((folder.path / FILE_NAME).read_text(encoding="utf-8"))
+        losses = {str(name): float(loss) for name, loss in record["val_loss"].items()}
+        known = state.corpus is not None and record["sha256"] == state.corpus.sha256
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or damaged: measured again
+        return None
+    return losses if known and all(map(math.isfinite, losses.values())) else None
+
+
+def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
+    """Return the baselines of a study, measured and put on record if need be; None where its text is not at hand."""
+    known = read_baselines(folder, state)
+    if known is not None:
+        return known
+    found = _study_text(folder)
+    if found is None:
+        return None
+    study, corpus = found
+    if state.corpus is not None and corpus.sha256 != state.corpus.sha256:
+        return None
+    from litegpt.text.baselines import baseline_losses  # it loads numpy
+
+    losses = baseline_losses(corpus.text, corpus.cut(study.validation_fraction))
+    record = {"sha256": corpus.sha256, "validation_fraction": study.validation_fraction, "val_loss": losses}
+    path = folder.path / FILE_NAME
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        os.replace(unfinished, path)
+    except OSError:  # results that may only be read are measured each time
+        unfinished.unlink(missing_ok=True)
+    return losses
+
+
+def beats_bar(loss: float | None, baselines: Baselines | None) -> bool | None:
+    """Whether a validation loss is better than the trigram's; None where one of them is unknown."""
+    return None if loss is None or baselines is None or BAR not in baselines else loss < baselines[BAR]
+
+
+def baseline_blocks(baselines: Baselines | None, trials: Sequence[TrialState]) -> Iterator[Block]:
+    """Yield what a report says of the baselines, nothing where there are none."""
+    if not baselines:
+        return
+    losses = [trial.best_val_loss for trial in trials if trial.state == "done" and trial.best_val_loss is not None]
+    yield Paragraph(
+        "What counting alone predicts, on the same validation text: n-grams of characters with Kneser-Ney smoothing."
+    )
+    rows = tuple(
+        (name, f"{loss:.4f}", f"{sum(own < loss for own in losses):,} of {len(losses):,}")
+        for name, loss in baselines.items()
+    )
+    yield Grid(("baseline", "validation loss", "trials that beat it"), rows, ("baseline",))
+
+
+def _study_text(folder: StudyFolder) -> tuple[Study, CorpusText] | None:
+    try:
+        study = read_study(folder.snapshot)
+        corpus = read_corpus(study.corpus, study.corpus_base)
+        corpus.check_length(1, study.validation_fraction)
+    except InputError:
+        return None
+    return study, corpus

@@ -1,0 +1,118 @@
+"""The n-gram baselines of a study: on record, in the leaderboard and in the report."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from litegpt.analysis.baselines import beats_bar, read_baselines, study_baselines
+from litegpt.cli.main import main
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.text.baselines import baseline_losses
+
+TEXT = "the cat sat on the mat and the dog ran over the hill to the sea and the cat saw it " * 40
+STUDY = """\
+[study]
+corpus = "text.txt"
+[defaults]
+n_layer = 1
+n_head = 1
+n_embd = 8
+block_size = 4
+batch_size = 1
+learning_rate = 1
+[[phase]]
+name = "phase1"
+max_iters = 1
+[phase.grid]
+seed = [1]
+"""
+LEVELS = {0.02: 2.5, 0.01: 1.5, 0.001: 0.5}  # what a trial's loss comes to, by its learning rate
+RECORD = {"unigram": 3.0, "bigram": 2.0, "trigram": 1.0, "5-gram": 0.75}
+
+
+@pytest.fixture
+def study(tmp_path: Path, make_trial, make_study) -> StudyFolder:  # type: ignore[no-untyped-def]
+    """Three trials on a text that is at hand."""
+    trials = [make_trial(lambda trial, _: (LEVELS[trial.learning_rate],) * 2, learning_rate=rate) for rate in LEVELS]
+    folder: StudyFolder = make_study(tmp_path, {"only": trials})
+    (folder.path / "text.txt").write_text(TEXT, encoding="utf-8")
+    (folder.path / "study.toml").write_text(STUDY, encoding="utf-8")
+    digest = hashlib.sha256(TEXT.encode()).hexdigest()
+    corpus = {"path": "text.txt", "sha256": digest, "characters": len(TEXT), "vocab_size": len(set(TEXT))}
+    with folder.journal.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"event": "study_started", "study": "made", "corpus": corpus}) + "\n")
+    return folder
+
+
+def put_on_record(folder: StudyFolder) -> None:
+    record = {"sha256": hashlib.sha256(TEXT.encode()).hexdigest(), "val_loss": RECORD}
+    (folder.path / "baselines.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_baselines_are_measured_once_and_then_read(study: StudyFolder) -> None:
+    state = read_journal(study.journal)
+    assert read_baselines(study, state) is None
+    measured = study_baselines(study, state)
+    assert measured == pytest.approx(baseline_losses(TEXT, int(len(TEXT) * 0.9)))
+    assert read_baselines(study, state) == measured
+    (study.path / "text.txt").unlink()
+    assert study_baselines(study, state) == measured
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"val_loss": {"trigram": "low"}}', '{"val_loss": {"trigram": NaN}}']
+)
+def test_a_damaged_record_is_measured_again(study: StudyFolder, damage: str) -> None:
+    (study.path / "baselines.json").write_text(damage, encoding="utf-8")
+    state = read_journal(study.journal)
+    assert read_baselines(study, state) is None
+    assert study_baselines(study, state) == read_baselines(study, state) is not None
+
+
+def test_another_text_has_no_baselines_here(study: StudyFolder) -> None:
+    state = read_journal(study.journal)
+    (study.path / "text.txt").write_text(TEXT + "more", encoding="utf-8")
+    assert study_baselines(study, state) is None
+    assert not (study.path / "baselines.json").exists()
+
+
+def test_the_leaderboard_has_them_between_the_trials(study: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+    put_on_record(study)
+    assert main(["leaderboard", str(study.path)]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines()[4:] if line.strip()]
+    assert [row[0] for row in rows[:7]] == ["1", "5-gram", "trigram", "2", "bigram", "3", "unigram"]
+    assert rows[2] == ["trigram", "1.0000"]
+    assert "\N{DAGGER}1.5000" in rows[3]
+    assert "\N{DAGGER}2.5000" in rows[5]
+    assert out.count("\N{DAGGER}") == 3
+    assert "no better than the trigram" in out
+    assert main(["leaderboard", str(study.path), "--by", "seconds"]) == 0
+    assert "trigram" not in capsys.readouterr().out
+
+
+def test_json_tells_of_trials_alone_and_whether_they_beat_the_trigram(study: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+    put_on_record(study)
+    assert main(["leaderboard", str(study.path), "--json"]) == 0
+    assert [row["beats_trigram"] for row in json.loads(capsys.readouterr().out)] == [True, False, False]
+
+
+def test_nothing_is_beaten_where_nothing_is_known() -> None:
+    assert beats_bar(None, RECORD) is None
+    assert beats_bar(1.0, None) is None
+    assert beats_bar(1.0, RECORD) is False
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")
+def test_the_report_draws_and_lists_them(study: StudyFolder, tmp_path: Path) -> None:
+    put_on_record(study)
+    assert main(["report", str(study.path), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "| trigram | 1.0000 | 1 of 3 |" in text
+    assert "trigram" in (tmp_path / "out" / "charts" / "courses.svg").read_text(encoding="utf-8")
