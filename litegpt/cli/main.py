@@ -17,6 +17,7 @@ COMMANDS = {
     "pause": "pause the run: checkpoints are written, the workers wait",
     "resume": "go on after a pause",
     "retry": "queue trials again that failed, diverged or were stopped",
+    "check": "verify a study's results, and repair them",
     "import": "bring in the results of another program as a study",
     "leaderboard": "rank the trials of a study",
     "promote": "write the next phase, from the best trials of one, into the study file",

@@ -122,6 +122,8 @@ def _trial_queued(phase: PhaseState, record: Record) -> None:
 def _phase_ended(phase: PhaseState, record: Record) -> None:
     phase.ended = fields.moment(record.get("time"))
     phase.seconds = fields.number(record.get("seconds"))
+    counts = {state: fields.whole(record.get(state)) for state in END_STATES.values()}
+    phase.told = {state: count for state, count in counts.items() if count is not None}
 
 
 def _pack_ended(phase: PhaseState, record: Record) -> None:

@@ -123,6 +123,14 @@ class LineReader:
                 self._tail = self._tail_of(file)
         return records
 
+    @property
+    def is_torn(self) -> bool:
+        """Whether the file goes on past the last whole line."""
+        try:
+            return self.path.stat().st_size > self._offset
+        except OSError:
+            return False
+
     def _begin(self) -> None:
         self._offset = 0  # bytes consumed, up to and with a newline
         self._identity: tuple[int, int] | None = None
@@ -162,6 +170,30 @@ class LineReader:
                 self._offset += len(unfinished)
                 unfinished = b""
         return records
+
+
+def sort_out(path: Path) -> int:
+    """Move the lines of a file that are no records to a file of the same name in .damaged; return how many.
+
+    Only for a file that nobody writes.
+    """
+    lines = [line for line in path.read_bytes().split(b"\n") if line and not line.isspace()]
+    whole = [line for line in lines if len(line) <= LONGEST_LINE_BYTES and _record(line) is not None]
+    damaged = [line for line in lines if line not in set(whole)]
+    _append_bytes(path.with_name(path.name + ".damaged"), b"".join(line + b"\n" for line in damaged))
+    sorted_out = path.with_name(path.name + ".tmp")
+    sorted_out.unlink(missing_ok=True)
+    _append_bytes(sorted_out, b"".join(line + b"\n" for line in whole))
+    os.replace(sorted_out, path)
+    _sync_folder(path.parent)
+    return len(damaged)
+
+
+def _append_bytes(path: Path, data: bytes) -> None:
+    with open(path, "ab", opener=_open_no_link) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

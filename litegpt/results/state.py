@@ -70,6 +70,7 @@ class PhaseState:
     started: datetime | None = None  # planned
     ended: datetime | None = None
     seconds: float | None = None
+    told: dict[EndState, int] = field(default_factory=dict)  # the counts at its end, by state, as the journal has them
     pack_wall_seconds: float = 0.0  # the sum over packs
 
     def current(self) -> list[TrialState]:

@@ -1,0 +1,167 @@
+"""What is wrong with a study's results: every permutation ends once, and the files say what the journal says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from litegpt.plan.trial import evaluation_steps
+from litegpt.results import fields
+from litegpt.results.folder import StudyFolder, TrialFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.lines import LineReader, Record
+from litegpt.results.metrics import Evaluation, read_metrics
+from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.results.weights import weights_fault
+
+Repair = Literal["requeue", "recount", "delete", "set aside", "sort out"]
+"""requeue: queue the trial again, its metrics set aside where they are wrong; recount: count a phase's trials anew;
+delete; set aside: rename to .damaged; sort out: move a file's damaged lines to .damaged."""
+
+FIGURES = ("train_loss", "val_loss", "final_loss")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, and what would mend it (None: nothing here can)."""
+
+    where: Path
+    what: str
+    repair: Repair | None = None
+    trial: TrialState | None = None  # to queue again
+    phase: str | None = None  # to count anew
+
+
+@dataclass
+class Checked:
+    """A study, checked."""
+
+    study: str | None
+    trials: int
+    ended: int
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check_study(folder: StudyFolder, is_at_work: bool) -> Checked:
+    """Return what is wrong; what a runner at work has under its hands is not."""
+    state = read_journal(folder.journal)
+    counts = state.counts()
+    ended = sum(counts[name] for name in ("done", "diverged", "failed", "stopped"))
+    checked = Checked(state.study, sum(counts.values()), ended)
+    checked.findings += _journal_findings(folder, state, is_at_work)
+    for phase in state.phases.values():
+        for trial in phase.trials.values():
+            checked.findings += _trial_findings(folder.trial(phase.name, trial.id), trial, state, is_at_work)
+    checked.findings += _stray_findings(folder, state, is_at_work)
+    return checked
+
+
+def _journal_findings(folder: StudyFolder, state: StudyState, is_at_work: bool) -> Iterator[Finding]:
+    journal = folder.journal
+    yield from _line_findings(journal, is_at_work)
+    if state.opened is None:
+        yield Finding(journal, "has no beginning (study_opened)")
+    for name, trial in _ended_twice(LineReader(journal).read()):
+        yield Finding(journal, f"{name}/{trial} ended twice, and was not queued again between")
+    for phase in state.phases.values():
+        yield from _phase_findings(journal, phase, is_at_work)
+
+
+def _ended_twice(records: list[Record]) -> Iterator[tuple[str, str]]:
+    ended: set[tuple[str, str]] = set()
+    for record in records:
+        key = fields.text(record.get("phase")) or "", fields.text(record.get("trial")) or ""
+        match record.get("event"):
+            case "trial_ended" if key in ended:
+                yield key
+            case "trial_ended":
+                ended.add(key)
+            case "trial_queued" | "trial_requeued" | "trial_started":
+                ended.discard(key)
+
+
+def _phase_findings(journal: Path, phase: PhaseState, is_at_work: bool) -> Iterator[Finding]:
+    if phase.ended is None:
+        return
+    counts = phase.counts()
+    waiting = counts["queued"] + counts["running"]
+    if waiting:
+        yield Finding(journal, f"{phase.name} has ended, but {waiting} of its trials have not; litegpt-run goes on")
+    elif not is_at_work and phase.told and any(counts[state] != told for state, told in phase.told.items()):
+        told = ", ".join(f"{count} {state}" for state, count in phase.told.items())
+        yield Finding(journal, f"{phase.name} ended with {told}, which its trials did not", "recount", phase=phase.name)
+
+
+def _line_findings(path: Path, is_at_work: bool) -> Iterator[Finding]:
+    reader = LineReader(path)
+    reader.read()
+    if reader.damaged:
+        lines = "a line is" if reader.damaged == 1 else f"{reader.damaged} lines are"
+        yield Finding(path, f"{lines} damaged; what stood there is lost", "sort out")
+    elif not is_at_work and reader.is_torn:
+        yield Finding(path, "its last line is torn", "sort out")
+
+
+def _trial_findings(files: TrialFolder, trial: TrialState, state: StudyState, is_at_work: bool) -> Iterator[Finding]:
+    if trial.state == "running":
+        if not is_at_work:
+            yield Finding(files.path, "was running when its runner was killed", "requeue", trial)
+        return
+    for path in (files.metrics, files.samples):
+        if path.exists():
+            yield from _line_findings(path, is_at_work)
+    if trial.state in ("done", "diverged"):
+        fault = _metrics_fault(files, trial, is_imported=state.corpus is None)
+        if fault is not None:
+            yield Finding(files.metrics, fault, None if state.corpus is None else "requeue", trial)
+    if (files.checkpoint.exists() or files.checkpoint.is_symlink()) and (fault := weights_fault(files.checkpoint)):
+        yield Finding(files.checkpoint, fault, "delete")
+    if (files.best.exists() or files.best.is_symlink()) and (fault := weights_fault(files.best)):
+        yield Finding(files.best, fault, "set aside")
+
+
+def _metrics_fault(files: TrialFolder, trial: TrialState, is_imported: bool) -> str | None:
+    """Return where a trial's metrics do not say what its end in the journal says."""
+    rows = {row.step: row for row in read_metrics(files.metrics)}
+    last = rows.get(trial.step if trial.step is not None else -1)
+    if not rows:
+        return "the metrics of a trial that ended are missing"
+    if not is_imported:
+        expected = [step for step in evaluation_steps(trial.settings) if trial.state == "done" or step <= max(rows)]
+        missing = [step for step in expected if step not in rows]
+        if missing:
+            return f"{len(missing)} of {len(expected)} evaluations are missing, the first at step {missing[0]}"
+    if trial.state != "done":
+        return None
+    if last is None:
+        return f"the trial ended at step {trial.step}, and there is no such evaluation"
+    return _figures_fault(trial, last, rows)
+
+
+def _figures_fault(trial: TrialState, last: Evaluation, rows: dict[int, Evaluation]) -> str | None:
+    for figure in FIGURES:
+        told, measured = getattr(trial, figure), getattr(last, figure)
+        if told is not None and told != measured:
+            return f"{figure} is {measured} at the last step, and {told} in the journal"
+    best = rows.get(trial.best_val_step if trial.best_val_step is not None else -1)
+    if trial.best_val_loss is not None and best is not None and best.val_loss != trial.best_val_loss:
+        return f"val_loss is {best.val_loss} at step {best.step}, and {trial.best_val_loss} in the journal, as the best"
+    return None
+
+
+def _stray_findings(folder: StudyFolder, state: StudyState, is_at_work: bool) -> Iterator[Finding]:
+    """Find links, what interrupted writes left, and folders of trials that the journal does not know."""
+    known = {folder.trial(trial.phase, trial.id).path for trial in state.trials()}
+    for phase in state.phases:
+        for path in sorted((folder.path / phase).glob("*")):
+            if path.is_symlink():
+                yield Finding(path, "is a link: it is not followed")
+            elif path.is_dir() and path not in known:
+                yield Finding(path, "is the folder of no trial that the journal knows")
+            for file in sorted(path.glob("*")) if path.is_dir() and not path.is_symlink() else ():
+                if file.is_symlink():
+                    yield Finding(file, "is a link: it is not followed")
+                elif file.suffix == ".tmp" and not is_at_work:
+                    yield Finding(file, "was left by an interrupted write", "delete")
