@@ -12,7 +12,9 @@ from litegpt import __version__
 from litegpt.cli import plan as plan_command
 from litegpt.cli.command import Exit, complain, guarded, narrator
 from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.plan.device import Device
 from litegpt.plan.errors import InputError
+from litegpt.plan.fit import misfit
 from litegpt.plan.study import Study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
@@ -21,6 +23,7 @@ from litegpt.run.devices import worker_places
 from litegpt.run.edited import begun_fraction, edits
 from litegpt.run.ledger import RunnerError
 from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder
+from litegpt.run.packing import Packing
 from litegpt.run.runner import Runner
 from litegpt.run.view import view_for
 from litegpt.run.watch import Patience
@@ -49,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"end a worker that makes no progress for so long (default: {Patience.progress_seconds:g})",
     )
+    parser.add_argument(
+        "--pack-width", type=int, metavar="N", help="train at most N trials of a shape together (default: as pays)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--detach", action="store_true", help="run in the background, in a session of its own")
 
@@ -64,6 +70,10 @@ def run(arguments: argparse.Namespace) -> Exit:
     places = worker_places(arguments.device, arguments.workers)
     patience = _patience(arguments.patience)
     _check_blocks(study, corpus)
+    if arguments.pack_width is not None and arguments.pack_width < 1:
+        raise InputError(f"--pack-width {arguments.pack_width}: a pack holds at least one trial")
+    packing = Packing(places, len(corpus.symbols), arguments.results, arguments.pack_width)
+    _check_memory(study, corpus, packing.device)
     if arguments.detach:
         return _detach(arguments, folder)
     try:
@@ -73,7 +83,9 @@ def run(arguments: argparse.Namespace) -> Exit:
                 lock.renew()
                 view.observe(runner)
 
-            runner = Runner(study, corpus, folder, places, phases=phases, observe=observe, patience=patience)
+            runner = Runner(
+                study, corpus, folder, places, phases=phases, packing=packing, observe=observe, patience=patience
+            )
             _check_results(study, runner.state, corpus, folder)
             if lock.left_by is not None:
                 _narrate(f"The last runner, {describe_holder(lock.left_by)}, was killed; going on from what it left.")
@@ -137,6 +149,14 @@ def _close(arguments: argparse.Namespace, study: Study, state: StudyState, folde
     return Exit.TRIALS_FAILED if counts["failed"] or counts["diverged"] else Exit.WELL
 
 
+def _check_memory(study: Study, corpus: CorpusText, device: Device) -> None:
+    """Refuse models that the device cannot hold, before anything starts."""
+    for name, bound in study.bounds.items():
+        trials = bound.candidates.trials if bound.candidates else ()
+        if reason := misfit(trials, len(corpus.symbols), device):
+            raise InputError(f"phase '{name}' does not fit: {reason}", study.path)
+
+
 def _check_blocks(study: Study, corpus: CorpusText) -> None:
     """Refuse a corpus that is shorter than a block of any trial the study can have."""
     candidates = (bound.candidates for bound in study.bounds.values())
@@ -171,6 +191,8 @@ def _detach(arguments: argparse.Namespace, folder: StudyFolder) -> Exit:
         command += ["--phase", name]
     if arguments.workers is not None:
         command += ["--workers", str(arguments.workers)]
+    if arguments.pack_width is not None:
+        command += ["--pack-width", str(arguments.pack_width)]
     folder.path.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the runner inherits it: nothing but a request or TERM stops it
     with open_log(folder.log) as log:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from litegpt.plan.cost import training_flops
 from litegpt.plan.device import Device
 from litegpt.plan.memory import widest_pack
 from litegpt.plan.trial import Trial
+
+T = TypeVar("T")
 
 WIDEST_PACK = 64
 FILLING_ACTIVATIONS = 1 << 23  # elements in one layer of a pack that keep a large GPU busy
@@ -43,24 +46,36 @@ def pack_width(trial: Trial, device: Device, vocab_size: int) -> int:
     return widest_pack(trial, vocab_size, device, most)
 
 
-def pack_trials(trials: Iterable[Trial], width: int | Callable[[Trial], int]) -> list[tuple[Trial, ...]]:
+def pack_trials(
+    trials: Iterable[Trial], width: int | Callable[[Trial], int], devices: int = 1
+) -> list[tuple[Trial, ...]]:
     """Return packs of at most `width` trials of one shape, evenly filled.
 
-    `width` may depend on the shape: it is then asked with one trial of each. The dearest pack comes first, so that
-    several devices finish close together. ValueError: a width below 1.
+    `width` may depend on the shape: it is then asked with one trial of each. So that several devices finish close
+    together, no pack is more than one device's share of the work, and the dearest comes first. ValueError: a width
+    below 1.
     """
     groups: dict[Hashable, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(pack_shape(trial), []).append(trial)
+    share = sum(_flops(tuple(group)) for group in groups.values()) / devices
     packs: list[tuple[Trial, ...]] = []
     for group in groups.values():
         most = width if isinstance(width, int) else width(group[0])
         if most < 1:
             raise ValueError(f"a pack holds at least one trial, not {most}")
-        count = -(-len(group) // most)
-        edges = [len(group) * index // count for index in range(count + 1)]
-        packs += [tuple(group[start:end]) for start, end in pairwise(edges)]
+        if devices > 1:
+            most = max(1, min(most, int(share / _flops((group[0],)) + 1e-9)))
+        group.sort(key=lambda trial: trial.dropout)  # kernels take one rate
+        packs += map(tuple, evenly(group, most))
     return sorted(packs, key=_flops, reverse=True)
+
+
+def evenly(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """Return the items in parts of at most `most`, in order and evenly filled."""
+    count = -(-len(items) // most)
+    edges = [len(items) * index // count for index in range(count + 1)]
+    return [items[start:end] for start, end in pairwise(edges)]
 
 
 def _flops(pack: tuple[Trial, ...]) -> float:

@@ -8,13 +8,18 @@ import itertools
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.plan.cost import training_flops
 from litegpt.plan.errors import InputError
+from litegpt.plan.packs import evenly
 from litegpt.plan.trial import Trial
+from litegpt.plan.tuning import Tuning
 from litegpt.results.folder import TrialFolder
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Copied, Sample, append_sample, read_samples
@@ -24,6 +29,7 @@ from litegpt.run.messages import (
     Alive,
     Message,
     PackOver,
+    ShapeTuned,
     TrainPack,
     TrialEvaluated,
     TrialOver,
@@ -35,6 +41,7 @@ from litegpt.train.generate import generate
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
 from litegpt.train.pack import Pack, is_out_of_memory
 from litegpt.train.precision import resolve_precision
+from litegpt.train.tune import tune, updates_per_second
 from litegpt.train.verbatim import CorpusIndex
 
 SAMPLE_CHARACTERS = 300
@@ -64,8 +71,7 @@ class PackTrainer:
             self._load_corpus(request)
             attempts.sort(key=lambda attempt: attempt.step)
             for _, group in itertools.groupby(attempts, key=lambda attempt: attempt.step):
-                self._free_memory()
-                self._train_group(request.pack, list(group), should_stop)
+                self._train_packs(request, list(group), should_stop)
         except Exception as error:
             for attempt in attempts:
                 if not attempt.over:
@@ -90,8 +96,44 @@ class PackTrainer:
             self._index: CorpusIndex | None = None
             self._corpus_key = key
 
+    def _train_packs(self, request: TrainPack, group: Sequence[_Attempt], should_stop: Callable[[], bool]) -> None:
+        """Train the attempts that stand at the same step, as wide and as fast as is known, or can be found out."""
+        tuning = Tuning(**request.tuning)
+        if request.tune:
+            tuning = self._tune([attempt.trial for attempt in group]) or tuning
+        for part in evenly(group, min(tuning.width or len(group), len(group))):
+            self._free_memory()
+            self._train_group(request.pack, part, should_stop, tuning)
+
+    def _tune(self, trials: Sequence[Trial]) -> Tuning | None:
+        precision, vocab_size = resolve_precision(trials[0].precision, self.device), self.tokenizer.vocab_size
+        measure = partial(updates_per_second, trials, self.corpus, vocab_size, precision)
+        tuned = tune(trials, measure)
+        if tuned is None:
+            return None
+        flops = training_flops(trials[0], vocab_size) / trials[0].max_iters * tuned.updates_per_second
+        self._tell_tuning(trials[0], tuned.tuning, flops)
+        return tuned.tuning
+
+    def _tell_tuning(self, trial: Trial, tuning: Tuning, flops_per_second: float | None) -> None:
+        self.send(
+            ShapeTuned(
+                settings=trial.settings(),
+                precision=resolve_precision(trial.precision, self.device),
+                width=tuning.width or 1,
+                attention=tuning.attention,
+                compiled=tuning.compiled,
+                flops_per_second=flops_per_second,
+            )
+        )
+
     def _train_group(
-        self, pack: str, group: Sequence[_Attempt], should_stop: Callable[[], bool], micro_batches: int = 1
+        self,
+        pack: str,
+        group: Sequence[_Attempt],
+        should_stop: Callable[[], bool],
+        tuning: Tuning,
+        micro_batches: int = 1,
     ) -> None:
         """Train the attempts that stand at the same step as one model.
 
@@ -99,12 +141,12 @@ class PackTrainer:
         parts, halved until it fits. Neither changes the results, but that parts draw other dropout masks.
         """
         try:
-            self._train_together(pack, group, should_stop, micro_batches)
+            self._train_together(pack, group, should_stop, tuning, micro_batches)
         except RuntimeError as error:  # torch.OutOfMemoryError is one
             if not is_out_of_memory(error):
                 raise
-            smallest = group[0].trial.batch_size
-            if len(group) == 1 and micro_batches >= smallest:
+            parts = max(micro_batches, group[0].trial.gradient_accumulation)
+            if len(group) == 1 and parts >= group[0].trial.batch_size:
                 raise
         else:
             return
@@ -112,11 +154,12 @@ class PackTrainer:
         for attempt in group:
             attempt.checkpoint = attempt.read_checkpoint()
         if len(group) > 1:
-            middle = len(group) // 2
-            self._train_group(pack, group[:middle], should_stop, micro_batches)
-            self._train_group(pack, group[middle:], should_stop, micro_batches)
+            half = -(-len(group) // 2)
+            self._tell_tuning(group[0].trial, replace(tuning, width=half), None)
+            for part in evenly(group, half):
+                self._train_group(pack, part, should_stop, tuning, micro_batches)
         else:
-            self._train_group(pack, group, should_stop, min(2 * micro_batches, group[0].trial.batch_size))
+            self._train_group(pack, group, should_stop, tuning, min(2 * parts, group[0].trial.batch_size))
 
     def _free_memory(self) -> None:
         """Give back what packs held: a compiled step and its pack hold each other, and a graph its memory."""
@@ -125,7 +168,12 @@ class PackTrainer:
             torch.cuda.empty_cache()
 
     def _train_together(
-        self, pack_name: str, group: Sequence[_Attempt], should_stop: Callable[[], bool], micro_batches: int
+        self,
+        pack_name: str,
+        group: Sequence[_Attempt],
+        should_stop: Callable[[], bool],
+        tuning: Tuning,
+        micro_batches: int,
     ) -> None:
         trials = [attempt.trial for attempt in group]
         precision = resolve_precision(trials[0].precision, self.device)
@@ -137,6 +185,7 @@ class PackTrainer:
             precision,
             micro_batches=micro_batches,
             initialise=fresh,
+            tuning=tuning,
         )
         progress = [attempt.restore(pack, index) for index, attempt in enumerate(group)]
         names = [attempt.trial.id for attempt in group]

@@ -44,6 +44,8 @@ class TrainPack(Message):
     corpus_sha256: str  # of the text that the run began with
     validation_fraction: float
     trials: list[TrialRequest]
+    tuning: dict[str, Any] = field(default_factory=dict)  # plan.tuning.Tuning, as far as it is known
+    tune: bool = False  # whether it is worth finding out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,19 @@ class Heartbeat(Message):
     """From a worker, every second whatever it does: its process runs."""
 
     kind = "heartbeat"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeTuned(Message):
+    """From a worker: how trials of a shape train fastest there, or that they fit no wider."""
+
+    kind = "tuned"
+    settings: dict[str, Any]  # of any trial of the shape
+    precision: str
+    width: int
+    attention: str | None
+    compiled: bool
+    flops_per_second: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

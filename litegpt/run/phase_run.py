@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 
 from litegpt.plan.errors import InputError
 from litegpt.plan.packs import pack_trials
@@ -17,6 +17,7 @@ from litegpt.run import messages
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.disk import Retention
 from litegpt.run.ledger import Ledger
+from litegpt.run.packing import Packing
 from litegpt.run.phases import requeued
 from litegpt.run.requests import Request
 from litegpt.run.workers import Worker, Workers
@@ -57,13 +58,13 @@ class PhaseRun:
         ledger: Ledger,
         workers: Workers,
         places: Sequence[WorkerPlace],
-        pack_width: Callable[[Trial, WorkerPlace], int],
+        packing: Packing,
         corpus_sha256: str,
     ) -> None:
         self.phase, self.running = phase, dict[str, RunningTrial]()  # by trial id
         self._retention = Retention(study, folder, phase)
         self._study, self._folder, self._ledger = study, folder, ledger
-        self._workers, self._places, self._pack_width = workers, places, pack_width
+        self._workers, self._places, self._packing = workers, places, packing
         self._corpus_sha256 = corpus_sha256
         self._assignments: dict[str, _Assignment] = {}  # by worker
         self._lost_workers: Counter[str] = Counter()  # by trial id
@@ -93,7 +94,7 @@ class PhaseRun:
         return self.is_idle and not self._packs
 
     def _enqueue(self, trials: Iterable[Trial]) -> None:
-        self._packs.extend(pack_trials(trials, lambda trial: self._pack_width(trial, self._places[0])))
+        self._packs.extend(pack_trials(trials, self._packing.width, len(self._places)))
 
     def assign(self) -> None:
         """Give packs to idle workers, and start the workers that are wanting."""
@@ -139,6 +140,8 @@ class PhaseRun:
                 corpus_sha256=self._corpus_sha256,
                 validation_fraction=self._study.validation_fraction,
                 trials=requests,
+                tuning=asdict(self._packing.tuning(trials[0])),
+                tune=self._packing.is_worth_tuning(trials),
             )
         )
 

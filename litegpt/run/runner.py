@@ -25,28 +25,15 @@ from litegpt.run.devices import WorkerPlace
 from litegpt.run.disk import Retention, shortage, weights_wanted
 from litegpt.run.hold_up import HoldUp
 from litegpt.run.ledger import Ledger, RunnerError
+from litegpt.run.packing import Packing
 from litegpt.run.phase_run import PhaseRun, RunningTrial
 from litegpt.run.phases import is_complete, planning_events, requeued, resolve_study, reuse_results
 from litegpt.run.requests import take_requests
 from litegpt.run.watch import Patience, Watch
 from litegpt.run.workers import Lost, Mail, Worker, Workers
 
-WIDEST_PACK = 64
-FILLING_ACTIVATIONS = 1 << 23  # elements in one layer of a pack that keep a large GPU busy
 STILLBORN_WORKERS = 3  # in a row, that ended before they were ready: then something is wrong with the machine
 TICK_SECONDS = 0.25  # how often requests are looked for and the view is refreshed while nothing happens
-
-
-def pack_width(trial: Trial, place: WorkerPlace) -> int:
-    """Return how many trials of this shape to train together: on a GPU enough to fill it, on a CPU one.
-
-    A CPU computes one small model as fast as it can compute at all (docs/LOG.md). A GPU waits for launches until its
-    matrices are large, so narrow models with small batches go in wide packs. A pack that does not fit is split.
-    """
-    if place.device == "cpu":
-        return 1
-    activations = trial.batch_size * trial.block_size * trial.n_embd  # elements, of one layer of one trial
-    return max(1, min(WIDEST_PACK, FILLING_ACTIVATIONS // activations))
 
 
 class Runner:
@@ -60,7 +47,7 @@ class Runner:
         places: Sequence[WorkerPlace],
         *,
         phases: Sequence[str] | None = None,
-        pack_width: Callable[[Trial, WorkerPlace], int] = pack_width,
+        packing: Packing | None = None,
         observe: Callable[[Runner], None] = lambda runner: None,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -69,7 +56,8 @@ class Runner:
         self.phases = [phase for phase in study.phases if phases is None or phase.name in phases]
         self.interrupted = False
         self._started = clock()
-        self._pack_width, self._observe, self._clock = pack_width, observe, clock
+        self._packing = packing or Packing(places, len(corpus.symbols), folder.path.parent)
+        self._observe, self._clock = observe, clock
         self._mail: queue.SimpleQueue[Mail | signal.Signals] = queue.SimpleQueue()  # a signal may interrupt its get
         self._hold_up = HoldUp(folder, lambda: observe(self), lambda event: self._ledger.note(event))
         self._ledger = Ledger(folder, self._hold_up.wait)
@@ -154,7 +142,7 @@ class Runner:
             self._ledger,
             self._workers,
             self.places,
-            self._pack_width,
+            self._packing,
             self.corpus.sha256,
         )
         self._work(self._phase_run)
@@ -183,7 +171,7 @@ class Runner:
         """Return in words what room the phase will not find on the disk, None where it will."""
 
         def working(trial: Trial) -> int:
-            return sum(self._pack_width(trial, place) for place in self.places)
+            return self._packing.width(trial) * len(self.places)
 
         return shortage(self.study, self.state, self.folder, phase.name, working, len(self.corpus.symbols))
 
@@ -229,6 +217,8 @@ class Runner:
                 self._lose(phase_run, worker, lost)
             case messages.Heartbeat():
                 pass
+            case messages.ShapeTuned() as tuned:
+                self._packing.learn(tuned)
             case message:
                 phase_run.take(worker, message)
 

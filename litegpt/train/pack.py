@@ -79,6 +79,7 @@ class Pack:
         self._can_capture = self.device.type == "cuda" and not self.model.activation_checkpointing
         self._sum_losses: Callable[..., Tensor] = self.model.sum_losses
         if self.tuning.compiled:
+            torch.compiler.reset()  # it keeps a few versions of a function and then gives up; this pack is the only one
             self._sum_losses = torch.compile(self.model.sum_losses, dynamic=False)
             self._update = torch.compile(self._update, dynamic=False)  # type: ignore[method-assign]
 

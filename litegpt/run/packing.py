@@ -1,0 +1,76 @@
+"""How the runner packs trials: as wide as pays on its devices and as their memory holds, and what is kept of that."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from litegpt.plan.device import PROFILES, Device
+from litegpt.plan.forecast import Throughput, step_seconds
+from litegpt.plan.memory import widest_pack
+from litegpt.plan.packs import pack_width
+from litegpt.plan.trial import Trial
+from litegpt.plan.tuning import Tuning
+from litegpt.results.tuning import TunedShape, Tunings
+from litegpt.run.devices import WorkerPlace
+from litegpt.run.hardware import present_device
+from litegpt.run.messages import ShapeTuned
+
+TUNE_SECONDS = 30.0  # a pack that is predicted to take less trains faster than it is tuned
+FASTEST = PROFILES["h100-80g"]  # what an unknown GPU is taken for: then at most too little is tuned
+
+
+class Packing:
+    """Pack widths for the places of a runner, which are all alike. `width` is one that somebody asked for."""
+
+    def __init__(self, places: Sequence[WorkerPlace], vocab_size: int, results: Path, width: int | None = None) -> None:
+        self.device: Device = present_device(places)
+        self._vocab_size, self._asked = vocab_size, width
+        self._tunings = Tunings(results)
+        try:
+            self._torch = version("torch")
+        except PackageNotFoundError:  # then the workers will say so
+            self._torch = ""
+
+    def width(self, trial: Trial) -> int:
+        """Return how many trials of this shape to train together."""
+        if self._asked is not None:
+            return widest_pack(trial, self._vocab_size, self.device, self._asked)
+        kept = self._kept(trial)
+        if kept is not None and kept.width is not None:
+            return widest_pack(trial, self._vocab_size, self.device, kept.width)
+        return pack_width(trial, self.device, self._vocab_size)
+
+    def tuning(self, trial: Trial) -> Tuning:
+        """Return how a pack of this shape is to be computed: as it was found, or as torch does it."""
+        return self._kept(trial) or Tuning()
+
+    def is_worth_tuning(self, trials: Sequence[Trial]) -> bool:
+        """Tell whether a pack will take much longer than trying out how to train it."""
+        trial = trials[0]
+        if self.device.kind == "cpu" or self._asked is not None or self._kept(trial) is not None:
+            return False
+        device = self.device if self.device.flops is not None else FASTEST
+        return trial.max_iters * step_seconds(trial, len(trials), Throughput(device), self._vocab_size) > TUNE_SECONDS
+
+    def learn(self, tuned: ShapeTuned) -> None:
+        """Keep what a worker found out; if the disk will not have it, it is found out again some day."""
+        shape = TunedShape(
+            self.device.name,
+            self._torch,
+            tuned.precision,
+            self._vocab_size,
+            Trial(**tuned.settings),
+            Tuning(tuned.width, tuned.attention, tuned.compiled),
+            tuned.flops_per_second,
+        )
+        with contextlib.suppress(OSError):
+            self._tunings.keep(shape)
+
+    def _kept(self, trial: Trial) -> Tuning | None:
+        precision = self.device.precision if trial.precision == "auto" else trial.precision
+        wanted = TunedShape(self.device.name, self._torch, precision, self._vocab_size, trial, Tuning(), None)
+        kept = self._tunings.find(wanted)
+        return None if kept is None else kept.tuning
