@@ -1,50 +1,29 @@
-"""One attempt at the trials of a pack, in a worker: from request to metrics, samples and checkpoints on the disk."""
+"""One attempt at a trial, in a worker: from request to metrics, samples and checkpoints on the disk."""
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import itertools
-import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from litegpt.plan.corpus import CorpusText, read_corpus
-from litegpt.plan.cost import training_flops
 from litegpt.plan.errors import InputError
-from litegpt.plan.packs import evenly
 from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import Tuning
 from litegpt.results.folder import TrialFolder
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Copied, Sample, append_sample, read_samples
 from litegpt.run.messages import (
     BAD_CORPUS,
     DISK,
-    Alive,
     Message,
-    PackOver,
-    ShapeTuned,
-    TrainPack,
     TrialEvaluated,
     TrialOver,
     TrialRequest,
 )
 from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights, write_whole
-from litegpt.train.corpus import CharacterTokenizer, Corpus
-from litegpt.train.generate import generate
-from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
+from litegpt.train.loop import Ended, Evaluated, TrialFiles
 from litegpt.train.pack import Pack, is_out_of_memory
-from litegpt.train.precision import resolve_precision
-from litegpt.train.tune import tune, updates_per_second
-from litegpt.train.verbatim import CorpusIndex
 
-SAMPLE_CHARACTERS = 300
 SAMPLE_TEMPERATURE = 0.8  # nanoGPT's
 SAMPLE_SEED = 0
 
@@ -53,197 +32,7 @@ class BadCorpusError(InputError):
     """No trial can be trained on the corpus any more."""
 
 
-class PackTrainer:
-    """Trains packs on one device, keeping the corpus there between them."""
-
-    def __init__(self, device: str, send: Callable[[Message], None]) -> None:
-        self.device = torch.device(device)
-        self.send = send
-        self._corpus_key: tuple[str, str, float] | None = None
-
-    def train(self, request: TrainPack, should_stop: Callable[[], bool]) -> None:
-        """Train a pack and tell how each trial ended; whatever goes wrong fails its trials and nothing else."""
-        started = time.perf_counter()
-        attempts = [_Attempt(trial, self.send) for trial in request.trials]
-        try:
-            for attempt in attempts:
-                attempt.open()
-            self._load_corpus(request)
-            attempts.sort(key=lambda attempt: attempt.step)
-            for _, group in itertools.groupby(attempts, key=lambda attempt: attempt.step):
-                self._train_packs(request, list(group), should_stop)
-        except Exception as error:
-            for attempt in attempts:
-                if not attempt.over:
-                    attempt.fail(error)
-        finally:
-            for attempt in attempts:
-                attempt.close()
-        self.send(PackOver(pack=request.pack, wall_seconds=time.perf_counter() - started))
-
-    def _load_corpus(self, request: TrainPack) -> None:
-        key = (request.corpus, request.corpus_base, request.validation_fraction)
-        if key != self._corpus_key:
-            try:
-                self.text: CorpusText = read_corpus(request.corpus, Path(request.corpus_base))
-            except InputError as error:
-                raise BadCorpusError(str(error)) from None
-            if self.text.sha256 != request.corpus_sha256:
-                raise BadCorpusError("the corpus has changed since the run began", request.corpus)
-            self.tokenizer = CharacterTokenizer(self.text.symbols)
-            cut = self.text.cut(request.validation_fraction)
-            self.corpus = Corpus(self.tokenizer.encode(self.text.text), cut, self.device)
-            self._index: CorpusIndex | None = None
-            self._corpus_key = key
-
-    def _train_packs(self, request: TrainPack, group: Sequence[_Attempt], should_stop: Callable[[], bool]) -> None:
-        """Train the attempts that stand at the same step, as wide and as fast as is known, or can be found out."""
-        tuning = Tuning(**request.tuning)
-        if request.tune:
-            tuning = self._tune([attempt.trial for attempt in group]) or tuning
-        for part in evenly(group, min(tuning.width or len(group), len(group))):
-            self._free_memory()
-            self._train_group(request.pack, part, should_stop, tuning)
-
-    def _tune(self, trials: Sequence[Trial]) -> Tuning | None:
-        precision, vocab_size = resolve_precision(trials[0].precision, self.device), self.tokenizer.vocab_size
-        measure = partial(updates_per_second, trials, self.corpus, vocab_size, precision)
-        tuned = tune(trials, measure)
-        if tuned is None:
-            return None
-        flops = training_flops(trials[0], vocab_size) / trials[0].max_iters * tuned.updates_per_second
-        self._tell_tuning(trials[0], tuned.tuning, flops)
-        return tuned.tuning
-
-    def _tell_tuning(self, trial: Trial, tuning: Tuning, flops_per_second: float | None) -> None:
-        self.send(
-            ShapeTuned(
-                settings=trial.settings(),
-                precision=resolve_precision(trial.precision, self.device),
-                width=tuning.width or 1,
-                attention=tuning.attention,
-                compiled=tuning.compiled,
-                flops_per_second=flops_per_second,
-            )
-        )
-
-    def _train_group(
-        self,
-        pack: str,
-        group: Sequence[_Attempt],
-        should_stop: Callable[[], bool],
-        tuning: Tuning,
-        micro_batches: int = 1,
-    ) -> None:
-        """Train the attempts that stand at the same step as one model.
-
-        Where memory runs out, half of the trials come first and half after; a single trial's batch is worked off in
-        parts, halved until it fits. Neither changes the results, but that parts draw other dropout masks.
-        """
-        try:
-            self._train_together(pack, group, should_stop, tuning, micro_batches)
-        except RuntimeError as error:  # torch.OutOfMemoryError is one
-            if not is_out_of_memory(error):
-                raise
-            parts = max(micro_batches, group[0].trial.gradient_accumulation)
-            if len(group) == 1 and parts >= group[0].trial.batch_size:
-                raise
-        else:
-            return
-        self._free_memory()  # past the handler, whose error still held the tensors that were too many
-        for attempt in group:
-            attempt.checkpoint = attempt.read_checkpoint()
-        if len(group) > 1:
-            half = -(-len(group) // 2)
-            self._tell_tuning(group[0].trial, replace(tuning, width=half), None)
-            for part in evenly(group, half):
-                self._train_group(pack, part, should_stop, tuning, micro_batches)
-        else:
-            self._train_group(pack, group, should_stop, tuning, min(2 * parts, group[0].trial.batch_size))
-
-    def _free_memory(self) -> None:
-        """Give back what packs held: a compiled step and its pack hold each other, and a graph its memory."""
-        if self.device.type == "cuda":
-            gc.collect()
-            torch.cuda.empty_cache()
-
-    def _train_together(
-        self,
-        pack_name: str,
-        group: Sequence[_Attempt],
-        should_stop: Callable[[], bool],
-        tuning: Tuning,
-        micro_batches: int,
-    ) -> None:
-        trials = [attempt.trial for attempt in group]
-        precision = resolve_precision(trials[0].precision, self.device)
-        fresh = any(attempt.checkpoint is None for attempt in group)
-        pack = Pack(
-            trials,
-            self.corpus,
-            self.tokenizer.vocab_size,
-            precision,
-            micro_batches=micro_batches,
-            initialise=fresh,
-            tuning=tuning,
-        )
-        progress = [attempt.restore(pack, index) for index, attempt in enumerate(group)]
-        names = [attempt.trial.id for attempt in group]
-        endings: list[Ended] = []
-
-        def report(event: Evaluated | Ended | Beat) -> None:
-            if isinstance(event, Beat):
-                self.send(Alive(pack=pack_name, trials=names, step=event.step))
-            elif isinstance(event, Evaluated):
-                group[event.index].record(event)
-            elif event.state == "stopped":
-                group[event.index].end(event)
-            else:
-                endings.append(event)
-
-        training = Training(pack, [attempt.files for attempt in group], self.text.symbols, report, progress)
-        training.run(should_stop)
-        if endings:
-            self._write_samples(training, group, endings)
-        for ended in endings:
-            group[ended.index].end(ended)
-
-    def _write_samples(self, training: Training, group: Sequence[_Attempt], endings: Sequence[Ended]) -> None:
-        """Add what each trial of the pack writes at its end, and at its best where that was earlier."""
-        ended = {ending.index: ending for ending in endings if ending.state == "done"}
-        rows = [(row, group[index], ended[index]) for row, index in enumerate(training.indices) if index in ended]
-        texts = self._generate(training.pack) if rows else []
-        for row, attempt, ending in rows:
-            if ending.evaluation is not None:
-                attempt.add_sample(ending.evaluation.step, ending.evaluation.val_loss, *texts[row])
-        rows = [(row, attempt, ending) for row, attempt, ending in rows if ending.best_was_earlier]
-        for row, attempt, _ in rows:
-            restore_weights(training.pack, row, read_checkpoint(attempt.folder.best))
-        texts = self._generate(training.pack) if rows else []
-        for row, attempt, ending in rows:
-            attempt.add_sample(ending.progress.best_val_step or 0, ending.progress.best_val_loss, *texts[row])
-
-    def _generate(self, pack: Pack) -> list[tuple[str, str, Copied]]:
-        """Return (prompt, text, how much of it is copied) for each trial of a pack."""
-        prompt = "\n" if "\n" in self.text.symbols else self.text.symbols[0]
-        tokens = generate(
-            pack.model,
-            self.tokenizer.encode(prompt).tolist(),
-            SAMPLE_CHARACTERS,
-            temperature=SAMPLE_TEMPERATURE,
-            seed=SAMPLE_SEED,
-        )
-        texts = [self.tokenizer.decode(list(trial)) for trial in zip(*tokens, strict=True)]
-        return [(prompt, text, self._measure(text)) for text in texts]
-
-    def _measure(self, text: str) -> Copied:
-        """Return how much of a text is copied from the corpus, which is prepared for that the first time."""
-        if self._index is None:
-            self._index = CorpusIndex(self.text.text, len(self.corpus.train))
-        return Copied(**self._index.measure(text).figures())
-
-
-class _Attempt:
+class Attempt:
     """One trial of a pack: where it stands, and where its records go."""
 
     def __init__(self, request: TrialRequest, send: Callable[[Message], None]) -> None:

@@ -50,7 +50,7 @@ def main() -> int:
     send(ready)
     if isinstance(ready, Unusable):
         return 1
-    from litegpt.run.attempt import PackTrainer
+    from litegpt.run.pack_trainer import PackTrainer
 
     trainer = PackTrainer(arguments.device, send)
     while (pack := inbox.packs.get()) is not None:
