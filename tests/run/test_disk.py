@@ -1,0 +1,191 @@
+"""Which weights stay when trials end, and whether a phase will find room."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from litegpt.plan.cost import weight_bytes
+from litegpt.plan.study import Study, parse_study, read_study
+from litegpt.plan.trial import Trial
+from litegpt.results.events import PhaseEnded, PhasePlanned, TrialEnded, TrialQueued
+from litegpt.results.fold import fold
+from litegpt.results.folder import StudyFolder
+from litegpt.results.state import StudyState
+from litegpt.run import disk
+from litegpt.run.disk import BEST_KEPT, Retention, needed_bytes, shortage, size_text
+
+TRIALS = 40
+TEXT = """\
+[study]
+name = "s"
+corpus = "c.txt"
+keep = "{keep}"
+[defaults]
+n_layer = 1
+n_head = 1
+n_embd = 16
+block_size = 8
+batch_size = 4
+learning_rate = 1e-3
+[[phase]]
+name = "first"
+max_iters = 10
+[phase.grid]
+seed = [{seeds}]
+[[phase]]
+name = "second"
+max_iters = 20
+[phase.promote]
+from = "first"
+top = 3
+by = "final_loss"
+how = "exact"
+start = "{start}"
+"""
+
+
+def a_study(keep: str, start: str = "scratch") -> Study:
+    return parse_study(TEXT.format(keep=keep, start=start, seeds=", ".join(map(str, range(TRIALS)))), Path("s.toml"))
+
+
+class Results:
+    """A first phase whose trials end one after the other, each leaving a checkpoint and its best weights."""
+
+    def __init__(self, folder: StudyFolder, study: Study, phase: str = "first") -> None:
+        expansion = study.bounds[phase].candidates
+        assert expansion is not None
+        self.folder, self.trials, self.state = folder, expansion.trials, StudyState()
+        fold(self.state, PhasePlanned(phase=phase, trials=[trial.id for trial in self.trials]).record())
+        for trial in self.trials:
+            fold(self.state, TrialQueued(phase=phase, settings=trial).record())
+
+    def end(self, trial: Trial, best_val_loss: float, final_loss: float, state: str = "done") -> None:
+        files = self.folder.trial("first", trial.id)
+        files.path.mkdir(parents=True)
+        for path in (files.checkpoint, files.best, files.metrics):
+            path.touch()
+        event = TrialEnded(
+            phase="first",
+            trial=trial.id,
+            attempt=1,
+            state=state,  # type: ignore[arg-type]
+            best_val_loss=best_val_loss,
+            final_loss=final_loss,
+        )
+        fold(self.state, event.record())
+
+    def held(self, name: str) -> set[str]:
+        return {path.parent.name for path in self.folder.path.glob(f"first/*/{name}")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    return StudyFolder(tmp_path, "s")
+
+
+def test_the_best_stay_and_so_do_those_that_may_be_promoted(folder: StudyFolder) -> None:
+    study = a_study("promoted")
+    results, retention = Results(folder, study), Retention(study, folder, "first")
+    held = 0
+    for number, trial in enumerate(results.trials):
+        results.end(trial, best_val_loss=(number * 17) % TRIALS, final_loss=(number * 23) % TRIALS)
+        retention.tidy(results.state)
+        held = max(held, len(results.held("best.safetensors")))
+    assert held <= BEST_KEPT + 3, "the disk never holds more"
+    ids = [trial.id for trial in results.trials]
+    best = {ids[n] for n in range(TRIALS) if (n * 17) % TRIALS < BEST_KEPT}
+    promoted = {ids[n] for n in range(TRIALS) if (n * 23) % TRIALS < 3}
+    assert results.held("best.safetensors") == best | promoted
+    assert results.held("checkpoint.safetensors") == set()
+    assert results.held("metrics.jsonl") == set(ids)
+
+
+def test_a_run_that_goes_on_keeps_the_same(folder: StudyFolder) -> None:
+    study = a_study("promoted")
+    results = Results(folder, study)
+    for number, trial in enumerate(results.trials):
+        results.end(trial, best_val_loss=(number * 17) % TRIALS, final_loss=(number * 23) % TRIALS)
+        Retention(study, folder, "first").tidy(results.state)
+    once = results.held("best.safetensors")
+    Retention(study, folder, "first").tidy(results.state)
+    assert results.held("best.safetensors") == once
+
+
+@pytest.mark.parametrize(("start", "kept"), [("scratch", 0), ("checkpoint", 3)])
+def test_none_keeps_only_what_a_later_phase_starts_from(folder: StudyFolder, start: str, kept: int) -> None:
+    study = a_study("none", start)
+    results, retention = Results(folder, study), Retention(study, folder, "first")
+    for number, trial in enumerate(results.trials):
+        results.end(trial, best_val_loss=1.0, final_loss=number)
+        retention.tidy(results.state)
+    assert results.held("best.safetensors") == {trial.id for trial in results.trials[:kept]}
+    ended = PhaseEnded(phase="second", done=3, diverged=0, failed=0, stopped=0, excluded=0, seconds=1.0)
+    fold(results.state, ended.record())
+    Retention(study, folder, "first").tidy(results.state)
+    assert results.held("best.safetensors") == set(), "and not for longer than that"
+
+
+def test_all_keeps_all(folder: StudyFolder) -> None:
+    study = a_study("all")
+    results = Results(folder, study)
+    for trial in results.trials:
+        results.end(trial, best_val_loss=1.0, final_loss=1.0)
+    Retention(study, folder, "first").tidy(results.state)
+    assert len(results.held("best.safetensors")) == len(results.held("checkpoint.safetensors")) == TRIALS
+
+
+def test_failed_and_stopped_trials_keep_what_another_attempt_goes_on_from(folder: StudyFolder) -> None:
+    study = a_study("none")
+    results = Results(folder, study)
+    for trial, state in zip(results.trials, ("failed", "stopped", "diverged", "done"), strict=False):
+        results.end(trial, 1.0, 1.0, state)
+    Retention(study, folder, "first").tidy(results.state)
+    assert results.held("checkpoint.safetensors") == {trial.id for trial in results.trials[:2]}
+
+
+def test_the_need_grows_with_what_is_kept_and_with_what_is_at_work(folder: StudyFolder) -> None:
+    needs = {}
+    for keep in ("all", "promoted", "none"):
+        study = a_study(keep)
+        state = Results(folder, study).state
+        needs[keep] = needed_bytes(study, state, "first", lambda trial: 2, 50)
+    assert needs["all"] > needs["promoted"] > needs["none"] > 0
+    weights = weight_bytes(Results(folder, a_study("all")).trials[0], 50)
+    assert needs["all"] >= 4 * TRIALS * weights
+    study = a_study("none")
+    wide = needed_bytes(study, Results(folder, study).state, "first", lambda trial: 20, 50)
+    assert wide - needs["none"] == 18 * 4 * weights
+
+
+def test_the_original_study_fits_a_laptop() -> None:
+    """1,316 trials of up to 170 MB of weights, two at work at once: the default keeps the 50 promoted and ten more."""
+    study = read_study(Path(__file__).parents[2] / "studies" / "four_phases.toml")
+    folder = StudyFolder(Path("results"), study.name)
+    needs = {}
+    for keep in ("promoted", "all"):
+        study = dataclasses.replace(study, keep=keep)
+        state = Results(folder, study, "phase1").state
+        needs[keep] = needed_bytes(study, state, "phase1", lambda trial: 2, 86)
+    assert needs["promoted"] < 15e9
+    assert needs["all"] > 150e9
+
+
+def test_a_shortage_is_told_with_both_figures(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = a_study("all")
+    state = Results(folder, study).state
+    assert shortage(study, state, folder, "first", lambda trial: 1, 50) is None
+    monkeypatch.setattr(disk, "free_bytes", lambda path: 12_345)
+    message = shortage(study, state, folder, "first", lambda trial: 1, 50)
+    assert message is not None
+    assert "12.3 KB left" in message
+    assert "litegpt resume" in message
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1234, "1.23 KB"), (5e9, "5 GB"), (2e12, "2.0 TB")]
+)
+def test_sizes_as_people_read_them(size: float, text: str) -> None:
+    assert size_text(size) == text
