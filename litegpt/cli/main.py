@@ -23,7 +23,9 @@ COMMANDS = {
     "promote": "write the next phase, from the best trials of one, into the study file",
     "importance": "tell which hyperparameters mattered",
     "sample": "generate text from a trial's weights",
+    "corpus": "describe a text: its characters, odd ones, what is in it twice, n-gram losses",
     "clean": "make a text fit to train on: unwrapped, without headers, with plain quotes",
+    "quantize": "keep a trial's weights in 8 or 4 bits",
     "report": "write a study up as a page of HTML and Markdown",
     "export": "write a study's trials and metrics as CSV, Parquet or TensorBoard files",
 }

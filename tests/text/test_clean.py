@@ -48,6 +48,14 @@ OTHERS = {
         drop_capital="before the heading",
         ragged=4,
     ),
+    "wide": Layout(
+        width=90,
+        page_lines=50,
+        paragraphs="plain",
+        header="none",
+        number="at the foot",
+        drop_capital="after the second line",
+    ),
     "no numbers": Layout(
         width=48,
         page_lines=26,

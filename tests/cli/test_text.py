@@ -1,0 +1,201 @@
+"""`litegpt clean` and `litegpt corpus`: what they print and write, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from litegpt.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+NOVELLA = ROOT / "data" / "novella.txt"
+LINES = (
+    "The reader of this book had gone out to buy a pound of tea, a\n"
+    "quarter of butter, and whatever else was to be had at that hour\n"
+    "of the day. \u201cIt was a well-known shop,\u201d he said, and he went in,\n"
+    "and then he came out of it again without his umbrella.\n"
+)
+CLEAN = LINES.replace("\n", " ").strip().replace("\u201c", '"').replace("\u201d", '"') + "\n"
+
+
+@pytest.fixture
+def wrapped(tmp_path: Path) -> Path:
+    path = tmp_path / "wrapped.txt"
+    path.write_text(LINES, encoding="utf-8")
+    return path
+
+
+def test_a_text_goes_to_stdout_and_the_account_to_stderr(wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["clean", str(wrapped)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == CLEAN
+    assert "4 lines" in captured.err
+    rows = [line.split() for line in captured.err.splitlines()]
+    assert ["unwrap", "3"] in rows
+    assert any(row[:2] == ["quotes", "2"] for row in rows)
+
+
+def test_a_text_goes_to_a_file_with_its_account_as_json(wrapped: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "clean.txt"
+    assert main(["clean", str(wrapped), "-o", str(out), "--json", "--without", "quotes"]) == 0
+    assert out.read_text(encoding="utf-8") == CLEAN.replace('"It', "\u201cIt").replace('shop,"', "shop,\u201d")
+    account = json.loads(capsys.readouterr().out)
+    assert account["lines"] == [4, 1]
+    assert account["rules"]["unwrap"] == 3
+    assert "quotes" not in account["rules"]
+    assert {path.name for path in tmp_path.iterdir()} == {"wrapped.txt", "clean.txt"}
+
+
+def test_a_diff_names_lines_and_rules(wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["clean", str(wrapped), "--diff"]) == 0
+    head, *rest = capsys.readouterr().out.splitlines()
+    assert head == "@@ 1 to 4: quotes, unwrap"
+    assert rest == [*("-" + line for line in LINES.splitlines()), "+" + CLEAN.strip()]
+
+
+def test_a_clean_text_has_no_diff_and_is_copied_as_it_is(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "novella.txt"
+    assert main(["clean", str(NOVELLA), "-o", str(out)]) == 0
+    assert out.read_bytes() == NOVELLA.read_bytes()
+    assert "No rule found anything" in capsys.readouterr().err
+    assert main(["clean", str(NOVELLA), "--diff"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_bytes_of_another_encoding_are_read(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    latin, utf16 = tmp_path / "latin.txt", tmp_path / "utf16.txt"
+    latin.write_bytes("\u201ccaf\u00e9\u201d\r\nau lait\r\n".encode("cp1252"))
+    utf16.write_text("caf\u00e9\n", encoding="utf-16")
+    assert main(["clean", str(latin)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == '"caf\u00e9"\nau lait\n'
+    assert "Windows-1252" in captured.err
+    assert main(["clean", str(utf16)]) == 0
+    assert capsys.readouterr().out == "caf\u00e9\n"
+
+
+REFUSED = {
+    "the text itself as output": (["-o", "IN"], "would overwrite"),
+    "a folder as output": (["-o", "."], "a folder"),
+    "a folder that is not there": (["-o", "none/out.txt"], "no such folder"),
+    "an unknown rule": (["--rules", "qotes"], "did you mean 'quotes'?"),
+    "no rule": (["--rules", "quotes", "--without", "quotes"], "no rule is left"),
+    "JSON beside the text": (["--json"], "--out"),
+}
+
+
+@pytest.mark.parametrize(("options", "part"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_wish_that_cannot_be(wrapped: Path, capsys, monkeypatch, options: list[str], part: str) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(wrapped.parent)
+    assert main(["clean", str(wrapped), *(str(wrapped) if option == "IN" else option for option in options)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert part in line
+    assert wrapped.read_text(encoding="utf-8") == LINES
+    assert [path.name for path in wrapped.parent.iterdir()] == ["wrapped.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("a.txt", b"a\0b", "NUL bytes"),
+        ("a.epub", b"PK\x03\x04 nothing", "no EPUB"),
+        ("a.pdf", b"%PDF-1.7 nothing", "PDF"),
+    ],
+)
+def test_a_file_that_is_no_text(tmp_path: Path, capsys, name: str, content: bytes, part: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / name).write_bytes(content)
+    assert main(["clean", str(tmp_path / name)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert part in line
+
+
+def test_an_epub_is_read_in_its_order(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "book.epub"
+    body = "<h1>{0}</h1><p>The <i>{0}</i>&#8217;s\n text.<br/>Line</p>"
+    page = f"<html><head><title>no</title></head><body>{body}</body></html>"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/epub+zip")
+        archive.writestr(
+            "META-INF/container.xml",
+            '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+            '<rootfile full-path="OEBPS/content.opf"/></rootfiles></container>',
+        )
+        archive.writestr(
+            "OEBPS/content.opf",
+            '<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="b" href="b.xhtml"/>'
+            '<item id="a" href="a%20a.xhtml"/></manifest>'
+            '<spine><itemref idref="a"/><itemref idref="b"/></spine></package>',
+        )
+        archive.writestr("OEBPS/b.xhtml", page.format("second"))
+        archive.writestr("OEBPS/a a.xhtml", page.format("first"))
+    assert main(["clean", str(path)]) == 0
+    assert capsys.readouterr().out == "first\n\nThe first's text.\nLine\n\nsecond\n\nThe second's text.\nLine\n"
+
+
+PARROT = "the reader of this book went out to buy a pound of tea and came back with a parrot in a cage"
+
+
+def write_pdf(path: Path, pages: list[list[str]]) -> None:
+    """Write a PDF with one line of text under another."""
+    from pypdf import PdfWriter
+    from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+
+    writer = PdfWriter()
+    font = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Courier"}
+    font_object = DictionaryObject({NameObject(key): NameObject(value) for key, value in font.items()})
+    for lines in pages:
+        page = writer.add_blank_page(612, 792)
+        fonts = DictionaryObject({NameObject("/F1"): font_object})
+        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
+        stream = DecodedStreamObject()
+        shown = "".join(f"({line}) Tj T*\n" for line in lines)
+        stream.set_data(f"BT /F1 10 Tf 12 TL 50 740 Td\n{shown}ET".encode("latin-1"))
+        page[NameObject("/Contents")] = writer._add_object(stream)
+    writer.write(path)
+
+
+def test_a_pdf_is_read_page_by_page(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("pypdf")
+    words = PARROT.split()
+    body = [" ".join(words[i % 20 : i % 20 + 1] + words[:9]) for i in range(60)]
+    pages = [[f"{number}   The Parrot", *body[number * 12 : number * 12 + 12]] for number in range(1, 5)]
+    write_pdf(tmp_path / "book.pdf", pages)
+    assert main(["clean", str(tmp_path / "book.pdf")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == " ".join(body[12:60]) + "\n"
+    assert ["headers", "4"] in [line.split()[:2] for line in captured.err.splitlines()]
+    write_pdf(tmp_path / "scan.pdf", [[]])
+    assert main(["clean", str(tmp_path / "scan.pdf")]) == 2
+    assert "OCR" in capsys.readouterr().err
+
+
+def test_a_corpus_is_described(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["corpus", str(NOVELLA)]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines()[1:])) <= 80
+    for part in ("117,723", "61 different", "the last 10 %", "trigram", "no rule finds anything"):
+        assert part in out
+
+
+def test_a_study_names_its_corpus_and_its_split(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    study = tmp_path / "s.toml"
+    study.write_text(
+        '[study]\ncorpus = "wrapped.txt"\nvalidation_fraction = 0.25\n[[phase]]\nname = "one"\nmax_iters = 5\n'
+        "[phase.grid]\nseed = [1]\n"
+        "[defaults]\nn_layer = 1\nn_head = 1\nn_embd = 16\nblock_size = 8\nbatch_size = 2\nlearning_rate = 1e-3\n",
+        encoding="utf-8",
+    )
+    assert main(["corpus", str(study), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["characters"] == len(LINES)
+    assert record["validation_characters"] == len(LINES) - int(len(LINES) * 0.75)
+    assert record["cleaning"] == {"quotes": 2, "unwrap": 3}
+    assert record["baselines"].keys() == {"unigram", "bigram", "trigram", "5-gram"}
+    assert main(["corpus", str(tmp_path / "none.txt")]) == 2
+    assert "no such corpus" in capsys.readouterr().err
