@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.errors import InputError
-from litegpt.plan.study import read_study
+from litegpt.analysis.study_text import read_study_text
 from litegpt.results.folder import StudyFolder
 from litegpt.results.samples import Copied, Sample, read_samples
 from litegpt.results.state import StudyState, TrialState
@@ -45,17 +43,11 @@ class CopyMeter:
 
 
 def study_corpus(folder: StudyFolder, state: StudyState) -> CorpusIndex | None:
-    """Return the corpus that a study ran on, prepared; None where it is not at hand, or another text by now.
-
-    An imported study's is whatever its study file names.
-    """
-    try:
-        study = read_study(folder.snapshot)
-        corpus = read_corpus(study.corpus, study.corpus_base)
-    except InputError:
+    """Return the corpus that a study ran on, prepared; None where it is not at hand, or another text by now."""
+    found = read_study_text(folder, state)
+    if found is None:
         return None
-    if state.corpus is not None and corpus.sha256 != state.corpus.sha256:
-        return None
+    study, corpus = found
     return CorpusIndex(corpus.text, corpus.cut(study.validation_fraction))
 
 

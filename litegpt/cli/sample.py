@@ -21,12 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest only")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same text (default: 0)")
+    parser.add_argument("--bits", type=int, choices=(8, 4), help="use the weights that `litegpt quantize` has made")
     parser.add_argument("--stream", action="store_true", help="print every character as it comes")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
     """Print the prompt and what the trial makes of it."""
-    weights = TrialFolder(arguments.trial).best
+    trial = TrialFolder(arguments.trial)
+    weights = trial.best if arguments.bits is None else trial.quantised(arguments.bits)
+    if arguments.bits is not None and trial.best.is_file() and not weights.is_file():
+        raise InputError(f"not made yet: litegpt quantize {arguments.trial} --bits {arguments.bits}", weights)
     if not weights.is_file():
         raise InputError(
             "no best.safetensors here: name a trial's folder, results/<study>/<phase>/<trial>", arguments.trial

@@ -52,6 +52,10 @@ class TrialFolder:
     def best(self) -> Path:
         return self.path / "best.safetensors"
 
+    def quantised(self, bits: int) -> Path:
+        """Return where the best weights are in that many bits, if somebody asked for them."""
+        return self.path / f"best-{bits}bit.safetensors"
+
 
 @dataclass(frozen=True)
 class StudyFolder:

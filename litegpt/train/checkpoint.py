@@ -19,6 +19,7 @@ from litegpt.plan.errors import InputError
 from litegpt.plan.settings import plain_value
 from litegpt.plan.trial import Trial
 from litegpt.train.pack import Pack
+from litegpt.train.quantise import dequantised, quantised
 
 FORMAT = 1
 ROWS = ("weights", "first", "second")  # what has an element for each weight; the rest of the state is a number each
@@ -72,6 +73,13 @@ def save_weights(
     write_whole(path, _file(tensors, _header(pack.trials[index], progress, symbols)))
 
 
+def save_quantised(checkpoint: Checkpoint, bits: int, path: Path) -> None:
+    """Write a checkpoint's weights in 8 or 4 bits."""
+    tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("weights/")}
+    header = _header(checkpoint.trial, checkpoint.progress, checkpoint.symbols) | {"bits": bits}
+    write_whole(path, _file(quantised(tensors, bits), header))
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint or a file of weights onto the CPU; raises InputError where it is missing or damaged.
 
@@ -90,6 +98,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if header["format"] != FORMAT:
             raise ValueError(f"it has format {header['format']!r}, and this version reads {FORMAT}")
         trial, symbols = _trial(header["trial"]), tuple(header["symbols"])
+        if "bits" in header:
+            tensors = dequantised(tensors, header["bits"], trial, len(symbols))
         held = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("weights/"))
         if parameter_count(trial, len(symbols)) > held:
             raise ValueError("its weights are fewer than its hyperparameters ask for")

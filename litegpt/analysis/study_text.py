@@ -1,0 +1,24 @@
+"""The text that a study ran on, read again."""
+
+from __future__ import annotations
+
+from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.plan.errors import InputError
+from litegpt.plan.study import Study, read_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.state import StudyState
+
+
+def read_study_text(folder: StudyFolder, state: StudyState) -> tuple[Study, CorpusText] | None:
+    """Return a study as it ran, and its text; None where either is not at hand, or is another text by now.
+
+    An imported study's text is whatever its study file names.
+    """
+    try:
+        study = read_study(folder.snapshot)
+        corpus = read_corpus(study.corpus, study.corpus_base)
+    except InputError:
+        return None
+    if state.corpus is not None and corpus.sha256 != state.corpus.sha256:
+        return None
+    return study, corpus
