@@ -16,7 +16,7 @@ from tests.run.study_files import NewStudy, StudyFiles, is_alive, wait_until
 
 ROUNDS = int(os.environ.get("LITEGPT_CHAOS_ROUNDS", "50"))
 SEED = int(os.environ.get("LITEGPT_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-LONGEST_WAIT_SECONDS = 6.0
+LONGEST_WAIT_SECONDS = 5.0
 WORKER_KILLS = 2  # in one runner's life: a trial that loses three workers has failed, as it should
 FIGURES = ("train_loss", "val_loss", "final_loss", "best_val_loss", "best_val_step", "step")
 

@@ -64,10 +64,22 @@ def first(folder: StudyFolder, trial: str = FIRST) -> Path:
 MENDED: dict[str, tuple[Damage, str, str]] = {
     "a missing evaluation": (lambda f: drop_line(first(f) / "metrics.jsonl", 1), "1 of 3 evaluations", "queued again"),
     "missing metrics": (lambda f: (first(f) / "metrics.jsonl").unlink(), "are missing", "queued again"),
-    "another loss": (lambda f: edit(first(f) / "metrics.jsonl", '"step": 20, "train_loss": 1', '"step": 20, "train_loss": 2'), "train_loss is 2", "queued again"),
-    "a damaged line": (lambda f: edit(first(f) / "samples.jsonl", '{"step"', "garbage"), "a line is damaged", "1 lines moved"),
+    "another loss": (
+        lambda f: edit(first(f) / "metrics.jsonl", '"step": 20, "train_loss": 1', '"step": 20, "train_loss": 2'),
+        "train_loss is 2",
+        "queued again",
+    ),
+    "a damaged line": (
+        lambda f: edit(first(f) / "samples.jsonl", '{"step"', "garbage"),
+        "a line is damaged",
+        "1 lines moved",
+    ),
     "a torn line": (lambda f: f.journal.open("a").write('{"event": "tri'), "torn", "1 lines moved"),
-    "damaged weights": (lambda f: flip(first(f) / "best.safetensors"), "checksum is wrong", "renamed to best.safetensors.damaged"),
+    "damaged weights": (
+        lambda f: flip(first(f) / "best.safetensors"),
+        "checksum is wrong",
+        "renamed to best.safetensors.damaged",
+    ),
     "a damaged checkpoint": (lambda f: flip(first(f) / "checkpoint.safetensors"), "checksum is wrong", "deleted"),
     "an interrupted write": (lambda f: (first(f) / "checkpoint.safetensors.tmp").touch(), "interrupted", "deleted"),
     "another count": (lambda f: edit(f.journal, '"done": 2', '"done": 3'), "ended with 3 done", "counted anew"),
@@ -76,7 +88,7 @@ MENDED: dict[str, tuple[Damage, str, str]] = {
         "was running",
         "queued again",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MENDED)
@@ -103,10 +115,13 @@ LEFT: dict[str, tuple[Damage, str]] = {
         lambda f: f.journal.open("a").write(last_event(f, "trial_ended", OTHER) + "\n"),
         f"first/{OTHER} ended twice",
     ),
-    "a link": (lambda f: (first(f) / "best.safetensors").unlink() or os.symlink("/etc/hostname", first(f) / "best.safetensors"), "link"),
+    "a link": (
+        lambda f: (first(f) / "best.safetensors").unlink() or (first(f) / "best.safetensors").symlink_to("/dev/null"),
+        "link",
+    ),
     "a stranger": (lambda f: (f.path / "first" / "stranger").mkdir(), "no trial that the journal knows"),
     "a line that is lost": (lambda f: drop_line(f.journal, 0), "no beginning"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LEFT)
