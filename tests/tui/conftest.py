@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from litegpt.plan.corpus import read_corpus
 from litegpt.plan.phase import Promotion
 from litegpt.plan.trial import Trial
 from litegpt.results.events import (
@@ -152,10 +153,10 @@ def ended(phase: str, trial: Trial, place: int, state: str = "done") -> Event:
     )
 
 
-def study_started() -> StudyStarted:
+def study_started(sha256: str = "ab" * 32) -> StudyStarted:
     return StudyStarted(
         study="small",
-        corpus=CorpusIdentity("corpus.txt", "ab" * 32, 2_700, 29),
+        corpus=CorpusIdentity("corpus.txt", sha256, 2_700, 29),
         versions={},
         host="box",
         pid=1,
@@ -168,8 +169,10 @@ def study_started() -> StudyStarted:
 def finished(study_file: Path, folder: StudyFolder) -> Place:
     """Twelve trials, the last of them diverged, and the three best of them trained on."""
     first, second = phase_trials(), phase_trials(3, max_iters=200)
+    folder.path.mkdir(parents=True)
+    folder.snapshot.write_text(STUDY.replace('"corpus.txt"', f"'{study_file.parent / 'corpus.txt'}'"), "utf-8")
     with Journal(folder.journal, "small") as journal:
-        journal.append(study_started())
+        journal.append(study_started(read_corpus("corpus.txt", study_file.parent).sha256))
         queue(journal, "phase1", first)
         for place, trial in enumerate(first):
             journal.append(started("phase1", trial))

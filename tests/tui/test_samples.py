@@ -10,11 +10,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from litegpt.plan.errors import InputError
-from litegpt.results.samples import Sample, append_sample
+from litegpt.results.samples import Copied, Sample, append_sample
+from litegpt.train.verbatim import VerbatimIndex
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
+from tui.copied import highlighted
 from tui.generation import generate, sample_command
-from tui.memory import Memory, highlighted
 from tui.messages import TrialKey
 from tui.place import Place
 from tui.screens import samples
@@ -66,22 +67,29 @@ def test_a_new_sample_climbs_on(finished: Place) -> None:
     run(app, drive)
 
 
-def test_copied_stretches_are_found_and_lit(finished: Place) -> None:
-    memory = Memory("in the beginning was the word, and the word was long")
-    text = "xx the beginning was the worm and the word was long"
-    assert [text[start:end] for start, end in memory.spans(text)] == [
-        " the beginning was the wor",
-        " and the word was long",
-    ]
-    assert memory.longest(text) == 26
-    assert memory.longest("nothing of it") == 0
-    assert "⟨26⟩" in highlighted(text, memory).plain
+def test_copied_stretches_are_lit_with_their_words() -> None:
+    text = "at the sign of the quick brown fox we met\nthe others and went on"
+    index = VerbatimIndex("I know the sign of the quick brown fox we met once")
+    lit = highlighted(text, index.measure(text).stretches)
+    assert lit.plain == "at the sign of the quick brown fox we met⟨9⟩\nthe others and went on"
+    assert text[lit.spans[0].start : lit.spans[0].end] == "the sign of the quick brown fox we met"
+
+
+def test_what_was_measured_is_told_and_what_is_copied_is_lit(finished: Place) -> None:
     app = open_samples(finished)
+    path = finished.folder.trial("phase2", phase_trials(3, max_iters=200)[0].id).samples
+    text = "so the quick brown fox jumps over the lazy dog. the hen"
+    stored = Copied(share=0.75, longest=9, validation_share=0.25, validation_longest=8)  # not what is found now
+    append_sample(path, Sample(step=200, loss=1.5, text=text, prompt="", temperature=1.0, seed=0, copied=stored))
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(
-            app, pilot, lambda: "19 characters copied" in text_of(app) or "20 characters copied" in text_of(app)
-        )
+        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 4)
+        assert " 75% " in text_of(app)
+        await pilot.press("G")
+        told = "75% of the words copied, at most 9 in a row · of the validation text 25%"
+        await settled(app, pilot, lambda: told in text_of(app) and "dog. the⟨10⟩ hen" in text_of(app))
+        await pilot.press("g")
+        await settled(app, pilot, lambda: "nothing copied" in text_of(app))
 
     run(app, drive)
 

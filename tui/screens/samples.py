@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
 from textual.widgets import Input, Static
 
 from litegpt.plan.errors import InputError
 from litegpt.results.ranking import rank
 from litegpt.results.samples import Sample
+from litegpt.results.state import StudyState
 from litegpt.results.text import inert
 from tui.clipboard import copy_text
+from tui.copied import figures, highlighted, told
 from tui.generation import generate, sample_command
-from tui.memory import Memory, highlighted
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
 from tui.widgets.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from litegpt.train.verbatim import CorpusIndex
 
 BEST_OF_PHASE = 3
 TRIALS = 40
 LENGTH = 400  # characters
 TEMPERATURE = 0.8
+LONGEST_CORPUS = 10_000_000  # characters: a longer one takes long to prepare
+
+
+LOSS, PHASE, STEP = Column("loss", "loss", 6), Column("phase", "phase", 8, is_left=True), Column("step", "step", 6)
+COPIED, TRIAL = Column("copied", "copied", 6), Column("trial", "trial", 26, is_left=True)
 
 
 class Rung(NamedTuple):
@@ -35,14 +45,21 @@ class Rung(NamedTuple):
     sample: Sample
 
 
+class Prompt(Input):
+    """The line whose text a trial continues."""
+
+    HELP = "What the trial under the cursor goes on from; enter generates, from its best weights."
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "screen.back", "Leave it", id="prompt.leave")]
+
+
 class SamplesScreen(StudyScreen):
     """Samples against their loss; two side by side; a prompt for the chosen trial."""
 
     TAB = "samples"
     HELP = (
         "What the focused trial, the marked ones and the best of each phase wrote, from the highest loss to the "
-        "lowest. Stretches copied word for word from the training text are lit. b keeps a text on the right to compare "
-        "with; the prompt below is continued by the trial under the cursor."
+        "lowest. Stretches of eight words and more that stand word for word in the training text are lit. b keeps a "
+        "text on the right to compare with; the prompt below is continued by the trial under the cursor."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "pin", "Beside", tooltip="Keep this text on the right", id="samples.pin"),
@@ -55,14 +72,15 @@ class SamplesScreen(StudyScreen):
     def compose_panes(self) -> ComposeResult:
         self._rungs: list[Rung] = []
         self._pinned: Rung | None = None
-        self._memory: Memory | None = None
+        self._corpus: CorpusIndex | None = None
+        self._has_asked = False  # for the corpus
         self._generated = ""
         yield Table(self._cells, self._flags, id="ladder")
         with Horizontal(id="texts"):
             for side in ("left", "right"):
                 with VerticalScroll(id=f"text-{side}", classes="pane"):
                     yield Static()
-        yield Input(placeholder="a prompt for the trial under the cursor; enter generates", id="prompt")
+        yield Prompt(placeholder="a prompt for the trial under the cursor; enter generates", id="prompt")
 
     def on_mount(self) -> None:
         self.query_one(Table).focus()
@@ -70,8 +88,9 @@ class SamplesScreen(StudyScreen):
     def show_feed(self, changed: FeedChanged) -> None:
         if changed.state or changed.samples:
             self._show_ladder()
-        if changed.study and self._memory is None and self.feed.study is not None:
-            self._read_corpus()
+        if self._rungs and not self._has_asked:
+            self._has_asked = True
+            self._read_corpus(self.feed.state)
 
     def _keys(self) -> list[TrialKey]:
         best = [t for p in self.feed.state.phases.values() for t in rank(p.current())[:BEST_OF_PHASE]]
@@ -88,19 +107,24 @@ class SamplesScreen(StudyScreen):
         table.border_title = f"text ladder · {len(self._rungs)} samples of {len(keys)} trials"
         table.empty = "No samples yet: a trial writes its first when it ends its first evaluations."
         place = self._rungs.index(at) if at in self._rungs else len(self._rungs) - 1
-        columns = [
-            Column("loss", "loss", 6),
-            Column("phase", "phase", 8, is_left=True),
-            Column("step", "step", 6),
-            Column("trial", "trial", 26, is_left=True),
-        ]
-        room = table.content_size.width - sum(column.width + 1 for column in columns)
-        if room < 20:
-            columns.pop()
-            room += 27
-        self._columns = [*columns, Column("text", "begins", max(10, room), is_left=True)]
-        table.show(self._columns, len(self._rungs), cursor=max(0, place))
+        self._arrange(place)
         self._show_texts()
+
+    @on(Table.Resized, "#ladder")
+    def _resized(self) -> None:
+        self._arrange(self.query_one(Table).cursor)
+
+    def _arrange(self, place: int) -> None:
+        """Show the rungs in the columns that fit."""
+        table = self.query_one(Table)
+        columns = [LOSS, PHASE, STEP]
+        columns += [COPIED] if any(rung.sample.copied for rung in self._rungs) else []
+        room = table.content_size.width - sum(column.width + 1 for column in columns)
+        if room - TRIAL.width > 20:
+            columns.append(TRIAL)
+            room -= TRIAL.width + 1
+        self._columns = [*columns, Column("text", "begins", max(10, room - 1), is_left=True)]
+        table.show(self._columns, len(self._rungs), cursor=max(0, place))
 
     def _cells(self, row: int) -> list[Cell]:
         (phase, trial_id), sample = self._rungs[row]
@@ -108,6 +132,7 @@ class SamplesScreen(StudyScreen):
             "loss": ("-" if sample.loss is None else f"{sample.loss:.3f}", "strong"),
             "phase": (inert(phase), "dim"),
             "step": (f"{sample.step:,}", "dim"),
+            "copied": (f"{sample.copied.share:.0%}" if sample.copied else "-", ""),
             "trial": (inert(trial_id.rsplit("-", 1)[0]), ""),
             "text": (inert(sample.text.strip()[:200]).replace("␊", " "), ""),
         }
@@ -128,7 +153,7 @@ class SamplesScreen(StudyScreen):
     def _show_text(self, side: str, rung: Rung | None) -> None:
         pane = self.query_one(f"#text-{side}", VerticalScroll)
         if side == "right" and self._generated:
-            pane.query_one(Static).update(highlighted(self._generated, self._memory))
+            pane.query_one(Static).update(self._lit(self._generated))
             return
         if rung is None:
             pane.query_one(Static).update("")
@@ -138,11 +163,11 @@ class SamplesScreen(StudyScreen):
         pane.border_title = inert(f"{phase} · {trial_id.rsplit('-', 1)[0]} · step {sample.step:,}{loss}").replace(
             "[", "\\["
         )
-        text = inert(sample.text, newlines=True).strip("\n")
-        content = highlighted(text, self._memory)
-        pane.query_one(Static).update(content)
-        longest = self._memory.longest(text) if self._memory else 0
-        pane.border_subtitle = f"{longest} characters copied in one stretch" if longest else ""
+        pane.query_one(Static).update(self._lit(inert(sample.text, newlines=True).strip("\n")))
+        pane.border_subtitle = told(figures(sample, self._corpus))
+
+    def _lit(self, text: str) -> Content:
+        return highlighted(text, self._corpus.training.measure(text).stretches if self._corpus else ())
 
     @on(Table.Moved, "#ladder")
     def _moved(self) -> None:
@@ -198,7 +223,7 @@ class SamplesScreen(StudyScreen):
     async def _generate(self, key: TrialKey, prompt: str) -> None:
         pane = self.query_one("#text-right", VerticalScroll)
         pane.border_title = inert(f"generated · {key[0]} · {key[1].rsplit('-', 1)[0]}").replace("[", "\\[")
-        pane.border_subtitle = "generating · x stops"
+        pane.border_subtitle = "loading the weights · x stops"
         self._generated = " "
         self._show_texts()
         text = ""
@@ -206,6 +231,7 @@ class SamplesScreen(StudyScreen):
             async for piece in generate(sample_command(self.feed.place.folder, key, prompt, LENGTH, TEMPERATURE)):
                 text += piece
                 self._generated = text
+                pane.border_subtitle = "generating · x stops"
                 pane.query_one(Static).update(text.replace("[", "\\["))
         except InputError as error:
             self.notify(inert(str(error)), severity="error", markup=False)
@@ -215,15 +241,17 @@ class SamplesScreen(StudyScreen):
         self._show_texts()
 
     @work(thread=True, group="corpus", exclusive=True)
-    def _read_corpus(self) -> None:
+    def _read_corpus(self, state: StudyState) -> None:
         """Learn the training text, to find what is copied from it."""
-        study = self.feed.study
-        memory = Memory.of(study) if study else None
-        if memory is not None:
-            self.app.call_from_thread(self._remember, memory)
+        from litegpt.analysis.ladder import study_corpus  # here, because it brings NumPy along
 
-    def _remember(self, memory: Memory) -> None:
-        self._memory = memory
+        is_long = state.corpus is not None and state.corpus.characters > LONGEST_CORPUS
+        corpus = None if is_long else study_corpus(self.feed.place.folder, state)
+        if corpus is not None:
+            self.app.call_from_thread(self._compare, corpus)
+
+    def _compare(self, corpus: CorpusIndex) -> None:
+        self._corpus = corpus
         self._show_texts()
 
 
