@@ -23,11 +23,14 @@ class StudyScreen(Screen[None]):
     """One tab. A subclass yields its panes in `compose_panes` and draws the feed in `show_feed`."""
 
     TAB: ClassVar[str] = ""
+    AUTO_FOCUS = ""  # each tab says where the focus begins; a line of text that is hidden would take keys
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (170, "-huge")]  # noqa: RUF012 - Textual's own type
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", show=False, id="pane.back"),
         Binding("z", "zoom", "Zoom", show=False, id="pane.zoom"),
+        Binding("tab", "app.focus_next", "Next pane", show=False, id="pane.next"),
+        Binding("shift+tab", "app.focus_previous", "Pane before", show=False, id="pane.before"),
     ]
 
     is_drawn = False  # whether the panes are there to be drawn on

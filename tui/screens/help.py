@@ -32,27 +32,19 @@ class HelpScreen(ModalScreen[None]):
         focused: DOMNode = screen.focused or screen
         parts = [f"[bold]{escape(_title(focused))}[/]"]
         parts += [escape(text.strip()) for node in focused.ancestors_with_self if (text := getattr(node, "HELP", None))]
-        sections: dict[DOMNode, list[str]] = {}
-        seen: set[tuple[DOMNode, str]] = set()
+        sections: dict[DOMNode, dict[str, list[str]]] = {}
+        meanings: dict[str, str] = {}
         for key, active in screen.active_bindings.items():
             binding = active.binding
-            lines = sections.setdefault(active.node, [])
-            if not binding.description or (active.node, binding.action) in seen:
-                continue
-            seen.add((active.node, binding.action))
-            keys = sorted(
-                (
-                    other
-                    for other, it in screen.active_bindings.items()
-                    if it.binding.action == binding.action and it.node is active.node
-                ),
-                key=len,
-            )
-            shown = " ".join(screen.app.get_key_display(Binding(name, "")) for name in keys[:3]) or key
-            lines.append(f"  [$accent]{escape(shown):<14}[/] {escape(binding.tooltip or binding.description)}")
-        for node, lines in sections.items():
-            if lines:
-                parts.append("\n".join([f"[$text-muted]{escape(_title(node))}[/]", *lines]))
+            if binding.id is not None:  # the others are Textual's own
+                sections.setdefault(active.node, {}).setdefault(binding.id, []).append(key)
+                meanings.setdefault(binding.id, binding.tooltip or binding.description)
+        for node, group in sections.items():
+            lines = [f"[$text-muted]{escape(_title(node))}[/]"]
+            for name, keys in group.items():
+                shown = " ".join(screen.app.get_key_display(Binding(key, "")) for key in sorted(keys, key=len)[:3])
+                lines.append(f"  [$accent]{escape(shown):<14}[/] {escape(meanings[name])}")
+            parts.append("\n".join(lines))
         return cls("\n\n".join(parts))
 
     def compose(self) -> ComposeResult:

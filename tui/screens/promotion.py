@@ -94,6 +94,8 @@ class PromotionScreen(ModalScreen[None]):
         return cast("ConsoleApp", self.app)
 
     def on_mount(self) -> None:
+        if not self._marked:
+            self._top.value = str(min(TOP, len(self._done())) or TOP)
         longest = max((trial.settings.max_iters for trial in self._done()), default=0)
         self._iterations.value = str(LONGER * longest) if longest else ""
         self._iterations.note = f"those of {inert(self._phase)} took {longest:,}" if longest else ""

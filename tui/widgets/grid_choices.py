@@ -38,6 +38,7 @@ class Choices(Static, can_focus=True):
         Binding("left,h", "turn(-1)", "Value before", show=False, id="choices.before"),
         Binding("right,l,space", "turn(1)", "Next value", show=False, id="choices.next"),
         Binding("backspace", "erase", "Erase a digit", show=False, id="choices.erase"),
+        *(Binding(digit, f"type('{digit}')", "Type a number", show=False, id="choices.type") for digit in "0123456789"),
     ]
 
     class Changed(Message):
@@ -88,12 +89,10 @@ class Choices(Static, can_focus=True):
             self._is_fresh = False
             self._set(choice.value[:-1])
 
-    def on_key(self, event: events.Key) -> None:
+    def action_type(self, digit: str) -> None:
         choice = self.choices[self._row]
-        if not choice.options and event.character is not None and event.character in "0123456789":
-            event.stop()
-            event.prevent_default()
-            self._set((("" if self._is_fresh else choice.value) + event.character)[:9].lstrip("0"))
+        if not choice.options:
+            self._set((("" if self._is_fresh else choice.value) + digit)[:9].lstrip("0"))
             self._is_fresh = False
 
     def on_click(self, event: events.Click) -> None:

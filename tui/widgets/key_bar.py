@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 GAP = 2  # cells between two keys
 
@@ -29,10 +29,11 @@ class KeyBar(Static):
         own: dict[str, str] = {}
         everywhere: dict[str, str] = {}
         widths: dict[str, int] = {}
+        is_typing = isinstance(screen.focused, Input)
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.show and binding.action not in widths:
-                key = self.app.get_key_display(binding)
+            key = self.app.get_key_display(binding)
+            if binding.show and binding.action not in widths and not (is_typing and len(key) == 1):
                 group = everywhere if active.node is self.app else own
                 group[binding.action] = (
                     f"[@click=app.simulate_key('{binding.key}')][$accent bold]{escape(key)}[/] {binding.description}[/]"
