@@ -21,7 +21,7 @@ from tui.place import Place
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.help import HelpScreen
 from tui.settings import Settings, load_settings
-from tui.sources import RunnerStatus
+from tui.sources import Files, RunnerStatus
 from tui.themes import NAMES
 from tui.widgets.chart import Chart
 from tui.widgets.table import Table
@@ -277,20 +277,19 @@ def test_readonly_touches_nothing(finished: Place, monkeypatch: pytest.MonkeyPat
     assert before == {path: path.stat().st_mtime_ns for path in finished.folder.path.rglob("*")}
 
 
-def test_stopping_asks_first_and_leaves_a_request(finished: Place) -> None:
+def test_stopping_asks_first_and_leaves_a_request(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Files, "runner", lambda _: RunnerStatus("running", 1, "box"))
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
-        app.feed.runner = RunnerStatus("running", 1, "box")
+        await settled(app, pilot, lambda: app.feed.runner.state == "running")
         await pilot.press("K")
-        await pilot.pause()
-        assert isinstance(app.screen, ConfirmScreen)
+        await settled(app, pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.press("enter")
-        await pilot.pause()
+        await settled(app, pilot, lambda: not isinstance(app.screen, ConfirmScreen))
         assert not list(finished.folder.path.glob("requests/*.json"))
-        app.feed.runner = RunnerStatus("running", 1, "box")
         await pilot.press("K")
-        await pilot.pause()
+        await settled(app, pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.press("y")
         await settled(app, pilot, lambda: bool(list(finished.folder.path.glob("requests/*.json"))))
         (path,) = finished.folder.path.glob("requests/*.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -18,6 +19,8 @@ from pathlib import Path
 import pyte
 import pytest
 
+from litegpt.plan.phase import Promotion
+from litegpt.plan.study import read_study
 from litegpt.results.journal import read_journal
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +37,7 @@ n_head = 2
 n_embd = 16
 block_size = 16
 batch_size = 8
-max_iters = 400
+max_iters = 600
 eval_interval = 20
 
 [[phase]]
@@ -62,6 +65,14 @@ class Terminal:
         self.press("q")
         self.wait_for(lambda _: self.process.poll() is not None)
         return self.process.wait()
+
+    def is_focused(self, title: str) -> bool:
+        """Tell whether the pane of that title has the focus: then its title is bold."""
+        for row, line in enumerate(self._screen.display):
+            column = line.find(f"─ {title} ─")
+            if column >= 0:
+                return bool(self._screen.buffer[row][column + 2].bold)
+        return False
 
     def wait_for(self, ready: Callable[[str], bool], seconds: float = 60) -> str:
         """Take in what is painted until the screen shows it; return the screen."""
@@ -110,21 +121,99 @@ def console(folder: Path) -> Iterator[Terminal]:
         os.close(master)
 
 
-@pytest.mark.slow
-def test_a_study_from_the_first_key_to_the_last(tmp_path: Path) -> None:
+def braille(text: str) -> int:
+    """Return how many cells of a screen are drawn on by a chart."""
+    return sum("⠀" < cell <= "⣿" for cell in text)
+
+
+def steps(text: str) -> list[int]:
+    """Return the steps that the trials in the table of the live tab have reached."""
+    return [int(step.replace(",", "")) for step in re.findall(r"([\d,]+)/600", text)]
+
+
+def edit_the_grid(terminal: Terminal) -> None:
+    """Add a learning rate in the grid tab, and save."""
+    terminal.press("3")
+    terminal.wait_for(lambda text: "2 permutations = 2 trials" in text)
+    terminal.press("l")
+    terminal.wait_for(lambda _: terminal.is_focused("phase1"))
+    terminal.press("j\r")
+    terminal.wait_for(lambda text: "Leave it" in text)  # the line is open
+    terminal.press(", 1e-2")
+    terminal.wait_for(lambda text: "3 permutations = 3 trials" in text)
+    terminal.press("\r")
+    terminal.wait_for(lambda text: "not saved: ctrl+s" in text)
+    terminal.press("\x13")
+    terminal.wait_for(lambda text: "+learning_rate = [1e-3, 3e-3, 1e-2]" in text)
+    terminal.press("\r")
+    terminal.wait_for(lambda text: "saved tiny.toml" in text and "not saved" not in text)
+
+
+def promote(terminal: Terminal) -> None:
+    """Promote the two best of the first phase, and leave the run for later."""
+    terminal.press("2")
+    terminal.wait_for(lambda text: "all phases · 3 trials" in text)
+    terminal.press("p")
+    terminal.wait_for(lambda text: "phase2: the 3 best of phase1" in text)
+    terminal.press("j2")
+    terminal.wait_for(lambda text: "phase2: the 2 best of phase1" in text)
+    terminal.press("\r")
+    terminal.wait_for(lambda text: "Run it now?" in text)
+    terminal.press("n")
+    terminal.wait_for(lambda text: "Run it now?" not in text)
+
+
+def generate(terminal: Terminal) -> None:
+    """Have a trial go on from a prompt."""
+    terminal.press("6")
+    terminal.wait_for(lambda text: "text ladder" in text and "phase1 · 1x16" in text)
+    terminal.press("/")
+    terminal.wait_for(lambda text: "Leave it" in text)
+    terminal.press("the qui\r")
+    terminal.wait_for(lambda text: "─ generated · phase1" in text and text.count("the qui") > 1)
+    terminal.wait_for(lambda text: "x stops" not in text)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
     (tmp_path / "corpus.txt").write_text("the quick brown fox jumps over the lazy dog. " * 100, encoding="utf-8")
     (tmp_path / "tiny.toml").write_text(SMALL, encoding="utf-8")
-    journal = tmp_path / "results" / "tiny" / "journal.jsonl"
-    with console(tmp_path) as terminal:
+    return tmp_path
+
+
+def test_the_grid_is_edited_saved_and_there_again(tiny: Path) -> None:
+    with console(tiny) as terminal:
         terminal.wait_for(lambda text: "Nothing has run yet: r runs the study." in text)
-        terminal.press("r")
-        terminal.wait_for(lambda text: "at work" in text and "/400" in text)
-        terminal.wait_for(lambda text: any("⠀" < cell <= "⣿" for cell in text))  # a curve
+        edit_the_grid(terminal)
         assert terminal.quit() == 0
-    with console(tmp_path) as terminal:  # the runner has gone on
-        terminal.wait_for(lambda text: "2/2" in text and "ended" in text)
-        terminal.press("2")
-        terminal.wait_for(lambda text: "all phases · 2 trials" in text)
+    assert read_study(tiny / "tiny.toml").phase("phase1").axes["learning_rate"] == (1e-3, 3e-3, 1e-2)
+    with console(tiny) as terminal:
+        terminal.wait_for(lambda text: "3 permutations = 3 trials" in text)  # the tab that was left
+        assert terminal.quit() == 0
+
+
+@pytest.mark.slow
+def test_a_study_from_the_first_key_to_the_last(tiny: Path) -> None:
+    with console(tiny) as terminal:
+        terminal.wait_for(lambda text: "Nothing has run yet: r runs the study." in text)
+        edit_the_grid(terminal)
+        terminal.press("1r")
+        begun = terminal.wait_for(lambda text: "at work" in text and bool(steps(text)) and braille(text) > 0)
+        terminal.wait_for(lambda text: sum(steps(text)) > sum(steps(begun)) and braille(text) > braille(begun))
+        assert terminal.quit() == 0
+    with console(tiny) as terminal:  # the runner has gone on
+        terminal.wait_for(lambda text: "3/3 trials ended" in text)
+        generate(terminal)
+        terminal.press("\x1b")
+        terminal.wait_for(lambda text: "Leave it" not in text)
+        promote(terminal)
         assert terminal.quit() == 0
         assert b"\x1b]2;tiny" in terminal.raw
-    assert read_journal(journal).counts()["done"] == 2
+    study = read_study(tiny / "tiny.toml")
+    assert study.phase("phase2").promotion == Promotion("phase1", 2)
+    assert read_journal(tiny / "results" / "tiny" / "journal.jsonl").counts()["done"] == 3
+    with console(tiny) as terminal:
+        terminal.wait_for(lambda text: "all phases · 3 trials" in text)  # the tab that was left
+        terminal.press("3")
+        terminal.wait_for(lambda text: re.search(r"phase2 +2 ", text) is not None)
+        assert terminal.quit() == 0
