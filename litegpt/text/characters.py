@@ -6,26 +6,17 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
-LIGATURES = {
-    "\ufb00": "ff",
-    "\ufb01": "fi",
-    "\ufb02": "fl",
-    "\ufb03": "ffi",
-    "\ufb04": "ffl",
-    "\ufb05": "st",
-    "\ufb06": "st",
-}
+LIGATURES = str.maketrans(
+    dict(zip("\ufb00\ufb01\ufb02\ufb03\ufb04\ufb05\ufb06", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True))
+)
 """What a typesetter sets as one piece and a PDF gives as one character."""
 
-QUOTES = {
-    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"'),
-    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'"),
-}
-DASHES = {
-    **dict.fromkeys("\u2014\u2015", "--"),
-    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"),
-    "\u2026": "...",
-}
+QUOTES = str.maketrans(
+    dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"') | dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'")
+)
+DASHES = str.maketrans(
+    dict.fromkeys("\u2014\u2015", "--") | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-") | {"\u2026": "..."}
+)
 
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb]"
@@ -101,8 +92,6 @@ CHARACTER_RULES: Mapping[str, Callable[[str], Counted]] = {
 }
 
 
-def _replace(text: str, table: Mapping[str, str]) -> Counted:
-    found = sum(map(text.count, table))
-    return (
-        (text.translate({ord(character): plain for character, plain in table.items()}), found) if found else (text, 0)
-    )
+def _replace(text: str, table: Mapping[int, str]) -> Counted:
+    found = sum(map(text.count, map(chr, table)))
+    return (text.translate(table), found) if found else (text, 0)

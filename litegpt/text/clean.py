@@ -18,7 +18,7 @@ from litegpt.text.furniture import find_furniture
 from litegpt.text.gutenberg import remove_licence
 from litegpt.text.lines import PAGE, Line, Log, is_terminal, starts_lower, words_of
 from litegpt.text.paragraphs import join_lines
-from litegpt.text.wrapping import is_kept, measure
+from litegpt.text.wrapping import CODE_SHARE, is_code, is_kept, measure
 
 RULES = {
     "gutenberg": "remove Project Gutenberg's licence before and after a book",
@@ -85,9 +85,11 @@ def clean_text(text: str, rules: Collection[str] = tuple(RULES)) -> str:
 
 
 def clean_part(part: Sequence[Line], rules: Collection[str], log: Log) -> list[Line]:
-    """Return a part of a text after one round of the rules."""
+    """Return a part of a text after one round of the rules; of code, only the characters are cleaned."""
     lines = remove_licence(part, log) if "gutenberg" in rules else part
     lines = _with_plain_characters(lines, rules, log)
+    if is_code((line.text for line in lines), CODE_SHARE):
+        return lines
     if "headers" in rules:
         lines = _without_furniture(lines, log)
     words = words_of(lines)
@@ -199,7 +201,7 @@ def _with_plain_characters(lines: Iterable[Line], rules: Collection[str], log: L
                 before = text
                 text, count = rule(text)
                 if count:
-                    log.note(name, line, _difference(before, text), count)
+                    log.note(name, line, "" if name in log.examples else _difference(before, text), count)
         changed.append(line if text == line.text else Line(line.number, text))
     return changed
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import sched
 import textwrap
 from pathlib import Path
 
@@ -120,6 +122,7 @@ The Owl looked up to the stars above,
         f"{n}. Of the tide\n\nIt came in, and it went out. It was wet.\n\n" for n in range(1, 40)
     ),
     "code": (ROOT / "litegpt" / "plan" / "errors.py").read_text(encoding="utf-8"),
+    "code with much to read": inspect.getsource(sched),
     "pins": (ROOT / "constraints.txt").read_text(encoding="utf-8"),
     "settings": (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
     "a style sheet": "Screen {\n    layout: vertical;\n    padding: 1 2;\n}\n",
