@@ -65,12 +65,14 @@ def requests_folder(folder: StudyFolder) -> Path:
 
 def _read(path: Path) -> Request | None:
     try:
-        if path.is_symlink() or path.stat().st_size > LONGEST_BYTES:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > LONGEST_BYTES:
             return None
         record = json.loads(path.read_text(encoding="utf-8"))
         kind, phase, trials = record["kind"], record.get("phase"), record.get("trials") or ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    if kind not in KINDS or not isinstance(phase, str | None) or not all(isinstance(trial, str) for trial in trials):
+    if kind not in KINDS or not isinstance(phase, str | None) or not isinstance(trials, list | tuple):
+        return None
+    if not all(isinstance(trial, str) for trial in trials):
         return None
     return Request(kind, phase, tuple(trials))

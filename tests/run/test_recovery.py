@@ -214,6 +214,7 @@ def test_the_same_command_goes_on_and_a_second_interrupt_quits_at_once(endless: 
     assert steps == list(range(0, 20 * len(steps), 20)), "no gap, no duplicate"
 
 
+@pytest.mark.slow  # a minute of a busy machine goes into starting workers
 def test_a_trial_that_costs_three_workers_has_failed_and_the_others_go_on(new_study: NewStudy) -> None:
     study = new_study(DEADLY)
     runner = study.start("--workers", "2")

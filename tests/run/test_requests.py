@@ -1,0 +1,201 @@
+"""A run that is paused, resumed and stopped from outside, trials asked for again, a study edited meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litegpt.cli.main import main
+from litegpt.plan.study import read_study
+from litegpt.results.events import StudyInterrupted, StudyPaused, StudyResumed
+from litegpt.results.fold import fold
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.state import StudyState
+from litegpt.run.edited import edits
+from litegpt.run.requests import Request, requests_folder, send_request, take_requests
+from tests.run.study_files import NewStudy, StudyFiles, wait_until
+
+KEPT = Path(__file__).parents[1] / "results" / "written_by_0_1"
+DIVERGED = "1x4-t8-b2-lr1e+06-i20-b18b263e"
+PHASES = """
+[[phase]]
+name = "first"
+max_iters = 40
+[[phase.trial]]
+learning_rate = 1e6
+
+[[phase]]
+name = "second"
+max_iters = 100_000
+[phase.grid]
+seed = [1, 2]
+"""
+
+
+@pytest.fixture(scope="module")
+def at_work(new_study: NewStudy) -> Iterator[StudyFiles]:
+    """A study in its second phase; the tests on it build on one another."""
+    study = new_study(PHASES)
+    runner = study.start("--workers", "1")
+    wait_until(lambda: study.events("trial_started", "second"), "the second phase begins")
+    yield study
+    if runner.poll() is None:
+        runner.kill()
+        runner.communicate()
+
+
+def litegpt(study: StudyFiles, command: str, *more: str) -> int:
+    return main([command, str(study.file), *more, "--results", str(study.results.parent)])
+
+
+def told(study: StudyFiles, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert litegpt(study, "status", "--json") == 0
+    status: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return status
+
+
+def test_a_pause_stands_in_the_journal_and_a_resume_ends_it(
+    at_work: StudyFiles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = time.monotonic()
+    assert litegpt(at_work, "pause") == 0
+    assert time.monotonic() - asked < 5
+    wait_until(lambda: at_work.events("trial_requeued", "second"), "the trial at work stops")
+    status = told(at_work, capsys)
+    assert "somebody asked for it" in status["paused"]
+    assert [phase["running"] for phase in status["phases"]] == [0, 0]
+    assert list(at_work.results.glob("second/*/checkpoint.safetensors"))
+    litegpt(at_work, "status")
+    assert "paused: somebody asked for it" in " ".join(capsys.readouterr().out.split())
+    started = len(at_work.events("trial_started"))
+    assert litegpt(at_work, "resume") == 0
+    wait_until(lambda: len(at_work.events("trial_started")) > started, "the trial goes on")
+    assert told(at_work, capsys)["paused"] is None
+
+
+def test_a_trial_of_a_phase_that_has_ended_is_tried_again(at_work: StudyFiles) -> None:
+    (diverged,) = at_work.settings("first")
+    assert len(at_work.events("phase_ended", "first")) == 1
+    assert litegpt(at_work, "retry", diverged) == 0
+    wait_until(lambda: at_work.events("trial_requeued", "first"), "it is queued")
+    for trial in at_work.settings("second"):
+        assert litegpt(at_work, "stop", trial) == 0
+    wait_until(lambda: len(at_work.events("phase_ended", "first")) == 2, "its phase ends again")
+    ended = at_work.events("trial_ended", "first")
+    assert [record["attempt"] for record in ended] == [1, 2]
+    assert [record["failure"] for record in ended] == ["diverged", "diverged"]
+    wait_until(lambda: at_work.events("study_ended"), "the study ends")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> StudyFiles:
+    """A study that has ended, with a trial that diverged; nobody runs it."""
+    shutil.copytree(KEPT, tmp_path / "results", dirs_exist_ok=True)
+    study = StudyFiles.__new__(StudyFiles)
+    study.results = tmp_path / "results" / "kept"
+    study.journal, study.file = study.results / "journal.jsonl", tmp_path / "kept.toml"
+    (study.results / "runner.lock").write_bytes(b"")
+    shutil.copy(study.results / "study.toml", study.file)
+    (tmp_path / "corpus.txt").touch()
+    return study
+
+
+def test_trials_are_queued_again_without_a_runner(kept: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
+    assert litegpt(kept, "retry", DIVERGED) == 0
+    assert "queued again" in capsys.readouterr().err
+    first = read_journal(kept.journal).phases["first"]
+    assert (first.trials[DIVERGED].state, first.ended) == ("queued", None)
+    assert litegpt(kept, "retry") == 0
+    assert "no trial failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "stop"])
+def test_only_a_runner_can_be_asked_for_more(
+    kept: StudyFiles, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (kept.results / "runner.lock").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
+    assert litegpt(kept, command) == 2
+    assert "no runner is at work" in capsys.readouterr().err
+
+
+def test_a_runner_that_was_killed_is_told(kept: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
+    holder = {"host": socket.gethostname(), "pid": 2**22 + 1}
+    (kept.results / "runner.lock").write_text(json.dumps(holder))
+    status = told(kept, capsys)
+    assert status["runner"] is None
+    assert status["killed"] == holder
+    litegpt(kept, "status")
+    assert "was killed" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_pause_ends_with_its_run() -> None:
+    state = StudyState()
+    fold(state, StudyPaused(reason="full").record())
+    assert state.paused == "full"
+    fold(state, StudyResumed().record())
+    assert state.paused is None
+    fold(state, StudyPaused(reason="full").record())
+    fold(state, StudyInterrupted(reason="x").record())
+    assert state.paused is None
+
+
+EDITS = {
+    "nothing": ("", "", []),
+    "a value": ("0.1,\n]", "0.1,\n    0.2,\n]", ["first has 1 trials more and 0 less"]),
+    "a length": ("max_iters = 20", "max_iters = 25", ["first has 3 trials more and 3 less"]),
+    "a cut": ("validation_fraction = 0.1", "validation_fraction = 0.2", ["validation_fraction is 0.2, it was 0.1"]),
+    "a name": ('name = "second"', 'name = "third"', ["third is new", "second is gone"]),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_was_edited_is_told(kept: StudyFiles, name: str) -> None:
+    old, new, expected = EDITS[name]
+    text = kept.file.read_text(encoding="utf-8")
+    assert old in text
+    kept.file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    folder = StudyFolder(kept.results.parent, "kept")
+    found = edits(read_study(kept.file), read_journal(kept.journal), folder)
+    assert [line for line in found if not line.startswith("corpus is")][: len(expected)] == expected
+
+
+def test_requests_are_taken_once_in_order(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path, "s")
+    send_request(folder, "pause")
+    send_request(folder, "retry", "p", ["t"])
+    assert take_requests(folder) == [Request("pause"), Request("retry", "p", ("t",))]
+    assert take_requests(folder) == []
+
+
+NONSENSE = [b"", b"null", b"[]", b'{"kind": "format disk"}', b'{"kind": "stop", "trials": 5}', b"\xff", b"[" * 99999]
+
+
+@pytest.mark.parametrize("data", NONSENSE)
+def test_a_request_of_nonsense_is_deleted(tmp_path: Path, data: bytes) -> None:
+    folder = StudyFolder(tmp_path, "s")
+    path = requests_folder(folder) / "1.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    assert take_requests(folder) == []
+    assert not path.exists()
+
+
+def test_a_request_that_is_a_link_or_a_pipe_is_not_read(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path, "s")
+    requests_folder(folder).mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text('{"kind": "stop"}')
+    (requests_folder(folder) / "1.json").symlink_to(elsewhere)
+    os.mkfifo(requests_folder(folder) / "2.json")
+    assert take_requests(folder) == []
+    assert elsewhere.exists()
