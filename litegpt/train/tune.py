@@ -74,6 +74,8 @@ def updates_per_second(
     vocab_size: int,
     precision: str,
     tuning: Tuning,
+    *,
+    seconds: float = SECONDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float | None:
     """Return the updates of single trials a second of a pack as wide as the tuning says, None where it fails."""
@@ -83,7 +85,7 @@ def updates_per_second(
             pack.advance()
         pack.minibatch_losses.tolist()  # waits for the device
         started, steps = clock(), 0
-        while steps < STEPS and clock() - started < SECONDS:
+        while steps < STEPS and clock() - started < seconds:
             pack.advance()
             steps += 1
         pack.minibatch_losses.tolist()

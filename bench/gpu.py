@@ -1,0 +1,220 @@
+"""How fast shapes of the original study train on a GPU, whether they train right there, and what the study would take.
+
+For a dozen shapes (width/batch/block/layers) across the four phases: trial-updates a second and MFU, one at a time in
+eager fp32, one at a time compiled under autocast, and in packs of several widths. Then packs against solo runs, the
+precisions against one another and a real fp16 overflow, one pack from start to checkpoint against its forecast, and
+the projection for the whole study. What fails is recorded, and the rest goes on. The figures go to bench/results/,
+where `litegpt plan` finds them.
+
+    python bench/gpu.py                          # the first GPU; about 8 minutes, of which --budget limits the shapes
+    python bench/gpu.py --device cpu --quick     # a rehearsal: tiny shapes, no CUDA graphs
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from projection import check_pack, project
+from rightness import check_all
+from speed import compiled, eager, flops_per_update, name_of, packs, read_novella, shape
+
+from litegpt.plan.device import Device
+from litegpt.plan.memory import widest_pack
+from litegpt.plan.trial import Trial
+from litegpt.plan.tuning import Tuning
+from litegpt.results.tuning import TunedShape
+from litegpt.run.devices import WorkerPlace
+from litegpt.run.hardware import present_device
+from litegpt.train.precision import resolve_precision
+from litegpt.train.tune import KERNELS, PLATEAU
+
+RESULTS = Path(__file__).parent / "results"
+# what matters most comes first, should the time run out
+SHAPES = [
+    shape(64, 32, 32, 2),
+    shape(768, 48, 128, 6),
+    shape(384, 32, 64, 4),
+    shape(768, 64, 128, 4),
+    shape(192, 48, 64, 2),
+    shape(512, 64, 64, 4),
+    shape(384, 64, 128, 6),
+    shape(64, 64, 128, 6),
+    shape(768, 32, 32, 2),
+    shape(128, 32, 64, 4),
+    shape(256, 48, 128, 4),
+    shape(512, 48, 128, 6),
+]
+QUICK_SHAPES = [shape(16, 4, 8, 1), shape(32, 4, 8, 2)]
+WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Bench:
+    """One run of the bench: what it measures, what fails, and how much time is left."""
+
+    def __init__(self, device: torch.device, budget: float, quick: bool) -> None:
+        self.device, self.quick = device, quick
+        self.deadline = time.monotonic() + budget
+        self.precision = resolve_precision("auto", device)
+        self.corpus, self.vocab_size = read_novella(device)
+        name = str(device) if device.index is not None or device.type == "cpu" else f"{device.type}:0"
+        self.described: Device = present_device([WorkerPlace(name, 1)])
+        self.failures: list[str] = []
+
+    def attempt(self, what: str, measure: Callable[[], Any]) -> Any:
+        """Return what `measure` returns, None where it fails or no time is left."""
+        if time.monotonic() > self.deadline:
+            self.failures.append(f"{what}: no time left")
+            return None
+        started = time.monotonic()
+        try:
+            result = measure()
+        except Exception as error:  # the rest goes on
+            self.failures.append(f"{what}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            result = None
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        shown = f"{result:,.1f}" if isinstance(result, float) else "failed" if result is None else "done"
+        print(f"  {what}: {shown} ({time.monotonic() - started:.1f} s)", file=sys.stderr, flush=True)
+        return result
+
+    def product_rate(self) -> float:
+        """Return the FLOP/s of a large matrix product at the bench's precision: the peak that can be met."""
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[self.precision]
+        size = 256 if self.device.type == "cpu" else 8192
+        a = torch.randn(size, size, device=self.device, dtype=dtype)
+        for _ in range(3):
+            b = a @ a
+        b[0, 0].item()
+        started = time.perf_counter()
+        for _ in range(20):
+            b = a @ a
+        b[0, 0].item()
+        return 20 * 2 * size**3 / (time.perf_counter() - started)
+
+    def measure(self, trial: Trial, compile_alone: bool, tune: bool) -> dict[str, Any]:
+        """Return one shape's figures."""
+        name = name_of(trial)
+        print(name, file=sys.stderr, flush=True)
+        arguments = (trial, self.corpus, self.vocab_size)
+        alone = self.attempt(f"{name} eager fp32", lambda: eager(*arguments, "fp32"))
+        fused = compile_alone and self.attempt(f"{name} compiled", lambda: compiled(*arguments, self.precision))
+        most = widest_pack(trial, self.vocab_size, self.described, WIDTHS[-1])
+        widths: dict[int, float] = {}
+        for width in [width for width in WIDTHS if width <= (4 if self.quick else most)]:
+            speed = self.attempt(f"{name} pack of {width}", lambda: self._packs(trial, Tuning(width)))  # noqa: B023
+            if speed is not None:
+                widths[width] = speed
+            elif widths:
+                break
+        if not widths:
+            return {"shape": name, "eager": alone, "compiled": fused or None}
+        best = max(widths.values())
+        chosen = Tuning(min(width for width, speed in widths.items() if speed >= PLATEAU * best))
+        speed = widths[chosen.width or 1]
+        tries = [replace(chosen, attention=kernel) for kernel in KERNELS] + [replace(chosen, compiled=True)]
+        ways: dict[str, float | None] = {}
+        for tuning in tries if tune else []:
+            way = "compiled pack" if tuning.compiled else f"{tuning.attention} attention"
+            ways[way] = self.attempt(f"{name} {way} of {tuning.width}", lambda: self._packs(trial, tuning))  # noqa: B023
+            if (found := ways[way]) is not None and found > 1.03 * speed:
+                speed, chosen = found, tuning
+        flops = speed * flops_per_update(trial, self.vocab_size)
+        tuned = TunedShape(
+            self.described.name, torch.__version__, self.precision, self.vocab_size, trial, chosen, flops
+        )
+        return {
+            **tuned.record(),
+            "shape": name,
+            "eager": alone,
+            "compiled_alone": fused or None,
+            "packs": widths,
+            "other_ways": ways,
+            "updates_per_second": speed,
+            "times_eager": speed / alone if alone else None,
+            "times_compiled": speed / fused if fused else None,
+            "mfu": flops / self.described.flops if self.described.flops else None,
+        }
+
+    def _packs(self, trial: Trial, tuning: Tuning) -> float | None:
+        return packs(trial, self.corpus, self.vocab_size, self.precision, tuning, 0.1 if self.quick else 0.7)
+
+    def run(self) -> dict[str, Any]:
+        """Measure everything there is time for."""
+        product = self.attempt("matrix product, FLOP/s", self.product_rate)
+        rightness = self.attempt(
+            "rightness", lambda: check_all(self.corpus, self.vocab_size, self.precision, self.quick)
+        )
+        listed = QUICK_SHAPES if self.quick else SHAPES
+        # compiling takes long: alone where it is the yardstick, inside packs for the narrowest and the largest
+        shapes = [
+            self.measure(trial, compile_alone=number < 5 and not self.quick, tune=number < (1 if self.quick else 2))
+            for number, trial in enumerate(listed)
+        ]
+        pack = self.attempt("a pack from start to end", lambda: check_pack(self, listed[0]))
+        projection = self.attempt("projection", lambda: project(self.described, shapes, self.vocab_size))
+        return {
+            "device": self.described.name,
+            "memory_bytes": self.described.memory,
+            "torch": torch.__version__,
+            "precision": self.precision,
+            "matrix_product_flops": product,
+            "shapes": shapes,
+            "rightness": rightness,
+            "pack": pack,
+            "projection": projection,
+            "failures": self.failures,
+        }
+
+
+def print_figures(figures: dict[str, Any]) -> None:
+    """Print the table of shapes, then what went wrong, then the projection."""
+    print(f"{'shape':>14} {'eager':>9} {'compiled':>9} {'packs':>9} {'width':>5} {'x eager':>8} {'MFU':>6}")
+    for record in figures["shapes"]:
+        cells = (record.get(name) for name in ("eager", "compiled_alone", "updates_per_second"))
+        numbers = " ".join(f"{cell:9,.1f}" if cell else f"{'-':>9}" for cell in cells)
+        times, mfu = record.get("times_eager"), record.get("mfu")
+        rest = f"{record.get('width') or '-':>5} {times or 0:8.1f} {f'{mfu:.1%}' if mfu else '-':>6}"
+        print(f"{record['shape']:>14} {numbers} {rest}")
+    for failure in figures["failures"]:
+        print(f"failed: {failure}")
+    for name, value in (figures["rightness"] or {}).items():
+        print(f"{name}: {json.dumps(value)}")
+    for name, value in (figures["projection"] or {}).items():
+        print(f"projection, {name}: {value}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--quick", action="store_true", help="tiny shapes and short measurements")
+    parser.add_argument("--budget", type=float, default=400, metavar="SECONDS", help="begin nothing new after that")
+    parser.add_argument("--out", type=Path, help="default: bench/results/<device>.json, nothing with --quick")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = True
+    figures = Bench(device, arguments.budget, arguments.quick).run()
+    print_figures(figures)
+    file = re.sub(r"[^a-z0-9]+", "-", figures["device"].lower()).strip("-")
+    out = arguments.out or (None if arguments.quick else RESULTS / f"{file}.json")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        print(f"written to {out}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What a whole study would take: from measured shapes to hours, and one real pack against its own forecast."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from speed import flops_per_update
+
+from litegpt.plan.device import Device
+from litegpt.plan.expand import expand
+from litegpt.plan.forecast import Measurement, Throughput, forecast, pack_seconds
+from litegpt.plan.packs import pack_width
+from litegpt.plan.study import read_study
+from litegpt.plan.trial import Trial
+from litegpt.results.text import duration
+from litegpt.results.tuning import SHAPE
+from litegpt.train.loop import Training, TrialFiles
+from litegpt.train.pack import Pack
+
+STUDY = Path(__file__).parent.parent / "studies" / "four_phases.toml"
+START_SECONDS = 20.0  # importing torch, creating the CUDA context, reading the corpus: once
+NARROWED = {"learning_rate": (6e-4, 3e-4, 2.5e-4, 1.6e-4), "n_embd": (384, 512, 768)}  # the original's phase 2
+PHASE4_TRIALS = 8
+
+
+def measured(shapes: list[dict[str, Any]]) -> list[Measurement]:
+    """Return the measurements in a bench's figures."""
+    return [
+        Measurement(_trial(record), record["width"], record["flops_per_second"])
+        for record in shapes
+        if record.get("flops_per_second")
+    ]
+
+
+def _trial(record: dict[str, Any]) -> Trial:
+    return Trial(**{name: record[name] for name in SHAPE}, dropout=record["dropout"], learning_rate=1.0, max_iters=1)
+
+
+def project(device: Device, shapes: list[dict[str, Any]], vocab_size: int) -> dict[str, str]:
+    """Return the original study's hours by phase, with evaluations, samples, checkpoints and start-up."""
+    study = read_study(STUDY)
+    first, third = expand(study.phase("phase1")), expand(study.phase("phase3"))
+    assert first is not None
+    assert third is not None
+    second = [trial for trial in first.trials if all(getattr(trial, name) in v for name, v in NARROWED.items())]
+    phases = {
+        "phase1": (first.trials, len(first.trials)),
+        "phase2": ([replace(trial, max_iters=1500) for trial in second], len(second)),
+        "phase3": (third.trials, len(third.trials)),
+        "phase4": ([replace(trial, max_iters=10_000) for trial in third.trials], PHASE4_TRIALS),
+    }
+    throughput = Throughput(device, measured(shapes), "this bench")
+    total, told = START_SECONDS, {}
+    for name, (trials, most) in phases.items():
+        found = forecast(trials, most, throughput, vocab_size, 11_220)
+        assert found is not None
+        assert found.seconds is not None
+        total += found.seconds
+        told[f"{name} ({most:,} trials)"] = duration(found.seconds)
+    return {**told, "all, with start-up": duration(total)}
+
+
+def check_pack(bench: Any, trial: Trial) -> dict[str, float]:
+    """Return how long one whole pack takes, with evaluations and checkpoints, and how long it was forecast to."""
+    width = max(2, min(7, pack_width(trial, bench.described, bench.vocab_size)))
+    iterations = 20 if bench.quick else 500
+    trials = [replace(trial, seed=seed, max_iters=iterations, eval_interval=iterations // 5) for seed in range(width)]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [TrialFiles(Path(folder) / f"{n}.safetensors", Path(folder) / f"{n}-best") for n in range(width)]
+        started = time.perf_counter()
+        pack = Pack(trials, bench.corpus, bench.vocab_size, bench.precision)
+        Training(pack, files, ("",), lambda event: None).run()
+        seconds = time.perf_counter() - started
+    speed = bench._packs(trials[0], replace(pack.tuning, width=width))
+    measurement = Measurement(trials[0], width, (speed or 0.0) * flops_per_update(trials[0], bench.vocab_size))
+    throughput = Throughput(bench.described, [measurement])
+    predicted = pack_seconds(trials[0], width, throughput, bench.vocab_size, 11_220)
+    return {"width": width, "iterations": iterations, "seconds": seconds, "forecast_seconds": predicted}

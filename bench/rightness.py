@@ -1,0 +1,111 @@
+"""Whether packs train right on a device: against solo runs, eager steps, other precisions, and a real fp16 overflow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from speed import shape
+
+from litegpt.plan.trial import Trial
+from litegpt.train.corpus import Corpus
+from litegpt.train.model import SDPA_BATCH, attend
+from litegpt.train.pack import Pack
+
+SMALL = shape(64, 8, 32, 2, dropout=0.0, max_iters=200)
+TINY = shape(16, 4, 8, 1, dropout=0.0, max_iters=200)
+STEPS = 20
+
+
+def check_all(corpus: Corpus, vocab_size: int, precision: str, quick: bool = False) -> dict[str, Any]:
+    """Return every check's figures; a check that fails to run says why."""
+    small = TINY if quick else SMALL
+    checks = {
+        "pack against solo, largest difference of a loss": lambda: solo(small, corpus, vocab_size),
+        "graph against eager steps, largest difference": lambda: graph(small, corpus, vocab_size, precision),
+        "dropout drawn again, largest difference": lambda: dropout(small, corpus, vocab_size, precision),
+        "dropout of another rate beside it": lambda: mixed_rates(small, corpus, vocab_size, precision),
+        "mean loss after 100 steps by precision": lambda: precisions(small, corpus, vocab_size),
+        "fp16 overflow: skipped, scale, neighbour's largest difference": lambda: overflow(small, corpus, vocab_size),
+        "attention beyond one call, largest difference": lambda: chunked(corpus.train.device),
+    }
+    found: dict[str, Any] = {}
+    for name, check in checks.items():
+        try:
+            found[name] = check()
+        except Exception as error:  # an answer, too
+            found[name] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return found
+
+
+def losses(pack: Pack, steps: int = STEPS) -> torch.Tensor:
+    """Return the minibatch losses [steps, P]."""
+    rows = []
+    for _ in range(steps):
+        pack.advance()
+        rows.append(pack.minibatch_losses.clone())
+    return torch.stack(rows).cpu()
+
+
+def trials_of(trial: Trial) -> list[Trial]:
+    """Return trials of one shape that differ in what a pack allows."""
+    return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
+
+
+def solo(small: Trial, corpus: Corpus, vocab_size: int) -> float:
+    """In fp32 proper, without TF32."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        together = losses(Pack(trials_of(small), corpus, vocab_size, "fp32"))
+        alone = torch.cat([losses(Pack([t], corpus, vocab_size, "fp32")) for t in trials_of(small)], dim=1)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+    return (together - alone).abs().max().item()
+
+
+def graph(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+    captured, eager = (Pack(trials_of(small), corpus, vocab_size, precision) for _ in range(2))
+    eager._can_capture = False
+    return (losses(captured) - losses(eager)).abs().max().item()
+
+
+def dropout(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+    """Two packs of the same seeds draw the same masks, whenever they are captured."""
+    trials = trials_of(replace(small, dropout=0.2))
+    first, second = (Pack(trials, corpus, vocab_size, precision) for _ in range(2))
+    return (losses(first) - losses(second)).abs().max().item()
+
+
+def mixed_rates(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> list[float]:
+    """Higher rates make higher training losses."""
+    trials = [replace(small, dropout=rate, seed=1) for rate in (0.0, 0.2, 0.6)]
+    return losses(Pack(trials, corpus, vocab_size, precision), 100)[50:].mean(dim=0).tolist()
+
+
+def precisions(small: Trial, corpus: Corpus, vocab_size: int) -> dict[str, float]:
+    return {
+        precision: losses(Pack(trials_of(small), corpus, vocab_size, precision), 100)[-20:].mean().item()
+        for precision in ("fp32", "bf16", "fp16")
+    }
+
+
+def overflow(small: Trial, corpus: Corpus, vocab_size: int) -> list[Any]:
+    calm, struck = (Pack(trials_of(small), corpus, vocab_size, "fp16") for _ in range(2))
+    for pack in (calm, struck):
+        losses(pack, 5)
+    assert struck.loss_scale is not None
+    struck.loss_scale.scale[1] = 2.0**60
+    difference = (losses(calm, 1) - losses(struck, 1))[:, [0, 2]].abs().max().item()
+    return [struck.loss_scale.skipped.tolist(), struck.loss_scale.scale.tolist(), difference]
+
+
+def chunked(device: torch.device) -> float:
+    """More sequences than one call of a fused kernel takes, each like the first."""
+    count = SDPA_BATCH + 10 if device.type == "cuda" else 100
+    q, k, v = (torch.randn(1, 1, 16, 32, device=device).expand(count, -1, -1, -1).contiguous() for _ in range(3))
+    whole = attend(q, k, v, [(count, 0.0)])
+    one = F.scaled_dot_product_attention(q[:1], k[:1], v[:1], is_causal=True)
+    return (whole - one).abs().max().item()
