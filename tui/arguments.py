@@ -18,9 +18,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
     parser.add_argument("--readonly", action="store_true", help="look without touching: nothing is launched or written")
     parser.add_argument("--replay", type=_speed, metavar="SPEED", help="play a study back, SPEED times as fast")
-    parser.add_argument("--serve", action="store_true", help="open it in a browser, on this machine only")
-    parser.add_argument("--port", type=int, default=8000, help="the port for --serve (default: 8000)")
+    parser.add_argument(
+        "--serve", action="store_true", help="open it in a browser, on this machine only; prints the address"
+    )
+    parser.add_argument("--port", type=_port, default=8000, help="the port for --serve (default: 8000)")
     return parser.parse_args(argv)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port: a number from 1 to 65535")
+    return int(text)
 
 
 def _speed(text: str) -> float:

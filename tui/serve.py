@@ -1,25 +1,86 @@
-"""`litegpt-tui --serve`: the console in a browser."""
+"""`litegpt-tui --serve`: the console in a browser, on this machine only, at an address that nobody can guess."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import secrets
 import shlex
 import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from litegpt.plan.errors import InputError
 
+if TYPE_CHECKING:
+    from aiohttp import web
+
 HOST = "127.0.0.1"  # this machine only: whoever reaches the page can launch studies
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SHUTDOWN_SECONDS = 2.0
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Serve the console until interrupted. Raises InputError without textual-serve."""
+    """Serve the console until interrupted. InputError: textual-serve is missing, or the port is taken."""
     try:
-        server = importlib.import_module("textual_serve.server")
+        from aiohttp import web
+
+        token = secrets.token_urlsafe(24)
+        served = application(_command(arguments), arguments.port, token)
     except ImportError:
-        raise InputError("--serve needs textual-serve: pip install textual-serve") from None
+        raise InputError("--serve needs textual-serve: pip install 'litegpt[serve]'") from None
+    address = f"http://{HOST}:{arguments.port}/{token}/"
+    try:
+        web.run_app(
+            served,
+            host=HOST,
+            port=arguments.port,
+            access_log=None,  # it would keep the address
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            print=lambda *_: _tell(address),
+        )
+    except OSError as error:
+        raise InputError(f"cannot listen on port {arguments.port} ({error.strerror}); --port takes another") from None
+
+
+async def application(command: str, port: int, token: str) -> web.Application:
+    """Return textual-serve's pages below /<token>/ of a server that answers 403 to everything else.
+
+    The token is in the path because the page's own links, its WebSocket among them, carry it on by themselves.
+    """
+    from aiohttp import web
+    from textual_serve.server import Server
+
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        given = request.path.removeprefix("/").partition("/")[0]
+        is_here = urlsplit(f"//{request.host}").hostname in LOOPBACK  # not a name that was pointed to this machine
+        if not is_here or not secrets.compare_digest(given.encode(), token.encode()):
+            raise web.HTTPForbidden(text="The address of the console has a token in it; litegpt-tui printed it.\n")
+        return await handler(request)
+
+    async def keep_secret(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Referrer-Policy"] = "no-referrer"  # the page loads a font from elsewhere
+
+    server = Server(command, host=HOST, port=port, title="litegpt")
+    server.console.quiet = True
+    served = web.Application(middlewares=[guard])
+    served.on_response_prepare.append(keep_secret)
+    served.add_subapp(f"/{token}/", await server._make_app())
+    return served
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Return what runs for each page that is opened."""
     command = [sys.executable, "-m", "tui.app", "--results", str(arguments.results)]
     command += ["--readonly"] if arguments.readonly else []
     command += ["--replay", str(arguments.replay)] if arguments.replay else []
-    command += [str(arguments.study)] if arguments.study else []
-    server.Server(shlex.join(command), host=HOST, port=arguments.port, title="litegpt").serve()
+    command += ["--", str(arguments.study)] if arguments.study else []
+    return shlex.join(command)
+
+
+def _tell(address: str) -> None:
+    print(address, flush=True)  # noqa: T201 - what the user asked for
+    print("Whoever has this address can run studies as you. ctrl+c ends it.", file=sys.stderr)  # noqa: T201

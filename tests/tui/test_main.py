@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -61,11 +60,12 @@ def test_a_speed_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     assert "is no speed" in capsys.readouterr().err
 
 
-def test_serving_needs_a_package(finished: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    if importlib.util.find_spec("textual_serve"):
-        pytest.skip("textual-serve is installed")
+def test_serving_needs_a_package(
+    finished: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)  # cannot be imported
     assert main([str(finished.study_path), "--serve"]) == 2
-    assert "pip install textual-serve" in capsys.readouterr().err
+    assert "pip install 'litegpt[serve]'" in capsys.readouterr().err
 
 
 def test_a_study_is_found_by_file_by_folder_and_by_default(
