@@ -18,7 +18,7 @@ from litegpt.text.furniture import find_furniture
 from litegpt.text.gutenberg import remove_licence
 from litegpt.text.lines import PAGE, Line, Log, is_terminal, starts_lower, words_of
 from litegpt.text.paragraphs import join_lines
-from litegpt.text.wrapping import CODE_SHARE, is_code, is_kept, measure
+from litegpt.text.wrapping import CODE_SHARE, PAGED_CODE_SHARE, is_code, is_kept, measure
 
 RULES = {
     "gutenberg": "remove Project Gutenberg's licence before and after a book",
@@ -88,7 +88,8 @@ def clean_part(part: Sequence[Line], rules: Collection[str], log: Log) -> list[L
     """Return a part of a text after one round of the rules; of code, only the characters are cleaned."""
     lines = remove_licence(part, log) if "gutenberg" in rules else part
     lines = _with_plain_characters(lines, rules, log)
-    if is_code((line.text for line in lines), CODE_SHARE):
+    paged = any(line.text == PAGE for line in lines)
+    if is_code((line.text for line in lines), PAGED_CODE_SHARE if paged else CODE_SHARE):
         return lines
     if "headers" in rules:
         lines = _without_furniture(lines, log)

@@ -28,8 +28,8 @@ HEADER_SHARE = 0.8  # of the same: more is no header
 REGULAR = 0.3  # by which share a page's length varies
 
 _ALONE = re.compile(r"[\W_]*(?:page\s+)?(\d{1,4})(?:\s*(?:/|of)\s*\d+)?[\W_]*", re.IGNORECASE)
-_FIRST = re.compile(r"(\d{1,4})[\s|\u2022\u00b7\u2013\u2014-]+(\D+)")
-_LAST = re.compile(r"(\D+?)[\s|\u2022\u00b7\u2013\u2014-]+(?:page\s+)?(\d{1,4})", re.IGNORECASE)
+_FIRST = re.compile(r"(\d{1,4})[\s|\u2022\u00b7\u2013\u2014-]+(\S.*)")
+_LAST = re.compile(r"(\S.*?)[\s|\u2022\u00b7\u2013\u2014-]+(?:page\s+)?(\d{1,4})", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 
 
@@ -85,7 +85,9 @@ class Pages:
             keys = Counter(self.entries[place].key for place in chain)
             sure = {p for p in chain if keys[self.entries[p].key] > 1 or self._interrupts(p, set(chain))}
             cuts = sum(self._interrupts(place, sure) for place in sure)
-            if len(sure) >= PAGES_MIN and cuts >= max(2, INTERRUPTING_SHARE * len(sure)):
+            edges = sum(any(map(self._is_edge, (place - 1, place, place + 1))) for place in sure)
+            shown = cuts >= max(2, INTERRUPTING_SHARE * len(sure)) or edges >= EDGE_SHARE * len(sure)
+            if len(sure) >= PAGES_MIN and shown:
                 self.furniture |= sure
 
     def _period(self, numbered: Sequence[int]) -> float | None:
@@ -159,7 +161,10 @@ class Pages:
         self.furniture |= {
             place
             for place, entry in enumerate(self.entries)
-            if place not in self.furniture and entry.number is not None and self._is_numbered_edge(place)
+            if place not in self.furniture
+            and entry.number is not None
+            and (not entry.key or len(self._places.get(entry.key, ())) > 1)
+            and self._is_numbered_edge(place)
         }
         return len(self.furniture) > before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -16,6 +17,7 @@ Break = Literal["join", "line", "paragraph"]
 PROSE_SHARE = 0.7  # of a block's line ends that are full: fewer, and it is verse
 SHORT = 0.6  # of a full line: shorter ends a line of verse, or a heading, whatever follows
 NEARLY = 0.85
+_DASHED = re.compile("(?:--|\N{EM DASH})\\w")
 CLOSING, OPENING = "\"'\u201d\u2019\u00bb", "\"'\u201c\u2018\u00ab"
 
 
@@ -161,6 +163,8 @@ def page_break(above: str, below: str, wrapping: Wrapping) -> Break:
         return "line"
     if starts_lower(below) and not is_terminal(above):
         return "join"
+    if is_item(below) and is_terminal(above):
+        return "paragraph"
     if wrapping.style == "indented" and wrapping.indent(below) > 0:
         return "paragraph"
     if not wrapping.is_full(above, below):
@@ -182,7 +186,7 @@ def _joined(current: Line, below: str, words: Counter[str], log: Log, hyphens: b
         return above + below
     if above.endswith(("--", "\N{EM DASH}")) and not above.endswith((" --", " \N{EM DASH}")) and below[:1].isalpha():
         return above + below
-    return f"{above} {below}"
+    return above + below if _DASHED.match(below) and above[-1:].isalnum() else f"{above} {below}"
 
 
 def _is_one_word(head: str, tail: str, words: Counter[str]) -> bool:

@@ -24,12 +24,17 @@ FLOWING_SHARE = 0.3  # of all line ends: prose breaks its lines in the middle of
 INDENT_MAX = 12
 SYMBOL_SHARE = 0.02  # of a few lines' characters
 CODE_SHARE = 0.012  # of a whole text's: novels have 0 to 0.001, licences 0.003, Python's library 0.014 to 0.08
+PAGED_CODE_SHARE = 0.03  # the same of a text that comes in pages: a manual has examples
 
 _KEPT = re.compile(
-    r"\S\t+\S|\S {3,}\S|\|.*\||^\s*(?:```|~~~|#|>|//|/\*|@@|\$ )|[{};]\s*$(?<!\w;)|^\s*[-=+*_~]{3,}\s*$|\.{4,}\s*\w+$"
+    r"\S\t+\S|\S {3,}\S|\|.*\|"  # columns
+    r"|^\s*(?:```|~~~|#|>|//|/\*|@@|\$ )|[{};]\s*$(?<!\w;)"  # markup and code
+    r"|^\s*[-=+*_~]{3,}\s*$|(?:\. ?){4,}\s*\w+$"  # rules, and leaders in a table of contents
 )
-_MARKS = ("\t", "   ", "|", "....")
-_ITEM = re.compile(r"\s*(?:[-*+\u2022\u2023\u25aa\u25cf\u2013]\s+\S|\(?(?:\d{1,3}|[a-zA-Z]|[ivxl]+)[.)]\s+\S)")
+_MARKS = ("\t", "   ", "|", "...", ". . .")
+_ITEM = re.compile(
+    r"\s*(?:[-*+\u2022\u2023\u25aa\u25cf\u2013]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxl]+)[.)]|\d+(?:\.\d+)+\.?)\s+\S"
+)
 _SYMBOL = re.compile(r"[{}\[\]<>=|\\$@^~]|\w_\w|\w\(|\w/\w|--?\w+=|^\$ ")
 _FIRST_WORD = re.compile(r"\s*(\S+)")
 
