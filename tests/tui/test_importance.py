@@ -1,7 +1,8 @@
-"""Tab 5: bars, intervals, scores; computed in a thread."""
+"""Tab 5: bars, intervals, scores; computed in a process of their own."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.state import TrialState
 from tests.tui.conftest import QUICK, ended, log, phase_trials, queue, run, settled, started, study_started, text_of
+from tui.answering import Answerer
 from tui.app import ConsoleApp
 from tui.place import Place, find_place
 from tui.screens import importance
@@ -53,12 +55,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Question]:
     """Answers at once, and from which thread it was asked."""
     questions: list[Question] = []
 
-    def quick(question: Question, trials: Iterable[TrialState], scores: Any = ()) -> Answer:
+    def quick(_: Answerer, question: Question, trials: Iterable[TrialState], scores: Any = ()) -> Answer:
         assert threading.current_thread() is not threading.main_thread()
         questions.append(question)
         return answered(f"[red]\x1b{question.method}", "n_layer")
 
-    monkeypatch.setattr(importance, "answer", quick)
+    monkeypatch.setattr(Answerer, "ask", quick)
     return questions
 
 
@@ -74,6 +76,22 @@ def test_every_method_answers(method: Method) -> None:
     text = bars_content(found, 60, 20).plain
     assert "█" in text
     assert ("├" in text.split(found.meaning)[0]) == (method == "permutation")
+
+
+@pytest.mark.slow
+def test_the_process_answers_and_ends() -> None:
+    answerer = Answerer()
+    few = Question(None, "loss", "forest", 3)
+    assert answerer.ask(few, trials(3)) == answer(few, trials(3))
+    assert answerer.ask(few, trials(3)).problem  # the same process again
+    answerer.close()
+    assert answerer._process is not None
+    assert answerer._process.poll() is not None
+
+
+def test_a_process_that_dies_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert "its process has ended" in Answerer().ask(Question(None, "loss", "forest", 3), trials(3)).problem
 
 
 def test_what_varies_together_is_one_bar_with_its_parts() -> None:
@@ -143,7 +161,7 @@ def test_while_it_computes_it_says_so(finished: Place, monkeypatch: pytest.Monke
         go.wait(10)
         return Answer(problem="not enough data: [b]14 trials\x1b")
 
-    monkeypatch.setattr(importance, "answer", slow)
+    monkeypatch.setattr(Answerer, "ask", slow)
     app = open_importance(finished)
 
     async def drive(pilot: Pilot[None]) -> None:

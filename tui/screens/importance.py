@@ -17,11 +17,12 @@ from textual.timer import Timer
 from litegpt.analysis.design import TARGETS as FIGURES
 from litegpt.results.state import TrialState
 from litegpt.results.text import inert
+from tui.answering import Answerer
 from tui.clipboard import copy_text
 from tui.first_run import FIRST_RUN
 from tui.messages import FeedChanged
 from tui.screens.base import StudyScreen
-from tui.widgets.importance_answers import METHODS, Answer, Method, Question, answer
+from tui.widgets.importance_answers import METHODS, Answer, Method, Question
 from tui.widgets.importance_bars import Bars
 from tui.widgets.table import Cell, Column, Table
 
@@ -74,6 +75,7 @@ class ImportanceScreen(StudyScreen):
         answer: Answer
 
     def compose_panes(self) -> ComposeResult:
+        self._answerer = Answerer()
         self._answers: dict[Question, Answer] = {}
         self._shown = Answer()
         self._asked: Question | None = None  # and not answered yet
@@ -86,6 +88,9 @@ class ImportanceScreen(StudyScreen):
 
     def on_mount(self) -> None:
         self._bars(self._question(0).method).focus()
+
+    def on_unmount(self) -> None:
+        self._answerer.close()
 
     def show_feed(self, changed: FeedChanged) -> None:
         if changed.state:
@@ -182,7 +187,7 @@ class ImportanceScreen(StudyScreen):
     def _answer_in_thread(self, question: Question, trials: Sequence[TrialState], scores: tuple[Score, ...]) -> None:
         found = Answer(problem="this cannot be computed")
         try:
-            found = answer(question, trials, scores)
+            found = self._answerer.ask(question, trials, scores)
         finally:
             self.post_message(self.Answered(question, found))
 

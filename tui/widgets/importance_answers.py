@@ -1,4 +1,4 @@
-"""What the analysis answers about importance; made in a thread, because it loads scikit-learn."""
+"""What the analysis answers about importance; it loads scikit-learn."""
 
 from __future__ import annotations
 
