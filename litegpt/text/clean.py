@@ -149,7 +149,7 @@ def _clean_round(
 
 
 def _parts(source: Iterable[str], part_characters: int) -> Iterator[list[Line]]:
-    """Yield the text in parts, each cut before a blank line, or anywhere where none comes for long."""
+    """Yield the text in parts, each cut where a blank line follows a sentence, or anywhere where none does for long."""
     part: list[Line] = []
     characters = 0
     number = 0
@@ -157,7 +157,8 @@ def _parts(source: Iterable[str], part_characters: int) -> Iterator[list[Line]]:
         for text in _pages_apart(whole):
             number += 1
             line = Line(number, text)
-            if (characters > part_characters and line.blank) or characters > 1.2 * part_characters:
+            ends = line.blank and bool(part) and is_terminal(part[-1].text)
+            if (characters > part_characters and ends) or characters > 1.2 * part_characters:
                 yield part
                 part, characters = [], 0
             part.append(line)

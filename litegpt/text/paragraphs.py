@@ -16,9 +16,10 @@ Break = Literal["join", "line", "paragraph"]
 
 PROSE_SHARE = 0.7  # of a block's line ends that are full: fewer, and it is verse
 SHORT = 0.6  # of a full line: shorter ends a line of verse, or a heading, whatever follows
-NEARLY = 0.85
-_DASHED = re.compile("(?:--|\N{EM DASH})\\w")
+NEARLY = 0.85  # of a full line: where an indent begins a paragraph, a line without one goes on
 CLOSING, OPENING = "\"'\u201d\u2019\u00bb", "\"'\u201c\u2018\u00ab"
+
+_DASHED = re.compile("(?:--|\N{EM DASH})\\w")
 
 
 def join_lines(
@@ -31,7 +32,7 @@ def join_lines(
     joined: list[Line] = []
     fenced = _fenced(lines)
     for block in _blocks(lines):
-        if joined:
+        if joined or lines[0].blank:  # a part of a text begins with the blank line before it
             joined.append(Line(block[0].number, ""))
         joined += _join_block(block, wrapping, words, log, hyphens, fenced)
     return joined
