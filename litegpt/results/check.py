@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from litegpt.plan.trial import evaluation_steps
 from litegpt.results import fields
 from litegpt.results.folder import StudyFolder, TrialFolder
 from litegpt.results.journal import read_journal
@@ -129,10 +128,12 @@ def _metrics_fault(files: TrialFolder, trial: TrialState, is_imported: bool) -> 
     if not rows:
         return "the metrics of a trial that ended are missing"
     if not is_imported:
-        expected = [step for step in evaluation_steps(trial.settings) if trial.state == "done" or step <= max(rows)]
-        missing = [step for step in expected if step not in rows]
-        if missing:
-            return f"{len(missing)} of {len(expected)} evaluations are missing, the first at step {missing[0]}"
+        end = trial.settings.max_iters
+        steps = range(0, end if trial.state == "done" else min(end, max(rows) + 1), trial.settings.eval_interval)
+        expected = len(steps) + (trial.state == "done" or end in rows)  # never a list: nobody vouches for its length
+        found = sum(step in steps or step == end for step in rows)
+        if found < expected:
+            return f"{expected - found} of {expected} evaluations are missing"
     if trial.state != "done":
         return None
     if last is None:

@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from litegpt.plan.errors import InputError
+from litegpt.plan.settings import plain_value
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
+
+WHOLE_MAX = 2**63 - 1
 
 
 def number(value: object) -> float | None:
@@ -22,8 +25,10 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object) -> int | None:
-    """Return an integer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """Return an integer of 64 bits."""
+    return (
+        value if isinstance(value, int) and not isinstance(value, bool) and -WHOLE_MAX <= value <= WHOLE_MAX else None
+    )
 
 
 def flag(value: object) -> bool | None:
@@ -66,15 +71,21 @@ def timestamp() -> str:
 
 
 def trial(value: object) -> Trial | None:
-    """Return the trial whose settings these are; keys it does not know, or of another type, are left out."""
+    """Return the trial whose settings these are; keys it does not know, or of another type, are left out.
+
+    None where one that has no default is missing, or one is out of its range.
+    """
     settings: dict[str, Any] = {}
     for key, item in mapping(value).items():
         check = _HYPERPARAMETER_CHECKS.get(key)
         if check is not None and (checked := check(item)) is not None:
             settings[key] = checked
     try:
+        for key, checked in settings.items():
+            if key in HYPERPARAMETERS:
+                plain_value(key, checked)  # out of its range: nobody knows what that would cost to show
         return Trial(**settings)
-    except (TypeError, ValueError, InputError):  # one that has no default is missing, or the values contradict
+    except (TypeError, ValueError, InputError):
         return None
 
 

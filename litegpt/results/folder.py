@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +111,12 @@ class StudyFolder:
         if path in (self.snapshot, self.journal, self.lock, self.log):
             raise InputError(f"'{phase}' cannot name a phase: a file of the study has that name")
         return TrialFolder(path / trial_id)
+
+    def check_no_links(self, phase: str, trial_ids: Iterable[str]) -> None:
+        """Raise InputError where what is to be written would go elsewhere by a link that lies in the results."""
+        for path in (self.path / phase, *(self.trial(phase, trial_id).path for trial_id in trial_ids)):
+            if path.is_symlink():
+                raise InputError("is a link, and results are written where they are", path)
 
 
 def list_studies(root: Path) -> list[StudyFolder]:

@@ -20,6 +20,7 @@ FILE = "autotune.json"
 SHAPE = (
     *("n_layer", "n_head", "n_embd", "block_size", "batch_size"),
     *("gradient_accumulation", "activation_checkpointing"),
+    *("activation", "norm", "positions", "tied_weights", "qk_norm", "optimizer"),
 )
 """The hyperparameters that speed depends on."""
 

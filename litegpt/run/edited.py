@@ -33,7 +33,6 @@ def begun_fraction(folder: StudyFolder) -> float | None:
 
 def _head_edits(study: Study, begun: Study) -> Iterator[str]:
     for name, now, then in (
-        ("corpus", study.corpus_location, begun.corpus_location),
         ("validation_fraction", study.validation_fraction, begun.validation_fraction),
         ("keep", study.keep, begun.keep),
     ):

@@ -133,7 +133,8 @@ class PackTrainer:
                 raise
             parts = max(micro_batches, group[0].trial.gradient_accumulation)
             if len(group) == 1 and parts >= group[0].trial.batch_size:
-                raise
+                group[0].fail(error)  # the others of its pack may fit
+                return
         else:
             return
         self._free_memory()  # past the handler, whose error still held the tensors that were too many

@@ -49,7 +49,9 @@ def send_request(folder: StudyFolder, kind: str, phase: str | None = None, trial
 
 def take_requests(folder: StudyFolder) -> list[Request]:
     """Return the requests that wait, oldest first, and delete them; what is none is deleted too."""
-    taken = []
+    taken: list[Request] = []
+    if requests_folder(folder).is_symlink():
+        return taken
     for path in sorted(requests_folder(folder).glob("*.json")):
         request = _read(path)
         path.unlink(missing_ok=True)

@@ -127,6 +127,7 @@ class Runner:
             raise RunnerError(f"phase '{phase.name}' waits for phase '{source}'; run that first")
         if not expansion.trials:
             raise RunnerError(f"phase '{phase.name}' has no trials: nothing that it promotes from could be ranked")
+        self.folder.check_no_links(phase.name, (trial.id for trial in expansion.trials))
         if planned := planning_events(self.state, phase, expansion):
             self._ledger.append(*planned)
         self._hold_up.insist(self._write_snapshot)
