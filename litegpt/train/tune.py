@@ -80,7 +80,8 @@ def updates_per_second(
 ) -> float | None:
     """Return the updates of single trials a second of a pack as wide as the tuning says, None where it fails."""
     try:
-        pack = Pack(trials[: tuning.width], corpus, vocab_size, precision, tuning=tuning)
+        longer = [replace(trial, max_iters=trial.max_iters + WARM_UP_STEPS + STEPS) for trial in trials[: tuning.width]]
+        pack = Pack(longer, corpus, vocab_size, precision, tuning=tuning)
         for _ in range(WARM_UP_STEPS):
             pack.advance()
         pack.minibatch_losses.tolist()  # waits for the device

@@ -1,0 +1,107 @@
+"""Tuning a shape: what is chosen, what is not worth trying, and that failures are answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from litegpt.plan.trial import Trial
+from litegpt.plan.tuning import Tuning
+from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.pack import Pack
+from litegpt.train.tune import tune, updates_per_second
+
+
+class Device:
+    """A device whose speed, in updates a second, is known; every measurement takes a second of its clock."""
+
+    def __init__(self, speed: Callable[[Tuning], float | None]) -> None:
+        self.speed, self.tried = speed, list[Tuning]()
+
+    def __call__(self, tuning: Tuning) -> float | None:
+        self.tried.append(tuning)
+        return self.speed(tuning)
+
+    def clock(self) -> float:
+        return float(len(self.tried))
+
+
+def trials_of(small: Trial, count: int, max_iters: int = 100_000) -> list[Trial]:
+    return [replace(small, seed=seed, max_iters=max_iters) for seed in range(count)]
+
+
+def test_the_narrowest_within_a_tenth_of_the_best(small: Trial) -> None:
+    device = Device(lambda tuning: {8: 100.0, 4: 95.0, 2: 91.0, 1: 60.0}[tuning.width or 0])
+    tuned = tune(trials_of(small, 8), device, device.clock)
+    assert tuned is not None
+    assert (tuned.tuning.width, tuned.updates_per_second) == (2, 91.0)
+    assert [tuning.width for tuning in device.tried[:4]] == [8, 4, 2, 1]
+
+
+def test_what_runs_out_of_memory_is_not_chosen(small: Trial) -> None:
+    device = Device(lambda tuning: None if (tuning.width or 0) > 3 else 10.0 * (tuning.width or 0))
+    tuned = tune(trials_of(small, 12), device, device.clock)
+    assert tuned is not None
+    assert tuned.tuning.width == 3
+
+
+def test_a_device_on_which_everything_fails(small: Trial) -> None:
+    device = Device(lambda tuning: None)
+    assert tune(trials_of(small, 4), device, device.clock) is None
+
+
+def test_a_faster_kernel_and_a_compiled_step_are_taken(small: Trial) -> None:
+    def speed(tuning: Tuning) -> float | None:
+        if tuning.attention == "efficient":
+            return None
+        return (30.0 if tuning.attention == "cudnn" else 20.0) * (2.0 if tuning.compiled else 1.0)
+
+    device = Device(speed)
+    tuned = tune(trials_of(small, 1), device, device.clock)
+    assert tuned is not None
+    assert tuned.tuning == Tuning(1, "cudnn", compiled=True)
+    assert tuned.updates_per_second == 60.0
+
+
+def test_what_costs_more_than_it_can_save_is_not_tried(small: Trial) -> None:
+    short, long = Device(lambda tuning: 100.0), Device(lambda tuning: 100.0)
+    tune(trials_of(small, 8, max_iters=10), short, short.clock)
+    tune(trials_of(small, 8, max_iters=2000), long, long.clock)
+    assert [tuning.width for tuning in short.tried] == [8], "0.8 seconds of training"
+    assert {tuning.width for tuning in long.tried} == {8, 4, 2, 1}
+    assert not any(tuning.compiled for tuning in long.tried), "compiling takes a minute"
+
+
+@pytest.mark.parametrize("attention", [None, "flash", "math"])
+def test_a_real_measurement(corpus: Corpus, tokenizer: CharacterTokenizer, small: Trial, attention: str | None) -> None:
+    trials = trials_of(small, 3, max_iters=1)
+    tuning = Tuning(2, attention)
+    speed = updates_per_second(trials, corpus, tokenizer.vocab_size, "fp32", tuning, seconds=0.02)
+    assert speed is not None
+    assert speed > 10
+
+
+def test_a_failing_measurement_is_no_speed(
+    corpus: Corpus, tokenizer: CharacterTokenizer, small: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(pack: Pack) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Pack, "advance", out_of_memory)
+    assert updates_per_second([small], corpus, tokenizer.vocab_size, "fp32", Tuning(1)) is None
+
+
+@pytest.mark.slow
+def test_a_compiled_pack_trains_as_one_that_is_not(corpus: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+    """Compiled for a CPU here; it takes about a minute."""
+    trials = [replace(small, seed=seed, dropout=0.2) for seed in (1, 2)]
+    plain, compiled = (
+        Pack(trials, corpus, tokenizer.vocab_size, "fp32", tuning=Tuning(compiled=value)) for value in (False, True)
+    )
+    for _ in range(10):
+        plain.advance()
+        compiled.advance()
+        torch.testing.assert_close(compiled.minibatch_losses, plain.minibatch_losses, atol=1e-4, rtol=0)
