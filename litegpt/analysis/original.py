@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def _read_log(path: Path) -> tuple[list[RawTrial], list[Damage]]:
     damages: list[Damage] = []
     if any(lines[: begins[0]] if begins else lines):
         damages.append(Damage(path, 1, "lines before the first trial's header"))
-    for begin, end in zip(begins, [*begins[1:], len(lines)], strict=True):
+    for begin, end in pairwise([*begins, len(lines)]):
         try:
             trials.append(_read_block(path, begin, lines[begin:end], damages))
         except ValueError as error:
