@@ -25,16 +25,29 @@ class Cost:
 def parameter_count(trial: Trial, vocab_size: int) -> int:
     """Return how many parameters the model has.
 
-    Embeddings of tokens and positions; per block attention (query, key and value without bias, a projection), an MLP of
-    four times the width and two layer norms; a last layer norm; an output layer of its own.
+    Embeddings of tokens and positions; per block attention (query, key and value without bias, a projection), an MLP
+    and two norms; a last norm; an output layer of its own.
     """
     width = trial.n_embd
-    attention = 4 * width**2 + width
-    mlp = 8 * width**2 + 5 * width
-    norms = 4 * width
-    embeddings = (vocab_size + trial.block_size) * width
-    output = (width + 1) * vocab_size
-    return embeddings + trial.n_layer * (attention + mlp + norms) + 2 * width + output
+    attention = 4 * width**2 + width + (2 * width // trial.n_head if trial.qk_norm else 0)
+    made, taken = hidden_width(trial)
+    mlp = (made + taken) * width + made + width
+    norm = width if trial.norm == "rms" else 2 * width
+    embeddings = (vocab_size + (trial.block_size if trial.positions == "learned" else 0)) * width
+    output = vocab_size if trial.tied_weights else (width + 1) * vocab_size
+    return embeddings + trial.n_layer * (attention + mlp + 2 * norm) + norm + output
+
+
+def hidden_width(trial: Trial) -> tuple[int, int]:
+    """Return how many elements an MLP's first matrix makes of a token, and how many its second one takes.
+
+    SwiGLU multiplies two halves of what its first matrix makes. Each is two thirds as wide as other hidden layers, in
+    whole vectors of eight, so that the MLP keeps its number of weights (Shazeer 2020, arXiv:2002.05202).
+    """
+    if trial.activation == "swiglu":
+        gated = -(-8 * trial.n_embd // 24) * 8
+        return 2 * gated, gated
+    return 4 * trial.n_embd, 4 * trial.n_embd
 
 
 def weight_bytes(trial: Trial, vocab_size: int) -> int:
@@ -46,11 +59,12 @@ def training_flops(trial: Trial, vocab_size: int) -> float:
     """Return the floating-point operations of a trial's whole training, forward and backward.
 
     Per token 6 N + 12 L C T: N the weights of matrix products (12 L C^2 + C V; embeddings are looked up), L layers,
-    width C, block T, vocabulary V; the second term is attention's two products over the block, unmasked.
+    width C, block T, vocabulary V; the second term is attention's two products over the block, unmasked. What the
+    optimizer does is not counted.
     Source: Chowdhery et al. 2022 (PaLM), appendix B, which nanoGPT's `estimate_mfu` follows.
     """
     layers, width, block = trial.n_layer, trial.n_embd, trial.block_size
-    matmul_parameters = 12 * layers * width**2 + width * vocab_size
+    matmul_parameters = layers * (4 * width + sum(hidden_width(trial))) * width + width * vocab_size
     tokens = trial.batch_size * block * trial.max_iters
     return float((6 * matmul_parameters + 12 * layers * width * block) * tokens)
 

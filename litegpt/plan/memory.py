@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from litegpt.plan.cost import parameter_count
+from litegpt.plan.cost import hidden_width, parameter_count
 from litegpt.plan.device import Device
 from litegpt.plan.trial import Trial
 
@@ -49,7 +49,9 @@ def training_memory(trial: Trial, vocab_size: int, device: Device, width: int = 
         kept_layers, cast_layers = 1.0, 1
     activations += kept_layers * layer
     if number != FLOAT:  # the weights as matrix products take them
-        activations += number * (cast_layers * 12 * trial.n_embd**2 + trial.n_embd * vocab_size)
+        activations += (
+            number * trial.n_embd * (cast_layers * (4 * trial.n_embd + sum(hidden_width(trial))) + vocab_size)
+        )
     if trial.dropout and device.kind == "cpu":  # masks of all blocks, and the bits they come from
         masks = 2 * trial.n_embd + trial.n_head * trial.block_size
         activations += trial.n_layer * masks * (number + 2) * tokens
@@ -67,7 +69,12 @@ def training_memory(trial: Trial, vocab_size: int, device: Device, width: int = 
 
 def _layer_bytes(trial: Trial, number: int, kind: str, width: int) -> float:
     """Return what one block saves of a token: the inputs of its norms in fp32, those of its products as they are."""
-    width_bytes = trial.n_embd * (2 * FLOAT + 10 * number)  # two norms; two norms' outputs, q, k, v, y and four times C
+    width_bytes = trial.n_embd * (2 * FLOAT + 6 * number)  # two norms; two norms' outputs, q, k, v, y
+    made, taken = hidden_width(trial)
+    hidden = {"relu": taken, "gelu": made + taken, "relu2": made + taken, "swiglu": made + 2 * taken}
+    width_bytes += hidden[trial.activation] * number
+    if trial.qk_norm:
+        width_bytes += 4 * trial.n_embd * number  # queries and keys before their norms, and before the weights
     attention: float = trial.n_head * FLOAT  # the fused kernels keep a number a head and token
     if trial.dropout and kind == "cpu":
         attention = 2 * trial.n_head * trial.block_size * number  # the weights before and after dropout

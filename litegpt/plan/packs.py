@@ -14,23 +14,17 @@ from litegpt.plan.trial import Trial
 T = TypeVar("T")
 
 WIDEST_PACK = 64
+ITS_OWN = (
+    *("learning_rate", "lr_schedule", "min_learning_rate", "warmup_iters", "beta1", "beta2", "weight_decay"),
+    *("grad_clip", "dropout", "seed", "start_from"),
+)
+"""The hyperparameters in which trials of a pack may differ."""
 FILLING_ACTIVATIONS = 1 << 23  # elements in one layer of a pack that keep a large GPU busy
 
 
 def pack_shape(trial: Trial) -> Hashable:
-    """Return what the trials of a pack have in common: the shape of weights and batches, the steps, the precision."""
-    return (
-        trial.n_layer,
-        trial.n_head,
-        trial.n_embd,
-        trial.block_size,
-        trial.batch_size,
-        trial.max_iters,
-        trial.eval_interval,
-        trial.precision,
-        trial.gradient_accumulation,
-        trial.activation_checkpointing,
-    )
+    """Return what the trials of a pack have in common: all but what each of them may have of its own."""
+    return tuple(value for name, value in vars(trial).items() if name not in ITS_OWN)
 
 
 def pack_width(trial: Trial, device: Device, vocab_size: int) -> int:

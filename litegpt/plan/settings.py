@@ -15,12 +15,28 @@ from typing import Any
 
 from litegpt.plan.errors import did_you_mean
 from litegpt.plan.expression import Expression, parse
-from litegpt.plan.trial import HYPERPARAMETERS, LR_SCHEDULES, PRECISIONS, Trial
+from litegpt.plan.trial import (
+    ACTIVATIONS,
+    HYPERPARAMETERS,
+    LR_SCHEDULES,
+    NORMS,
+    OPTIMIZERS,
+    POSITIONS,
+    PRECISIONS,
+    Trial,
+)
 
 Value = int | float | str  # a bool is an int
 Setting = Value | Expression
 
-CHOICES = {"lr_schedule": LR_SCHEDULES, "precision": PRECISIONS}
+CHOICES = {
+    "lr_schedule": LR_SCHEDULES,
+    "precision": PRECISIONS,
+    "activation": ACTIVATIONS,
+    "norm": NORMS,
+    "positions": POSITIONS,
+    "optimizer": OPTIMIZERS,
+}
 SHAPE = ("n_layer", "n_head", "n_embd", "block_size")
 """What the weights' shapes come from."""
 LENGTH = ("max_iters", "eval_interval")
@@ -142,6 +158,8 @@ def _illegality(values: Mapping[str, Any]) -> str | None:
         return f"{missing[0]} is not set"
     if values["n_embd"] % values["n_head"]:
         return f"n_embd {values['n_embd']} is not a multiple of n_head {values['n_head']}"
+    if values["positions"] == "rope" and values["n_embd"] // values["n_head"] % 2:
+        return f"positions = 'rope' turns pairs, and a head has {values['n_embd'] // values['n_head']} elements"
     if values["gradient_accumulation"] > values["batch_size"]:
         return f"gradient_accumulation {values['gradient_accumulation']} is above batch_size {values['batch_size']}"
     if values["lr_schedule"] == "cosine" and values["min_learning_rate"] > values["learning_rate"]:

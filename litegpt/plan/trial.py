@@ -10,6 +10,10 @@ from typing import Any, get_type_hints
 
 LR_SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+ACTIVATIONS = ("relu", "gelu", "relu2", "swiglu")
+NORMS = ("layer", "rms")
+POSITIONS = ("learned", "rope")
+OPTIMIZERS = ("adamw", "muon")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class Trial:
     precision: str = "auto"
     gradient_accumulation: int = 1  # the parts that a batch is worked off in, one after another
     activation_checkpointing: bool = False  # compute activations twice instead of keeping them
+    activation: str = "relu"
+    norm: str = "layer"
+    positions: str = "learned"
+    tied_weights: bool = False  # the output layer's matrix is the token embedding
+    qk_norm: bool = False  # queries and keys have norms of their own
+    optimizer: str = "adamw"
     seed: int = 1337
     start_from: str | None = None  # 'phase/trial' whose best weights this trial goes on from
 

@@ -8,7 +8,7 @@ All weights of a trial lie in one row of `GPT.weights` [P, N], and the parameter
 of it. The optimizer, gradient norms and checkpoints then work on whole rows instead of on dozens of tensors.
 
 Architecture: nanoGPT (https://github.com/karpathy/nanoGPT) as the original study used it: learned positions, ReLU,
-no biases on queries, keys and values, untied output layer.
+no biases on queries, keys and values, untied output layer. Hyperparameters replace its parts by `variants`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from litegpt.plan.cost import hidden_width
 from litegpt.plan.trial import Trial
 from litegpt.train.noise import DeviceNoise, Noise
+from litegpt.train.variants import activate, rms_norm, rotary_tables, rotate
 
 VOCABULARY_TILE = 64  # columns; bf16 products of other widths miss the tensor cores
 SDPA_BATCH = 49152  # sequences times heads a call: a CUDA grid's second axis ends at 65,535
@@ -40,34 +42,49 @@ class ModelShape:
     n_embd: int
     block_size: int
     vocab_size: int
+    hidden_width: tuple[int, int]  # of an MLP: what its first matrix makes, and what its second one takes
+    activation: str
+    norm: str
+    positions: str
+    tied_weights: bool
+    qk_norm: bool
 
     @classmethod
     def of(cls, trial: Trial, vocab_size: int) -> ModelShape:
         """Return the shape of a trial's model."""
-        return cls(trial.n_layer, trial.n_head, trial.n_embd, trial.block_size, vocab_size)
+        same = {name: getattr(trial, name) for name in cls.__dataclass_fields__ if hasattr(trial, name)}
+        return cls(**same, vocab_size=vocab_size, hidden_width=hidden_width(trial))
 
 
 def parameter_shapes(shape: ModelShape) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield each parameter's name and its shape within one trial; matrices are [inputs, outputs]."""
-    width = shape.n_embd
+    width, (made, taken) = shape.n_embd, shape.hidden_width
+
+    def norm(name: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+        yield f"{name}.weight", (width,)
+        if shape.norm == "layer":
+            yield f"{name}.bias", (width,)
+
     yield "token_embedding", (shape.vocab_size, width)
-    yield "position_embedding", (shape.block_size, width)
+    if shape.positions == "learned":
+        yield "position_embedding", (shape.block_size, width)
     for layer in range(shape.n_layer):
         block = f"blocks.{layer}"
-        yield f"{block}.norm1.weight", (width,)
-        yield f"{block}.norm1.bias", (width,)
+        yield from norm(f"{block}.norm1")
         yield f"{block}.attention.qkv.weight", (width, 3 * width)
+        if shape.qk_norm:
+            yield f"{block}.attention.query_norm.weight", (width // shape.n_head,)
+            yield f"{block}.attention.key_norm.weight", (width // shape.n_head,)
         yield f"{block}.attention.output.weight", (width, width)
         yield f"{block}.attention.output.bias", (width,)
-        yield f"{block}.norm2.weight", (width,)
-        yield f"{block}.norm2.bias", (width,)
-        yield f"{block}.mlp.up.weight", (width, 4 * width)
-        yield f"{block}.mlp.up.bias", (4 * width,)
-        yield f"{block}.mlp.down.weight", (4 * width, width)
+        yield from norm(f"{block}.norm2")
+        yield f"{block}.mlp.up.weight", (width, made)
+        yield f"{block}.mlp.up.bias", (made,)
+        yield f"{block}.mlp.down.weight", (taken, width)
         yield f"{block}.mlp.down.bias", (width,)
-    yield "norm.weight", (width,)
-    yield "norm.bias", (width,)
-    yield "output.weight", (width, shape.vocab_size)
+    yield from norm("norm")
+    if not shape.tied_weights:
+        yield "output.weight", (width, shape.vocab_size)
     yield "output.bias", (shape.vocab_size,)
 
 
@@ -96,6 +113,8 @@ class GPT:
             self.parameters[name].grad = view
         causal = torch.ones(shape.block_size, shape.block_size, dtype=torch.bool, device=device).tril()
         self.causal_bias = torch.zeros(causal.shape, device=device).masked_fill(~causal, float("-inf"))
+        is_turned = shape.positions == "rope"
+        self.rotary = rotary_tables(shape.block_size, shape.n_embd // shape.n_head, device) if is_turned else None
 
     def views(self, rows: Tensor) -> dict[str, Tensor]:
         """Return the named parameters inside `rows` [P, N] (weights, gradients or moments) as [P, ...] views."""
@@ -111,7 +130,8 @@ class GPT:
         Matrices are normal with the deviation that torch gives a linear layer, 1 / sqrt(3 inputs); those that write
         into the residual stream are zero, so that every block begins as the identity (Zhang et al. 2019, "Fixup");
         biases are zero and norms one. Embeddings have a deviation of n_embd / 512, at most 1: wide models learn faster
-        from the original's 1, narrow ones from less (docs/LOG.md has the figures).
+        from the original's 1, narrow ones from less (docs/LOG.md has the figures). Where they are the output layer's
+        matrix too it is 1 / n_embd: a token's own logit is then about 1, and a new model guesses.
         """
         rows: dict[int, Tensor] = {}
         for seed in seeds:
@@ -121,12 +141,13 @@ class GPT:
 
     def _initial_row(self, seed: int) -> Tensor:
         row = torch.zeros(1, self.weights.shape[1])
+        embedded = 1 / self.shape.n_embd if self.shape.tied_weights else min(1.0, self.shape.n_embd / 512)
         generator = torch.Generator().manual_seed(seed)
         for name, view in self.views(row).items():
             if name.endswith(("norm.weight", "norm1.weight", "norm2.weight")):
                 view.fill_(1.0)
             elif name.endswith("embedding"):
-                view.normal_(0.0, min(1.0, self.shape.n_embd / 512), generator=generator)
+                view.normal_(0.0, embedded, generator=generator)
             elif not name.endswith(("bias", "attention.output.weight", "mlp.down.weight")):
                 view.normal_(0.0, (3 * view.shape[1]) ** -0.5, generator=generator)
         return row
@@ -137,7 +158,8 @@ class GPT:
         shape, weights = self.shape, self.parameters
         offsets = torch.arange(n_trials, device=tokens.device)[:, None, None] * shape.vocab_size
         x = _look_up(weights["token_embedding"].flatten(0, 1), tokens + offsets)
-        x = x + weights["position_embedding"][:, None, :length]
+        if "position_embedding" in weights:
+            x = x + weights["position_embedding"][:, None, :length]
         x = x.view(n_trials, batch * length, shape.n_embd)
         for layer in range(shape.n_layer):
             if self.activation_checkpointing and torch.is_grad_enabled():
@@ -165,9 +187,13 @@ class GPT:
 
     def _output(self, x: Tensor) -> Tensor:
         """Return logits [P, rows, V]; a GPU multiplies by a matrix padded to whole tiles, many times faster."""
+        bias = self.parameters["output.bias"]
+        if self.shape.tied_weights:
+            weight = self.parameters["token_embedding"].transpose(1, 2)
+        else:
+            weight = self.parameters["output.weight"]
         if x.device.type != "cuda":
-            return self._linear("output", x)
-        weight, bias = self.parameters["output.weight"], self.parameters["output.bias"]
+            return torch.baddbmm(bias[:, None], x, weight)
         padding = (0, -self.shape.vocab_size % VOCABULARY_TILE)
         logits = torch.baddbmm(F.pad(bias, padding)[:, None], x, F.pad(weight, padding))
         return logits[..., : self.shape.vocab_size]
@@ -186,7 +212,10 @@ class GPT:
         return torch.baddbmm(self.parameters[f"{name}.bias"][:, None], x, self.parameters[f"{name}.weight"])
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
-        weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
+        weight = self.parameters[f"{name}.weight"]
+        if self.shape.norm == "rms":
+            return rms_norm(x, weight)
+        bias = self.parameters[f"{name}.bias"]
         if len(weight) == 1:  # the fused kernel takes one trial's weights only
             return F.layer_norm(x, x.shape[-1:], weight[0], bias[0])
         if x.device.type == "cpu":  # trial by trial, then: as fast as any way there, and with a lone trial's bits
@@ -195,7 +224,7 @@ class GPT:
         return torch.addcmul(bias[:, None], F.layer_norm(x, x.shape[-1:]), weight[:, None])
 
     def _mlp(self, layer: int, x: Tensor, noise: Noise | DeviceNoise | None) -> Tensor:
-        hidden = F.relu(self._linear(f"blocks.{layer}.mlp.up", x))
+        hidden = activate(self._linear(f"blocks.{layer}.mlp.up", x), self.shape.activation)
         return dropout(self._linear(f"blocks.{layer}.mlp.down", hidden), noise)
 
     def _attention(self, layer: int, x: Tensor, batch: int, noise: Noise | DeviceNoise | None) -> Tensor:
@@ -204,6 +233,7 @@ class GPT:
         qkv = torch.bmm(x, self.parameters[f"blocks.{layer}.attention.qkv.weight"])
         # [P, B*T, 3C] -> three of [P*B, H, T, D]: trials fold into the batch of the attention kernels
         q, k, v = qkv.view(n_trials * batch, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+        q, k = self._placed(q, f"blocks.{layer}.attention.query"), self._placed(k, f"blocks.{layer}.attention.key")
         if noise is None or noise.attention_runs is not None:
             runs = ((n_trials, 0.0),) if noise is None or noise.attention_runs is None else noise.attention_runs
             y = attend(q, k, v, [(count * batch, rate) for count, rate in runs])
@@ -211,6 +241,13 @@ class GPT:
             y = self._noisy_attention(q, k, v, n_trials, noise)
         y = y.transpose(1, 2).reshape(n_trials, rows, width)
         return dropout(self._linear(f"blocks.{layer}.attention.output", y), noise)
+
+    def _placed(self, x: Tensor, name: str) -> Tensor:
+        """Return queries or keys [P*B, H, T, D] with the norm and the positions that the shape gives them."""
+        if self.shape.qk_norm:
+            weight = self.parameters[f"{name}_norm.weight"]
+            x = rms_norm(x.view(len(weight), -1, *x.shape[1:]), weight).flatten(0, 1)
+        return x if self.rotary is None else rotate(x, *(table[: x.shape[2]] for table in self.rotary))
 
     def _noisy_attention(self, q: Tensor, k: Tensor, v: Tensor, n_trials: int, noise: Noise | DeviceNoise) -> Tensor:
         """Attention with dropout from given masks: q, k, v and the result are [P*B, H, T, D]."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from litegpt.plan.trial import Trial
+from litegpt.train.model import GPT
 
 EPSILON = 1e-8
 INITIAL_SCALE, GROWTH, BACKOFF, GROWTH_INTERVAL = 65536.0, 2.0, 0.5, 2000  # torch.amp.GradScaler's own
@@ -60,7 +61,54 @@ class AdamW:
         self.second.mul_(keep2).addcmul_(gradients.square_(), 1 - keep2)
         denominator = torch.sqrt(self.second, out=gradients).mul_(correction).add_(EPSILON)
         direction = torch.div(self.first, denominator, out=gradients)  # no row of memory beside those that there are
+        self._redirect(direction, 1 - self.beta1**count)
         weights.mul_(shrink).addcmul_(direction, -step_size)
+
+    def _redirect(self, direction: Tensor, correction: Tensor) -> None:
+        """Change where the rows go [P, N]; the step will be divided by `correction` [P]."""
+
+
+class Muon(AdamW):
+    """AdamW, but the blocks' matrices go where their momentum points once it is made orthogonal (Jordan et al. 2024).
+
+    https://kellerjordan.github.io/posts/muon/: five Newton-Schulz iterations bring all singular values near one. The
+    momentum is Adam's first moment, so it decays by `beta1`. A matrix [I, O] moves 0.2 sqrt(max(I, O)) times as far, as
+    far as AdamW moves one (Liu et al. 2025, arXiv:2502.16982): rates and decays mean the same for both.
+    """
+
+    def __init__(self, trials: Sequence[Trial], model: GPT) -> None:
+        super().__init__(trials, model.weights)
+        self._views = model.views
+
+    def _redirect(self, direction: Tensor, correction: Tensor) -> None:
+        momenta, directions = self._views(self.first), self._views(direction)
+        for name, momentum in momenta.items():
+            if not name.startswith("blocks.") or momentum.dim() < 3:
+                continue
+            parts = 3 if name.endswith("qkv.weight") else 1  # queries, keys and values are matrices of their own
+            for matrix, target in zip(momentum.chunk(parts, dim=2), directions[name].chunk(parts, dim=2), strict=True):
+                length = 0.2 * max(matrix.shape[1:]) ** 0.5
+                target.copy_(orthogonal(matrix) * (length * correction.float()[:, None, None]))
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Return the nearest semi-orthogonal matrices to these [P, I, O], roughly: singular values between 0.7 and 1.2."""
+    a, b, c = 3.4445, -4.7750, 2.0315  # Jordan's, which rise most steeply at zero
+    x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    is_tall = x.shape[1] > x.shape[2]
+    if is_tall:
+        x = x.transpose(1, 2)
+    for _ in range(5):
+        gram = x @ x.transpose(1, 2)
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    made: Tensor = x.transpose(1, 2) if is_tall else x
+    return made.to(matrices.dtype)
+
+
+def make_optimizer(trials: Sequence[Trial], model: GPT) -> AdamW:
+    """Return the optimizer that the trials of a pack ask for."""
+    return Muon(trials, model) if trials[0].optimizer == "muon" else AdamW(trials, model.weights)
 
 
 class LossScale:

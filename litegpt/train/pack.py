@@ -16,7 +16,7 @@ from litegpt.plan.tuning import Tuning
 from litegpt.train.corpus import Corpus, Windows
 from litegpt.train.model import GPT, ModelShape
 from litegpt.train.noise import DeviceNoise, Noise, batch_starts
-from litegpt.train.optimizer import AdamW, LossScale
+from litegpt.train.optimizer import LossScale, make_optimizer
 from litegpt.train.precision import DTYPES
 from litegpt.train.schedule import learning_rate
 
@@ -63,7 +63,7 @@ class Pack:
         )
         if initialise:
             self.model.initialise([trial.seed for trial in trials])
-        self.optimizer = AdamW(trials, self.model.weights)
+        self.optimizer = make_optimizer(trials, self.model)
         self.loss_scale = LossScale(len(trials), self.device) if precision == "fp16" else None
         self.alive = torch.ones(len(trials), dtype=torch.bool, device=self.device)
         self.minibatch_losses = torch.full((len(trials),), float("nan"), device=self.device)

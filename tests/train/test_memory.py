@@ -56,6 +56,11 @@ class LiveBytes(TorchDispatchMode):
         ({"precision": "bf16"}, 2),
         ({"batch_size": 64, "gradient_accumulation": 2}, 2),
         ({"n_layer": 6, "batch_size": 48, "activation_checkpointing": True}, 2),
+        ({"activation": "gelu"}, 2),
+        ({"activation": "relu2", "tied_weights": True}, 1),
+        ({"activation": "swiglu", "norm": "rms"}, 2),
+        ({"positions": "rope"}, 1),
+        ({"qk_norm": True, "positions": "rope", "optimizer": "muon"}, 2),
     ],
 )
 def test_a_packs_peak_is_the_predicted_one(

@@ -1,0 +1,172 @@
+"""What replaces the original's parts, each against a plain implementation of one trial; and in packs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from litegpt.plan.cost import parameter_count
+from litegpt.plan.trial import Trial
+from litegpt.train.model import GPT, ModelShape, parameter_shapes
+from litegpt.train.optimizer import orthogonal
+
+VOCAB = 21
+VARIANTS: list[dict[str, object]] = [
+    *({"activation": activation} for activation in ("gelu", "relu2", "swiglu")),
+    {"norm": "rms"},
+    {"positions": "rope"},
+    {"tied_weights": True},
+    {"qk_norm": True},
+    {"activation": "swiglu", "norm": "rms", "positions": "rope", "tied_weights": True, "qk_norm": True},
+]
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda variant: "-".join(map(str, variant)))
+def variant(request: pytest.FixtureRequest, small: Trial) -> Trial:
+    return dataclasses.replace(small, n_layer=2, n_embd=32, n_head=2, **request.param)
+
+
+def plain_logits(trial: Trial, weights: dict[str, Tensor], tokens: Tensor) -> Tensor:
+    """One sequence [T] through one trial's model, written from the papers and without any of litegpt's code."""
+
+    def norm(name: str, x: Tensor) -> Tensor:
+        if trial.norm == "rms":
+            return x / (x.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt() * weights[f"{name}.weight"]
+        return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def turned(x: Tensor) -> Tensor:  # [T, D], as complex numbers
+        half = x.shape[1] // 2
+        angles = torch.outer(torch.arange(len(x)), 10_000.0 ** (-torch.arange(half) / half))
+        pairs = torch.complex(x[:, :half], x[:, half:]) * torch.polar(torch.ones_like(angles), angles)
+        return torch.cat([pairs.real, pairs.imag], dim=1)
+
+    def mlp(block: str, x: Tensor) -> Tensor:
+        up = x @ weights[f"{block}.mlp.up.weight"] + weights[f"{block}.mlp.up.bias"]
+        half = up.shape[-1] // 2
+        hidden = {
+            "relu": lambda: up.clamp(min=0),
+            "gelu": lambda: up * 0.5 * (1 + torch.erf(up / math.sqrt(2))),
+            "relu2": lambda: up.clamp(min=0) ** 2,
+            "swiglu": lambda: up[:, :half] * torch.sigmoid(up[:, :half]) * up[:, half:],
+        }[trial.activation]()
+        return hidden @ weights[f"{block}.mlp.down.weight"] + weights[f"{block}.mlp.down.bias"]
+
+    def attention(block: str, x: Tensor) -> Tensor:
+        size, heads = trial.n_embd // trial.n_head, []
+        q, k, v = (x @ weights[f"{block}.attention.qkv.weight"]).chunk(3, dim=1)
+        for index in range(trial.n_head):
+            own = slice(index * size, (index + 1) * size)
+            query, key = q[:, own], k[:, own]
+            if trial.qk_norm:
+                query = F.normalize(query, dim=1) * size**0.5 * weights[f"{block}.attention.query_norm.weight"]
+                key = F.normalize(key, dim=1) * size**0.5 * weights[f"{block}.attention.key_norm.weight"]
+            if trial.positions == "rope":
+                query, key = turned(query), turned(key)
+            scores = query @ key.T / math.sqrt(size)
+            hidden = torch.ones_like(scores, dtype=torch.bool).triu(1)
+            heads.append(scores.masked_fill(hidden, -math.inf).softmax(dim=1) @ v[:, own])
+        y = torch.cat(heads, dim=1)
+        return y @ weights[f"{block}.attention.output.weight"] + weights[f"{block}.attention.output.bias"]
+
+    x = weights["token_embedding"][tokens]
+    if trial.positions == "learned":
+        x = x + weights["position_embedding"][: len(tokens)]
+    for layer in range(trial.n_layer):
+        block = f"blocks.{layer}"
+        x = x + attention(block, norm(f"{block}.norm1", x))
+        x = x + mlp(block, norm(f"{block}.norm2", x))
+    output = weights["token_embedding"].T if trial.tied_weights else weights["output.weight"]
+    return norm("norm", x) @ output + weights["output.bias"]
+
+
+@pytest.mark.parametrize("n_trials", [1, 3])
+def test_logits_and_gradients_are_those_of_a_plain_model(variant: Trial, n_trials: int) -> None:
+    model = GPT(ModelShape.of(variant, VOCAB), n_trials)
+    with torch.no_grad():
+        model.weights.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(1))
+    tokens = torch.randint(VOCAB, (n_trials, 2, variant.block_size), generator=torch.Generator().manual_seed(2))
+    logits = model.logits(tokens).view(n_trials, 2, variant.block_size, VOCAB)
+    model.losses(tokens, tokens.roll(1, dims=2)).sum().backward()
+    for index in range(n_trials):
+        weights = {name: view[index].clone().requires_grad_() for name, view in model.views(model.weights).items()}
+        expected = torch.stack([plain_logits(variant, weights, sequence) for sequence in tokens[index]])
+        torch.testing.assert_close(logits[index], expected, atol=2e-4, rtol=1e-4)
+        F.cross_entropy(expected.flatten(0, 1), tokens[index].roll(1, dims=1).flatten()).backward()
+        for name, view in model.views(model.gradients).items():
+            torch.testing.assert_close(view[index], weights[name].grad, atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_the_plan_knows_how_many_parameters_it_has(variant: Trial) -> None:
+    elements = sum(math.prod(shape) for _, shape in parameter_shapes(ModelShape.of(variant, VOCAB)))
+    assert elements == parameter_count(variant, VOCAB)
+
+
+def test_a_new_model_knows_nothing(variant: Trial) -> None:
+    wide = dataclasses.replace(variant, n_embd=256, batch_size=32)
+    model = GPT(ModelShape.of(wide, VOCAB), 1)
+    model.initialise([1])
+    tokens = torch.randint(VOCAB, (1, 32, wide.block_size + 1), generator=torch.Generator().manual_seed(2))
+    loss = model.losses(tokens[..., :-1], tokens[..., 1:]).item()
+    assert loss == pytest.approx(math.log(VOCAB), abs=0.4)
+
+
+@pytest.mark.parametrize(("optimizer", "dropout"), [("adamw", 0.0), ("muon", 0.2)])
+def test_a_pack_of_three_is_three_alone(pack_of, variant: Trial, optimizer: str, dropout: float) -> None:  # type: ignore[no-untyped-def]
+    trials = [
+        dataclasses.replace(variant, optimizer=optimizer, dropout=dropout, seed=seed, learning_rate=rate)
+        for seed, rate in enumerate((1e-3, 3e-3, 1e-2))
+    ]
+    together, alone = pack_of(*trials), [pack_of(trial) for trial in trials]
+    for _ in range(8):
+        for pack in (together, *alone):
+            pack.advance()
+    losses = [pack.minibatch_losses.item() for pack in alone]
+    assert together.minibatch_losses.tolist() == pytest.approx(losses, abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 48), (48, 16)])
+def test_orthogonal_keeps_the_directions_and_levels_the_lengths(shape: Sequence[int]) -> None:
+    matrices = torch.randn(2, *shape, generator=torch.Generator().manual_seed(3))
+    for matrix, made in zip(matrices, orthogonal(matrices), strict=True):
+        left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+        levelled = left.T @ made @ right.T
+        assert (levelled - levelled.diag().diag()).abs().max() < 1e-3
+        assert levelled.diag().min() > 0.4
+        assert levelled.diag().max() < 1.3
+
+
+def test_muon_moves_matrices_along_orthogonal_momentum_and_the_rest_as_adamw(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
+    trial = dataclasses.replace(small, weight_decay=0.1, dropout=0.0, learning_rate=1e-2)
+    adam, muon = pack_of(trial), pack_of(dataclasses.replace(trial, optimizer="muon"))
+    before = {name: view.clone() for name, view in muon.model.views(muon.model.weights).items()}
+    for pack in (adam, muon):
+        pack.advance()
+    momenta = muon.model.views(muon.optimizer.first)
+    others = adam.model.views(adam.model.weights)
+    for name, after in muon.model.views(muon.model.weights).items():
+        if not name.startswith("blocks.") or after.dim() < 3:
+            assert torch.equal(after, others[name]), name
+            continue
+        parts = 3 if name.endswith("qkv.weight") else 1
+        steps = [orthogonal(part) * 0.2 * max(part.shape[1:]) ** 0.5 for part in momenta[name].chunk(parts, dim=2)]
+        expected = before[name] * (1 - 1e-2 * 0.1) - 1e-2 * torch.cat(steps, dim=2)
+        torch.testing.assert_close(after, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_trial_that_diverges_leaves_muons_neighbours_alone(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
+    trials = [dataclasses.replace(small, optimizer="muon", seed=seed) for seed in (1, 2, 3)]
+    healthy, sick = pack_of(*trials), pack_of(*trials)
+    with torch.no_grad():
+        sick.model.weights[1] = float("nan")
+    for _ in range(5):
+        healthy.advance()
+        sick.advance()
+    assert sick.alive.tolist() == [True, False, True]
+    for index in (0, 2):
+        assert torch.equal(healthy.model.weights[index], sick.model.weights[index])
