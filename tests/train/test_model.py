@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from litegpt.plan.cost import parameter_count
 from litegpt.plan.trial import Trial
+from litegpt.train import model as model_module
 from litegpt.train.corpus import Corpus
-from litegpt.train.model import GPT, ModelShape, parameter_shapes
+from litegpt.train.model import GPT, ModelShape, attend, parameter_shapes, sequences_per_call
 from litegpt.train.noise import batch_starts
 from litegpt.train.schedule import learning_rate
 
@@ -237,3 +238,20 @@ def plain_losses(plain: PlainGPT, trial: Trial, corpus: Corpus) -> list[float]:
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+@pytest.mark.parametrize(("heads", "length", "size"), [(1, 32, 64), (12, 128, 64), (96, 2048, 128), (12, 1024, 16)])
+def test_no_call_of_a_fused_kernel_is_beyond_its_limits(heads: int, length: int, size: int) -> None:
+    """A grid of at most 65,535 blocks, and tensors of at most 2^31 - 1 elements in tiles of 128 tokens and 32 wide."""
+    most = sequences_per_call(heads, length, size)
+    assert most >= 1
+    assert most * heads <= 65_535
+    assert most * heads * math.ceil(length / 128) * 128 * max(size, 32) < 2**31
+
+
+def test_attention_in_several_calls_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = torch.randn(3, 7, 2, 8, 4, generator=torch.Generator().manual_seed(0))
+    whole = attend(q, k, v, [(7, 0.0)])
+    monkeypatch.setattr(model_module, "SDPA_BATCH", 6)
+    assert sequences_per_call(2, 8, 4) == 3
+    torch.testing.assert_close(attend(q, k, v, [(4, 0.0), (3, 0.0)]), whole)

@@ -1,0 +1,118 @@
+"""What a CUDA device alone can show. bench/gpu.py measures the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from litegpt.plan.device import Device
+from litegpt.plan.memory import training_memory
+from litegpt.plan.trial import Trial
+from litegpt.plan.tuning import Tuning
+from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.model import SDPA_BATCH, attend
+from litegpt.train.pack import Pack
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def on_gpu(corpus: Corpus) -> Corpus:
+    tokens = torch.cat([corpus.train, corpus.validation]).numpy()
+    return Corpus(tokens, len(corpus.train), "cuda")
+
+
+def losses(pack: Pack, steps: int = 20) -> torch.Tensor:
+    rows = []
+    for _ in range(steps):
+        pack.advance()
+        rows.append(pack.minibatch_losses.clone())
+    return torch.stack(rows).cpu()
+
+
+def trials_of(small: Trial, **changes: object) -> list[Trial]:
+    trial = replace(small, n_embd=64, **changes)  # type: ignore[arg-type]
+    return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
+
+
+def test_a_pack_is_its_solo_runs(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+    trials = trials_of(small)
+    together = losses(Pack(trials, on_gpu, tokenizer.vocab_size, "fp32"))
+    alone = torch.cat([losses(Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")) for trial in trials], dim=1)
+    torch.testing.assert_close(together, alone, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_graph_trains_as_eager_steps(
+    on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial, precision: str
+) -> None:
+    captured, eager = (Pack(trials_of(small), on_gpu, tokenizer.vocab_size, precision) for _ in range(2))
+    eager._can_capture = False
+    torch.testing.assert_close(losses(captured), losses(eager), atol=1e-2, rtol=0)
+    assert captured._graph is not None
+
+
+def test_a_graph_draws_new_masks_at_every_step(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+    """A rate of 0 leaves the weights alone, so that losses of one batch differ by their masks alone."""
+    trial = replace(small, n_embd=64, dropout=0.5, learning_rate=1e-30, weight_decay=0.0)
+    pack = Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")
+    pack._prepare_tables()
+    pack._starts[:] = pack._starts[0].clone()
+    first = losses(pack, 8)
+    assert len(first.unique()) == 8
+    again = Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")
+    again._prepare_tables()
+    again._starts[:] = again._starts[0].clone()
+    torch.testing.assert_close(losses(again, 8), first, atol=1e-4, rtol=0)
+
+
+def test_rates_of_dropout_beside_each_other(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+    trials = [replace(small, n_embd=64, dropout=rate, seed=1, max_iters=100) for rate in (0.0, 0.2, 0.7)]
+    pack = Pack(trials, on_gpu, tokenizer.vocab_size, "fp32")
+    means = losses(pack, 60)[30:].mean(dim=0)
+    assert pack._graph is not None
+    assert means[0] < means[1] < means[2]
+
+
+def test_an_overflow_is_one_trials_own(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+    calm, struck = (Pack(trials_of(small), on_gpu, tokenizer.vocab_size, "fp16") for _ in range(2))
+    for pack in (calm, struck):
+        losses(pack, 5)
+    assert struck.loss_scale is not None
+    skipped = struck.loss_scale.skipped[1].item()
+    struck.loss_scale.scale[1] = 2.0**60
+    torch.testing.assert_close(losses(struck, 1)[:, [0, 2]], losses(calm, 1)[:, [0, 2]], atol=1e-3, rtol=0)
+    assert struck.loss_scale.skipped[1] == skipped + 1
+    assert struck.loss_scale.scale[1] == 2.0**59
+
+
+def test_memory_is_what_was_predicted(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+    trial = replace(small, n_embd=512, n_head=8, n_layer=6, block_size=64, batch_size=64, dropout=0.2, precision="bf16")
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_reserved()
+    pack = Pack([replace(trial, seed=seed) for seed in range(4)], on_gpu, tokenizer.vocab_size, "bf16")
+    losses(pack, 5)
+    pack.evaluate()
+    reserved = torch.cuda.max_memory_reserved() - before
+    predicted = training_memory(trial, tokenizer.vocab_size, Device("here", "cuda", 80e9, "bf16"), 4)
+    assert 0.4 * predicted.total < reserved < predicted.total
+
+
+@pytest.mark.slow
+def test_a_compiled_pack_is_captured(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+    plain, compiled = (
+        Pack(trials_of(small), on_gpu, tokenizer.vocab_size, "bf16", tuning=Tuning(compiled=value))
+        for value in (False, True)
+    )
+    torch.testing.assert_close(losses(compiled), losses(plain), atol=3e-2, rtol=0)
+    assert compiled._graph is not None
+
+
+def test_attention_beyond_one_call() -> None:
+    count = SDPA_BATCH + 10
+    q, k, v = (torch.randn(1, 1, 16, 32, device="cuda").expand(count, -1, -1, -1).contiguous() for _ in range(3))
+    whole = attend(q, k, v, [(count, 0.0)])
+    torch.testing.assert_close(whole[-1], whole[0], atol=1e-5, rtol=0)
