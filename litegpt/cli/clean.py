@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -18,7 +19,7 @@ from rich.text import Text
 from litegpt.cli.command import Exit, narrator
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.results.text import inert
-from litegpt.text.clean import RULES, Cleaned, Show, clean_file
+from litegpt.text.clean import RULES, Cleaned, Report, Show, clean_file
 from litegpt.text.lines import PAGE, Line, Log
 from litegpt.text.source import open_source
 
@@ -50,7 +51,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     show = _diff_printer() if arguments.diff else None
     try:
         with tempfile.TemporaryDirectory(prefix=".litegpt-", dir=out.parent if out else None) as folder:
-            result, cleaned = clean_file(source.lines(), rules, Path(folder), show)
+            with nullcontext() if arguments.diff else _progress(narrator()) as report:
+                result, cleaned = clean_file(source.lines(), rules, Path(folder), show, report)
             if out is not None:
                 os.replace(result, out)
             elif not arguments.diff:
@@ -94,6 +96,8 @@ def _names(option: str) -> list[str]:
 def _check_out(path: Path, out: Path) -> None:
     if out.is_dir():
         raise InputError("a folder, where a file's name is wanted", out)
+    if out.exists() and not out.is_file():
+        raise InputError("no plain file: it would be replaced by one; leave out --out for stdout", out)
     if out.exists() and path.exists() and out.samefile(path):
         raise InputError("this would overwrite the text that is read; name another file", out)
     if not out.parent.is_dir():
@@ -105,6 +109,16 @@ def _print_text(path: Path) -> None:
     with path.open(encoding="utf-8", newline="\n", errors="replace") as file:
         for line in file:
             sys.stdout.write(inert(line, newlines=True) if terminal else line)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Report | None]:
+    """Show on a terminal how far cleaning is."""
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("round 1") as status:
+        yield lambda number, characters: status.update(f"round {number}: {characters / 1e6:.0f} million characters")
 
 
 def _diff_printer() -> Show:

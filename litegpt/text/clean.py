@@ -18,6 +18,7 @@ from litegpt.text.furniture import find_furniture
 from litegpt.text.gutenberg import remove_licence
 from litegpt.text.lines import PAGE, Line, Log, is_terminal, starts_lower, words_of
 from litegpt.text.paragraphs import join_lines
+from litegpt.text.spacing import single_spaced, unjustified
 from litegpt.text.wrapping import CODE_SHARE, PAGED_CODE_SHARE, is_code, is_kept, measure
 
 RULES = {
@@ -41,6 +42,9 @@ BLANK_LINES = 2
 Show = Callable[[Sequence[Line], Sequence[Line], Log], None]
 """Called for each part that changes: its lines before and after, and what touched them."""
 
+Report = Callable[[int, int], None]
+"""Called after each part: the number of the round, and how many characters it has been through."""
+
 
 @dataclass
 class Cleaned:
@@ -57,6 +61,7 @@ def clean_file(
     rules: Collection[str],
     folder: Path,
     show: Show | None = None,
+    report: Report | None = None,
     part_characters: int = PART_CHARACTERS,
 ) -> tuple[Path, Cleaned]:
     """Clean a text into a file in `folder`; return the file and what was done. Memory holds a part of it at a time."""
@@ -64,7 +69,8 @@ def clean_file(
     source: Iterable[str] = lines
     for number in range(1, ROUNDS + 1):
         target = folder / f"round-{number}.txt"
-        changed, before, after = _clean_round(source, rules, target, cleaned, show, part_characters)
+        parts = _reported(_parts(source, part_characters), number, report)
+        changed, before, after = _clean_round(parts, rules, target, cleaned, show)
         cleaned.lines = (cleaned.lines[0] or before[0], after[0])
         cleaned.characters = (cleaned.characters[0] or before[1], after[1])
         if not changed:
@@ -84,19 +90,25 @@ def clean_text(text: str, rules: Collection[str] = tuple(RULES)) -> str:
     return text
 
 
-def clean_part(part: Sequence[Line], rules: Collection[str], log: Log) -> list[Line]:
+def clean_part(part: Sequence[Line], rules: Collection[str], log: Log) -> Sequence[Line]:
     """Return a part of a text after one round of the rules; of code, only the characters are cleaned."""
     lines = remove_licence(part, log) if "gutenberg" in rules else part
     lines = _with_plain_characters(lines, rules, log)
     paged = any(line.text == PAGE for line in lines)
     if is_code((line.text for line in lines), PAGED_CODE_SHARE if paged else CODE_SHARE):
         return lines
+    if "spaces" in rules:
+        lines = unjustified(lines, log)
     if "headers" in rules:
         lines = _without_furniture(lines, log)
     words = words_of(lines)
     if "capitals" in rules:
         lines = restore_capitals(lines, words, log)
-    wrapping = measure(lines) if "unwrap" in rules else None
+    wrapping = None
+    if "unwrap" in rules:
+        single = single_spaced(lines)
+        wrapping = measure(single)
+        lines = lines if wrapping is None else single
     if wrapping is not None:
         lines = join_lines(lines, wrapping, words, log, hyphens="hyphens" in rules)
     elif "headers" in rules:
@@ -123,18 +135,13 @@ def _pages_apart(line: str) -> list[str]:
 
 
 def _clean_round(
-    source: Iterable[str],
-    rules: Collection[str],
-    target: Path,
-    cleaned: Cleaned,
-    show: Show | None,
-    part_characters: int,
+    parts: Iterable[list[Line]], rules: Collection[str], target: Path, cleaned: Cleaned, show: Show | None
 ) -> tuple[bool, tuple[int, int], tuple[int, int]]:
     """Clean once; return whether anything changed, and lines and characters before and after."""
     changed = False
     before, after = [0, 0], [0, 0]
     with target.open("w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
-        for part in _parts(source, part_characters):
+        for part in parts:
             log = Log(cleaned.counts, cleaned.examples, defaultdict(set) if show else None)
             lines = clean_part(part, rules, log)
             written = list(_written(lines, rules, first=not after[0]))
@@ -146,6 +153,15 @@ def _clean_round(
             before = [before[0] + len(part), before[1] + sum(len(line.text) + 1 for line in part)]
             after = [after[0] + len(written), after[1] + sum(len(line) + 1 for line in written)]
     return changed, (before[0], before[1]), (after[0], after[1])
+
+
+def _reported(parts: Iterable[list[Line]], number: int, report: Report | None) -> Iterator[list[Line]]:
+    characters = 0
+    for part in parts:
+        yield part
+        characters += sum(len(line.text) + 1 for line in part)
+        if report:
+            report(number, characters)
 
 
 def _parts(source: Iterable[str], part_characters: int) -> Iterator[list[Line]]:

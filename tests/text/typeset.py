@@ -26,6 +26,8 @@ class Layout:
     form_feeds: bool = False
     hyphenated: bool = True
     left_margin: int = 0
+    justified: bool = False  # filled up with blanks between words
+    double_spaced: bool = False
 
 
 def typeset(text: str, layout: Layout, author: str = "Isbel Tarn", seed: int = 0) -> str:
@@ -104,9 +106,22 @@ def _wrap(paragraph: str, layout: Layout, generator: random.Random, indent: int 
             continue
         else:
             words.insert(0, word)
-        lines.append(line)
+        lines.append(_fill(line, room) if layout.justified else line)
         line = ""
     return [*lines, line] if line else lines
+
+
+def _fill(line: str, width: int) -> str:
+    """Return a line with its blanks doubled, from the left on, until it is full."""
+    indent = len(line) - len(line.lstrip())
+    words = line.split()
+    missing = width - len(line)
+    gaps = len(words) - 1
+    if gaps < 1:
+        return line
+    each, more = divmod(missing, gaps)
+    filled = "".join(word + " " * (1 + each + (i < more)) for i, word in enumerate(words[:-1]))
+    return " " * indent + filled + words[-1]
 
 
 def _break(word: str, room: int, layout: Layout) -> int:
@@ -140,4 +155,6 @@ def _page(number: int, lines: list[str], title: str, begins: bool, layout: Layou
             foot = ["", str(number)]
     margin = " " * layout.left_margin
     page = [margin + line if line else line for line in [*head, *lines, *foot]]
+    if layout.double_spaced:
+        page = [spaced for line in page for spaced in (line, "")]
     return "\n".join(page) + ("\n\f" if layout.form_feeds else "\n")
