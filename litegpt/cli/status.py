@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -46,11 +46,11 @@ def run(arguments: argparse.Namespace) -> Exit:
         return Exit.WELL
     console = Console(highlight=False)
     if not arguments.watch:
-        console.print(_table(status(study, reader.state, folder)))
+        console.print(_page(status(study, reader.state, folder)), soft_wrap=True)
         return Exit.WELL
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(_table(status(study, reader.state, folder)), refresh=True)
+            live.update(_page(status(study, reader.state, folder)), refresh=True)
             time.sleep(WATCH_SECONDS)
             reader.poll()
 
@@ -84,17 +84,14 @@ def _headline(told: dict[str, Any]) -> str:
     return "no runner at work"
 
 
+def _page(told: dict[str, Any]) -> Group:
+    lines = [Text(inert(f"{told['study']}: {_headline(told)}"))]
+    edited = [Text(inert("edited since the run began: " + "; ".join(told["edited"])))] if told["edited"] else []
+    return Group(*lines, _table(told), *edited)
+
+
 def _table(told: dict[str, Any]) -> Table:
-    title = inert(f"{told['study']}: {_headline(told)}")
-    caption = inert("edited since the run began: " + "; ".join(told["edited"])) if told["edited"] else None
-    table = Table(
-        title=Text(title),
-        title_justify="left",
-        caption=caption and Text(caption),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
     headings = ("trials", "queued", "running", "done", "diverged", "failed", "stopped")
     for heading in ("phase", *headings, "best val"):
         table.add_column(heading, justify="left" if heading == "phase" else "right")

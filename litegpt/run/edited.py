@@ -49,8 +49,9 @@ def _phase_edits(study: Study, begun: Study, state: StudyState) -> Iterator[str]
             yield f"{phase.name} is new"
         elif known is not None and known.planned and expansion is not None:
             planned, wanted = set(known.planned), {trial.id for trial in expansion.trials}
-            if planned != wanted:
-                yield f"{phase.name} has {len(wanted - planned)} trials more and {len(planned - wanted)} less"
+            changes = [(len(wanted - planned), "more"), (len(planned - wanted), "fewer")]
+            if told := " and ".join(f"{count} {word}" for count, word in changes if count):
+                yield f"{phase.name} has {told} trials"
         elif any(_rule(phase, name) != _rule(then[phase.name], name) for name in RULES):
             yield f"{phase.name} has other settings"
     for name in then.keys() - {phase.name for phase in study.phases}:

@@ -202,7 +202,8 @@ class Runner:
 
     def _take_mail(self, phase_run: PhaseRun, mail: Mail | signal.Signals) -> None:
         if isinstance(mail, signal.Signals):
-            self._interrupt_now(phase_run)
+            if not (self.interrupted and mail is signal.SIGHUP):  # a closed terminal may say so twice
+                self._interrupt_now(phase_run)
             return
         worker = self._workers.by_name.get(mail.worker)
         if worker is None:

@@ -304,3 +304,10 @@ def test_the_command_prints_json(tmp_path: Path, capsys) -> None:
     (phase,) = json.loads(output.out)["phases"]
     assert (phase["name"], phase["trials"], phase["evaluations"]) == ("a", 1, 3)
     assert "it ends before" in output.err
+
+
+@pytest.mark.parametrize("text", ["", "no trial here\n", "\n\n"])
+def test_a_log_without_a_trial_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    phase = read_folder(log(tmp_path / "p", text))
+    assert phase.trials == ()
+    assert len(phase.damages) == bool(text.strip())
