@@ -115,6 +115,10 @@ def _plot(lines: Sequence[tuple[list[float], list[float]]], width: int, height: 
         signal = figure.signal(xs, ys, marker=plotext.marker("braille", pixel))
         figure.draw(signal.lines())
         figure.draw(figure.signal(xs[-1:], ys[-1:], marker=plotext.marker(_letter(place), pixel)))
+    last = round(max(xs[-1] for xs, _ in lines if xs))
+    parts = next(count for count in (4, 5, 3, 2, 1) if last % count == 0)
+    steps = sorted({last * part // parts for part in range(parts + 1)})
+    figure.ruler("x").ticks(steps, [f"{step:,}" for step in steps])
     return str(figure.build().string(colorless=not color))
 
 

@@ -88,6 +88,7 @@ def test_the_printed_chart_names_its_lines_without_colour() -> None:
     assert "\x1b" not in text
     lines = text.splitlines()
     assert lines[-2] == "a 1: abc  2.020 at 99"
+    assert lines[-3].split() == ["0", "33", "66", "99"]
     assert lines[-1] == "b 2: none  no losses"
     assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
     assert loss_chart([], 80, 15, color=False) == "no losses to draw yet"
