@@ -14,6 +14,7 @@ from rich.text import Text
 
 from litegpt.cli.command import Exit
 from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.plan.errors import InputError
 from litegpt.plan.study import VALIDATION_FRACTION, read_study
 from litegpt.results.text import inert
 
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace) -> Exit:
         corpus = read_corpus(study.corpus, study.corpus_base)
     else:
         corpus = read_corpus(str(path), Path())
-    corpus.check_length(1, fraction)
+    if len(corpus.text) - corpus.cut(fraction) < 2 or corpus.cut(fraction) < 1:
+        raise InputError("the text is too short to describe: not even two characters are left for validation", path)
     if arguments.json:
         print(json.dumps(_record(corpus, fraction)))
     else:
@@ -126,7 +128,9 @@ def _print(console: Console, corpus: CorpusText, fraction: float) -> None:
     for rule, count in about.cleaning.items():
         rules.add_row(rule, f"{count:,}", Text(inert(about.examples.get(rule, "")[:PASSAGE_CHARACTERS])))
     console.print(rules)
-    console.print(Text(inert(f"  litegpt clean {corpus.path} --diff")), soft_wrap=True)
+    named = corpus.base / corpus.path
+    if named.is_file():
+        console.print(Text(inert(f"  litegpt clean {named} --diff")), soft_wrap=True)
 
 
 def _head(console: Console, title: str) -> None:

@@ -197,5 +197,8 @@ def test_a_study_names_its_corpus_and_its_split(tmp_path: Path, wrapped: Path, c
     assert record["validation_characters"] == len(LINES) - int(len(LINES) * 0.75)
     assert record["cleaning"] == {"quotes": 2, "unwrap": 3}
     assert record["baselines"].keys() == {"unigram", "bigram", "trigram", "5-gram"}
+    wrapped.write_text("ab", encoding="utf-8")
+    assert main(["corpus", str(wrapped)]) == 2
+    assert "too short" in capsys.readouterr().err
     assert main(["corpus", str(tmp_path / "none.txt")]) == 2
     assert "no such corpus" in capsys.readouterr().err
