@@ -43,8 +43,8 @@ FIGURES = {
     "parameters": Column("parameters", "params", 6),
     "train_loss": Column("train_loss", "train", 6),
     "val_loss": Column("val_loss", "val", 6),
-    "best_val_loss": Column("best_val_loss", "best", 6),
-    "best_val_step": Column("best_val_step", "at", 6),
+    "best_val_loss": Column("best_val_loss", "best val", 8),
+    "best_val_step": Column("best_val_step", "at step", 7),
     "gap": Column("gap", "gap", 6),
     "final_loss": Column("final_loss", "final", 6),
     "seconds": Column("seconds", "time", 6),
@@ -249,6 +249,8 @@ def show(value: float | str | None, name: str) -> str:
         return f"{value:.1f}s" if value < 100 else f"{value / 60:.0f}m" if value < 6000 else f"{value / 3600:.1f}h"
     if name == "tokens_per_second":
         return _short(value)
+    if name == "best_val_step":
+        return f"{value:,}"
     if name == "gap":
         return f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}"
     if name in RANKINGS:
@@ -257,7 +259,7 @@ def show(value: float | str | None, name: str) -> str:
 
 
 def _short(value: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
         if value >= limit:
             return f"{value / limit:.3g}{unit}"
     return f"{value:.0f}"

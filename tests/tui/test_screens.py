@@ -16,7 +16,7 @@ from tui.tabs import TABS
 from tui.widgets.table import Table
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60), (24, 8)])
+@pytest.mark.parametrize("size", [(200, 60), (24, 8)])  # the others have snapshots
 def test_every_tab_opens_at_every_size(finished: Place, size: tuple[int, int]) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
@@ -39,7 +39,7 @@ def test_live_shows_phases_chart_and_trials(finished: Place) -> None:
         assert "phase1" in text
         assert "12/12" in text
         assert "1 diverged" in text
-        assert "best 1.5" in text
+        assert "best val loss 1.5" in text
         assert "ended last" in text
 
     run(app, drive)

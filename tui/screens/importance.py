@@ -24,7 +24,7 @@ from tui.messages import FeedChanged
 from tui.screens.base import StudyScreen
 from tui.widgets.importance_answers import METHODS, Answer, Method, Question
 from tui.widgets.importance_bars import Bars
-from tui.widgets.table import Cell, Column, Table
+from tui.widgets.table import Cell, Column, Table, fitting
 
 if TYPE_CHECKING:
     from litegpt.analysis.importance import Score
@@ -39,10 +39,10 @@ TARGETS = {
 }
 COLUMNS = (
     Column("name", "hyperparameter", 15, is_left=True),
-    Column("f", "F", 8),
-    Column("p", "p", 8),
-    Column("information", "mutual", 6),
-    Column("pearson", "Pearson", 7),
+    Column("f", "F", 7),
+    Column("p", "p", 7),
+    Column("information", "MI, nats", 8),
+    Column("pearson", "Pearson r", 9),
 )
 FRESH_SECONDS = 15.0  # while trials end, an answer holds this long
 
@@ -127,9 +127,7 @@ class ImportanceScreen(StudyScreen):
         table = self.query_one("#scores", Table)
         table.border_title = f"each alone · {FIGURES[question.target][0]}"
         table.empty = "not enough data" if self._shown.problem or not trials else ""
-        room = table.content_size.width + 1
-        columns = [c for place, c in enumerate(COLUMNS) if sum(o.width + 1 for o in COLUMNS[: place + 1]) <= room]
-        table.show(columns, len(self._shown.scores))
+        table.show(fitting(COLUMNS, table.content_size.width), len(self._shown.scores))
 
     def _show_answer(self, question: Question, trials: Sequence[TrialState]) -> None:
         """Show an answer; where there is none, ask, and show meanwhile what was answered of fewer trials."""

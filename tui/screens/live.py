@@ -31,13 +31,13 @@ from tui.themes import series_colours
 from tui.widgets.chart import Chart
 from tui.widgets.phases import devices_content, phases_content
 from tui.widgets.running import COLUMNS, running_cells
-from tui.widgets.table import Cell, Table
+from tui.widgets.table import Cell, Table, fitting
 
 ENDED_ROWS = 20
 LINES = 6  # trials drawn beside the envelope
 DEVICE_SECONDS = 2.0
 FIGURES: tuple[tuple[str, tuple[Figure, ...]], ...] = (
-    ("validation and training loss", ("val_loss", "train_loss")),
+    ("validation ━ and training ╌ loss", ("val_loss", "train_loss")),
     ("validation loss", ("val_loss",)),
     ("minibatch loss", ("final_loss",)),
 )
@@ -99,7 +99,7 @@ class LiveScreen(StudyScreen):
             self._show_chart()
         if changed.log:
             log = self.query_one("#log", VerticalScroll)
-            lines = "\n".join(self.feed.log).replace("[", "\\[") or "The runner has not written anything yet."
+            lines = "\n".join(self.feed.log).replace("[", "\\[") or "No log yet: r starts a runner that writes one."
             self.query_one("#log Static", Static).update(lines)
             log.scroll_end(animate=False)
 
@@ -137,7 +137,11 @@ class LiveScreen(StudyScreen):
             self.view.focus = min(self._listed, key=self._loss) if is_live else self.view.focus or self._listed[0]
         at = self._listed.index(self.view.focus) if self.view.focus in self._listed else None
         with table.prevent(Table.Moved):
-            table.show(COLUMNS, len(self._listed), cursor=at)
+            table.show(fitting(COLUMNS, table.content_size.width), len(self._listed), cursor=at)
+
+    @on(Table.Resized, "#running")
+    def _resized(self) -> None:
+        self._show_running()
 
     def _loss(self, key: TrialKey) -> float:
         curve = self.feed.curve(key)
@@ -147,7 +151,8 @@ class LiveScreen(StudyScreen):
     def _cells(self, row: int) -> list[Cell]:
         key = self._listed[row]
         trial = self.feed.trial(key)
-        return running_cells(trial, self.feed.curve(key)) if trial else [("", "")] * len(COLUMNS)
+        cells = running_cells(trial, self.feed.curve(key)) if trial else [("", "")] * len(COLUMNS)
+        return cells[: len(self.query_one("#running", Table).columns)]
 
     def _flags(self, row: int) -> str:
         return "marked" if self._listed[row] in self.view.marks else ""

@@ -8,7 +8,7 @@ from string import ascii_lowercase
 from litegpt.analysis import figures
 from litegpt.results.text import inert
 from tui.widgets.curves_courses import Course
-from tui.widgets.table import Cell, Column, Table
+from tui.widgets.table import Cell, Column, Table, fitting
 
 COLUMNS = (
     Column("value", "value", 9, is_left=True),
@@ -42,10 +42,8 @@ class ValuesTable(Table):
     ) -> None:
         """Show the figures at `x`, or the last ones for None."""
         self._courses, self._colours, self._x, self._decimals = courses, colours, x, decimals
-        room = self.content_size.width + 1
-        columns = [c for place, c in enumerate(COLUMNS) if sum(o.width + 1 for o in COLUMNS[: place + 1]) <= room]
         with self.prevent(Table.Moved):
-            self.show(columns, len(courses))
+            self.show(fitting(COLUMNS, self.content_size.width), len(courses))
 
     def _row(self, row: int) -> list[Cell]:
         course = self._courses[row]

@@ -71,9 +71,9 @@ class Detail(VerticalScroll):
 
 def _figures(row: Row, trial: TrialState) -> Content:
     pairs = [
-        ("validation", show(row.val_loss, "val_loss")),
-        ("best", f"{show(row.best_val_loss, 'best_val_loss')} at {show(row.best_val_step, 'step')}"),
-        ("training", show(row.train_loss, "train_loss")),
+        ("val loss", show(row.val_loss, "val_loss")),
+        ("best val", f"{show(row.best_val_loss, 'best_val_loss')} at {show(row.best_val_step, 'best_val_step')}"),
+        ("train loss", show(row.train_loss, "train_loss")),
         ("gap", show(row.gap, "gap")),
         ("parameters", show(row.parameters, "parameters")),
         ("time", show(row.seconds, "seconds")),
@@ -82,7 +82,8 @@ def _figures(row: Row, trial: TrialState) -> Content:
     ]
     parts: list[Content | str | tuple[str, str]] = []
     for index, (name, value) in enumerate(pairs):
-        parts += [(f"{name:<11}", "$text-muted"), f"{value:<14}" if index % 2 == 0 else f"{value}\n"]
+        is_left = index % 2 == 0
+        parts += [(f"{name:<{11 if is_left else 9}}", "$text-muted"), f"{value:<13}" if is_left else f"{value}\n"]
     if row.seeds > 1:
         parts += [("seeds      ", "$text-muted"), f"{row.seeds}, ± {row.spread or 0:.3f}\n"]
     if trial.reason:
@@ -97,7 +98,7 @@ def _sample(samples: Sequence[Sample] | None) -> Content:
     last = samples[-1]
     loss = "" if last.loss is None else f", loss {last.loss:.3f}"
     text = "\n".join(inert(last.text.strip("\n"), newlines=True).expandtabs(4).splitlines()[:SAMPLE_LINES])
-    return Content.assemble((f"writes at step {last.step}{loss}\n", "$text-muted"), text, "\n")
+    return Content.assemble((f"writes at step {last.step:,}{loss}\n", "$text-muted"), text, "\n")
 
 
 def _settings(trial: TrialState, varying: Sequence[str]) -> Content:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
+from textual import events
+from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -18,6 +19,7 @@ class KeyBar(Static):
     ALLOW_SELECT = False
 
     def on_mount(self) -> None:
+        self._ends: list[tuple[int, str]] = []  # where each key's text ends, and the key
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def on_resize(self) -> None:
@@ -26,19 +28,32 @@ class KeyBar(Static):
     def _changed(self, screen: Screen[object]) -> None:
         if not self.is_attached or screen is not self.screen:
             return
-        own: dict[str, str] = {}
-        everywhere: dict[str, str] = {}
-        widths: dict[str, int] = {}
+        own: dict[str, tuple[str, str, str]] = {}
+        everywhere: dict[str, tuple[str, str, str]] = {}
         is_typing = isinstance(screen.focused, Input)
         for active in screen.active_bindings.values():
             binding = active.binding
-            key = self.app.get_key_display(binding)
-            if binding.show and binding.action not in widths and not (is_typing and len(key) == 1):
+            shown = self.app.get_key_display(binding)
+            if binding.show and not (is_typing and len(shown) == 1):
                 group = everywhere if active.node is self.app else own
-                group[binding.action] = (
-                    f"[@click=app.simulate_key('{binding.key}')][$accent bold]{escape(key)}[/] {binding.description}[/]"
-                )
-                widths[binding.action] = len(key) + 1 + len(binding.description) + GAP
-        while own and sum(widths.values()) > self.size.width:
-            del widths[own.popitem()[0]]
-        self.update(" " + (" " * GAP).join([*own.values(), *everywhere.values()]), layout=False)
+                group.setdefault(binding.action, (binding.key, shown, binding.description))
+        while own and sum(map(_width, [*own.values(), *everywhere.values()])) > self.size.width:
+            own.popitem()
+        parts: list[str | tuple[str, str]] = []
+        self._ends, end = [], 0
+        for entry in (*own.values(), *everywhere.values()):
+            key, shown, description = entry
+            parts += [" ", (shown, "bold $accent"), f" {description} "]
+            end += _width(entry)
+            self._ends.append((end, key))
+        self.update(Content.assemble(*parts), layout=False)
+
+    def on_click(self, event: events.Click) -> None:
+        for end, key in self._ends:
+            if event.x < end:
+                self.app.simulate_key(key)
+                return
+
+
+def _width(entry: tuple[str, str, str]) -> int:
+    return len(entry[1]) + 1 + len(entry[2]) + GAP

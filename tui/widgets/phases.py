@@ -21,7 +21,7 @@ def phases_content(
     if not state.phases:
         return Content.styled(empty, "$text-muted")
     room = max(5, max((len(name) for name in names), default=5))
-    bar = max(8, min(40, width - room - 46))
+    bar = max(8, min(40, width - room - 58))
     parts: list[Part] = []
     for name in names:
         progress = phase_progress(state.phases.get(name) or PhaseState(name))
@@ -35,11 +35,11 @@ def phases_content(
             f" {progress.ended:>5,}/{progress.trials:<5,}" if progress.trials else ("  waiting    ", "$text-muted")
         )
         if progress.best_val_loss is not None:
-            parts += [(" best ", "$text-muted"), (f"{progress.best_val_loss:.3f}", "bold")]
+            parts += [(" best val loss ", "$text-muted"), (f"{progress.best_val_loss:.3f}", "bold")]
         if name in seconds_left:
             parts.append((f"  {duration(seconds_left[name])} left", "$accent"))
         elif (phase := state.phases.get(name)) and phase.seconds is not None:
-            parts.append((f"  {duration(phase.seconds)}", "$text-muted"))
+            parts.append((f"  in {duration(phase.seconds)}", "$text-muted"))
         for trouble in ("diverged", "failed", "stopped"):
             if count := getattr(progress, trouble):
                 parts.append((f"  {count} {trouble}", "$error"))
@@ -50,17 +50,17 @@ def phases_content(
 
 
 def devices_content(devices: Sequence[Device]) -> Content:
-    """Return two lines a device: how busy, and its memory, warmth and power."""
-    parts: list[Part] = []
+    """Return up to three lines a device: how busy, its memory, its warmth and power."""
+    lines: list[Content] = []
     for device in devices:
-        parts += [f"{device.name:<6} ", *_meter(device.share), "\n"]
+        lines.append(Content.assemble(f"{device.name:<6} ", *_meter(device.share)))
         if device.memory_used is not None and device.memory_total:
-            parts += ["memory ", *_meter(device.memory_used / device.memory_total)]
-            parts.append((f" {device.memory_used / 2**30:.1f} GiB", "$text-muted"))
+            used = (f" {device.memory_used / 2**30:.1f} GiB", "$text-muted")
+            lines.append(Content.assemble("memory ", *_meter(device.memory_used / device.memory_total), used))
         extra = [] if device.celsius is None else [f"{device.celsius:.0f} °C"]
         extra += [] if device.watts is None else [f"{device.watts:.0f} W"]
-        parts += [f"\n{' · '.join(extra)}\n"] if extra else ["\n"]
-    return Content.assemble(*parts[:-1]) if parts else Content("")
+        lines += [Content.styled(" · ".join(extra), "$text-muted")] if extra else []
+    return Content("\n").join(lines)
 
 
 def _meter(share: float | None, cells: int = 10) -> list[Part]:

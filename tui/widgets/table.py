@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from textwrap import wrap
 from typing import ClassVar, Self
 
 from rich.segment import Segment
@@ -141,7 +143,8 @@ class Table(ScrollView, can_focus=True):
             return self._heading(base).adjust_cell_length(width, base)
         row = y - 1 + self.scroll_offset.y
         if row >= self.count:
-            sentence = self.empty if not self.count and y == 2 else ""
+            lines = [] if self.count else wrap(self.empty, max(10, width))
+            sentence = lines[y - 2] if 2 <= y < len(lines) + 2 else ""
             return Strip([Segment(sentence, base + drawn_style(self.app, "dim"))]).adjust_cell_length(width, base)
         whole = base
         for flag in self._flags(row).split():
@@ -228,6 +231,12 @@ class Table(ScrollView, can_focus=True):
                 self.action_open()
             elif row < self.count:
                 self.move_to(row)
+
+
+def fitting(columns: Sequence[Column], room: int) -> list[Column]:
+    """Return the first columns, as many as there is room for."""
+    ends = accumulate(column.width + 1 for column in columns)
+    return [column for column, end in zip(columns, ends, strict=True) if end <= room + 1]
 
 
 def fit(text: str, width: int, is_left: bool) -> str:

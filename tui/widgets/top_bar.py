@@ -30,7 +30,7 @@ class TopBar(Static):
             label = tab.title if is_shown or not narrow else tab.title[:4]
             style = "bold $text on $primary 35%" if is_shown else "$text-muted"
             tabs.append(f"[{style} @click=app.switch_tab('{tab.name}')] {number} {label} [/]")
-        state = status(feed, " ended" if narrow else " trials ended")
+        state = status(feed, "" if narrow else " trials ended")
         room = self.app.size.width - Content.from_markup("".join(tabs)).cell_length - 3
         right = Content.from_markup(state)
         if right.cell_length > room:
@@ -39,7 +39,7 @@ class TopBar(Static):
         self.update(Content.assemble(Content.from_markup("".join(tabs)), " " * gap, right, " "), layout=False)
 
 
-def status(feed: Feed, ended_word: str = " trials ended") -> str:
+def status(feed: Feed, ended_word: str) -> str:
     """Return the study and its state as markup: who runs, how far, what is wrong."""
     name = f"[bold]{escape(inert(feed.place.name or 'no study'))}[/]"
     counts = feed.state.counts()

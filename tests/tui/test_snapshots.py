@@ -1,0 +1,57 @@
+"""What the main tabs look like, as text: a difference is either a defect or a new look.
+
+`LITEGPT_SNAPSHOTS=write python -m pytest tests/tui/test_snapshots.py` takes them anew; `git diff` shows what changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.tui.conftest import QUICK, run, settled, text_of
+from tui.answering import Answerer
+from tui.app import ConsoleApp
+from tui.devices import Device, Devices
+from tui.place import Place
+from tui.widgets.importance_answers import Answer, Share
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+TABS = ("live", "leaderboard", "grid", "curves", "importance", "samples")
+
+
+@pytest.fixture(autouse=True)
+def _no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing on the screen depends on the machine."""
+    machine = [Device("gpu 0", 0.5, 8 << 30, 16 << 30, 61.0, 250.0)]
+    monkeypatch.setattr(Devices, "__init__", lambda _: None)
+    monkeypatch.setattr(Devices, "sample", lambda _: machine)
+    bars = (Share("learning_rate", 0.7), Share("n_layer", 0.2), Share("batch_size", 0.1))
+    monkeypatch.setattr(Answerer, "ask", lambda *_: Answer(bars, "What it means.", ("a note",)))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+def test_every_tab_looks_as_it_did(finished: Place, size: tuple[int, int]) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    def look() -> str:
+        return "".join(line.rstrip() + "\n" for line in text_of(app).splitlines())
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(app.feed._curves) == 15)
+        for number, tab in enumerate(TABS, 1):
+            await pilot.press(str(number))
+            path = SNAPSHOTS / f"{tab}-{size[0]}x{size[1]}.txt"
+            if os.environ.get("LITEGPT_SNAPSHOTS") == "write":
+                await pilot.pause(1.5)
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(look(), encoding="utf-8")
+            expected = path.read_text(encoding="utf-8")
+            with contextlib.suppress(AssertionError):
+                await settled(app, pilot, lambda expected=expected: look() == expected)  # type: ignore[misc]
+            assert look() == expected, f"{path.name} is another: the module says how to take it anew"
+
+    run(app, drive, size)
