@@ -1,0 +1,147 @@
+"""Pack widths on the devices that are there, and what is kept of how shapes train fastest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from litegpt.plan.device import PROFILES
+from litegpt.plan.memory import training_memory
+from litegpt.plan.trial import Trial
+from litegpt.plan.tuning import Tuning
+from litegpt.results.tuning import FILE, TunedShape, Tunings, read_tuned
+from litegpt.run.devices import WorkerPlace
+from litegpt.run.hardware import present_device
+from litegpt.run.messages import ShapeTuned
+from litegpt.run.packing import Packing
+from litegpt.run.throughput import throughput_of
+
+VOCAB = 61
+TINY = Trial(n_layer=2, n_head=1, n_embd=64, block_size=32, batch_size=32, learning_rate=6e-4, max_iters=500)
+LARGE = replace(TINY, n_layer=6, n_head=12, n_embd=768, block_size=128, batch_size=48, max_iters=10_000)
+GPU, CPU = [WorkerPlace("cuda:0", 1)], [WorkerPlace("cpu", 1)] * 2
+
+Driver = Callable[[str], None]
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """Let the driver's tool say something."""
+
+    def say(words: str) -> None:
+        tool = tmp_path / "bin" / "nvidia-smi"
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(f"#!/bin/sh\n{words}\n", encoding="utf-8")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    return say
+
+
+@pytest.fixture
+def h100(driver: Driver) -> None:
+    driver('echo "NVIDIA H100 80GB HBM3, 81559, 9.0"')
+
+
+def tuned(trial: Trial, width: int, flops: float | None = 1e12) -> ShapeTuned:
+    return ShapeTuned(
+        settings=trial.settings(),
+        precision="bf16",
+        width=width,
+        attention="cudnn",
+        compiled=False,
+        flops_per_second=flops,
+    )
+
+
+@pytest.mark.usefixtures("h100")
+def test_a_gpu_is_what_its_driver_says() -> None:
+    device = present_device(GPU)
+    assert (device.name, device.kind, device.precision) == ("NVIDIA H100 80GB HBM3", "cuda", "bf16")
+    assert device.memory == 81559 * 2**20
+    assert device.flops == PROFILES["h100-80g"].flops
+    assert present_device(GPU * 2).memory == device.memory / 2, "two workers share it"
+
+
+@pytest.mark.parametrize("words", ["exit 9", "echo nonsense", "echo", "echo 'a, b, c'"])
+def test_a_gpu_of_which_nothing_is_known(driver: Driver, words: str) -> None:
+    driver(words)
+    device = present_device(GPU)
+    assert (device.name, device.memory, device.flops) == ("cuda:0", math.inf, None)
+
+
+def test_an_older_gpu_trains_in_fp16(driver: Driver) -> None:
+    driver('echo "Tesla T4, 15360, 7.5"')
+    assert present_device(GPU).precision == "fp16"
+
+
+def test_the_right_one_of_several_gpus(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver('echo "$1, 1000, 9.0"')
+    assert present_device([WorkerPlace("cuda:1", 1)]).name == "--id=1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert present_device([WorkerPlace("cuda:1", 1)]).name == "--id=5"
+
+
+def test_a_cpus_workers_share_its_memory() -> None:
+    device = present_device(CPU)
+    assert (device.kind, device.flops) == ("cpu", None)
+    assert 1e8 < device.memory * 2 == present_device(CPU[:1]).memory
+
+
+@pytest.mark.usefixtures("h100")
+def test_widths_come_from_memory_tuning_and_wishes(tmp_path: Path) -> None:
+    packing = Packing(GPU, VOCAB, tmp_path)
+    assert (packing.width(TINY), packing.width(LARGE)) == (64, 1)
+    assert packing.tuning(TINY) == Tuning()
+    packing.learn(tuned(TINY, 16))
+    assert packing.width(replace(TINY, seed=3, learning_rate=1.0)) == 16, "of the same shape"
+    assert packing.tuning(TINY) == Tuning(16, "cudnn")
+    assert packing.width(replace(TINY, batch_size=33)) == 64, "that one is another"
+    again = Packing(GPU, VOCAB, tmp_path)
+    assert again.width(TINY) == 16, "it is on the disk"
+    again.learn(tuned(TINY, 8, None))
+    assert Packing(GPU, VOCAB, tmp_path).width(TINY) == 8, "memory ran out"
+    assert Packing(GPU, VOCAB + 1, tmp_path).width(TINY) == 64, "another vocabulary is another shape"
+    assert Packing(GPU, VOCAB, tmp_path, width=3).width(TINY) == 3
+    wide = Packing(GPU, VOCAB, tmp_path, width=1000)
+    assert 1 < wide.width(LARGE) < 1000
+    assert training_memory(LARGE, VOCAB, wide.device, wide.width(LARGE)).total <= wide.device.usable
+
+
+@pytest.mark.usefixtures("h100")
+def test_only_long_packs_are_tuned_and_only_once(tmp_path: Path) -> None:
+    packing = Packing(GPU, VOCAB, tmp_path)
+    assert packing.is_worth_tuning([LARGE])
+    assert not packing.is_worth_tuning([TINY] * 7), "half a second of training"
+    packing.learn(tuned(LARGE, 1))
+    assert not packing.is_worth_tuning([LARGE])
+    assert not Packing(GPU, VOCAB, tmp_path, width=2).is_worth_tuning([replace(LARGE, batch_size=64)])
+    assert not Packing(CPU, VOCAB, tmp_path).is_worth_tuning([LARGE])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"shapes": 3}', '{"shapes": [{}, 1]}', '{"shapes": [{"device": "x"}]}'])
+def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text, encoding="utf-8")
+    assert read_tuned(tmp_path / FILE) == []
+    tunings = Tunings(tmp_path)
+    tunings.keep(TunedShape("d", "2", "bf16", VOCAB, TINY, Tuning(4), 1e12))
+    (kept,) = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["shapes"]
+    assert (kept["device"], kept["n_embd"], kept["width"], kept["flops_per_second"]) == ("d", 64, 4, 1e12)
+
+
+@pytest.mark.usefixtures("h100")
+def test_a_plan_goes_by_what_was_measured(tmp_path: Path) -> None:
+    device = present_device(GPU)
+    assert throughput_of(device, tmp_path).source.startswith("stated (989 TFLOP/s in bf16")
+    Packing(GPU, VOCAB, tmp_path).learn(tuned(TINY, 16, 2e12))
+    for known in (device, PROFILES["h100-80g"]):
+        throughput = throughput_of(known, tmp_path)
+        assert throughput.source == f"measured ({FILE})"
+        assert [measured.flops_per_second for measured in throughput.measurements] == [2e12]
+    assert throughput_of(PROFILES["a100-80g"], tmp_path).source.startswith("stated")
