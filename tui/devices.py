@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,28 +41,31 @@ class Devices:
         return self._gpus() or [self._processor()]
 
     def _gpus(self) -> list[Device]:
-        if self._nvml is None:
-            return []
-        nvml, devices = self._nvml, []
-        for index in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-            devices.append(
-                Device(
-                    name=f"gpu {index}",
-                    share=self._ask(lambda h=handle: nvml.nvmlDeviceGetUtilizationRates(h).gpu / 100),
-                    memory_used=memory.used,
-                    memory_total=memory.total,
-                    celsius=self._ask(lambda h=handle: float(nvml.nvmlDeviceGetTemperature(h, 0))),
-                    watts=self._ask(lambda h=handle: nvml.nvmlDeviceGetPowerUsage(h) / 1000),
-                )
-            )
-        return devices
+        nvml = self._nvml
+        count = self._ask(lambda: nvml.nvmlDeviceGetCount()) if nvml else None
+        handles = [self._ask(lambda i=index: nvml.nvmlDeviceGetHandleByIndex(i)) for index in range(count or 0)]
+        return [self._gpu(index, handle) for index, handle in enumerate(handles) if handle is not None]
 
-    def _ask(self, question: Any) -> float | None:
+    def _gpu(self, index: int, handle: Any) -> Device:
+        """Return a GPU; the library counts in percent, bytes, degrees Celsius and milliwatts."""
+        nvml = self._nvml
+        memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+        percent = self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        celsius = self._ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+        milliwatts = self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+        return Device(
+            name=f"gpu {index}",
+            share=None if percent is None else percent / 100,
+            memory_used=memory.used if memory else None,
+            memory_total=memory.total if memory else None,
+            celsius=celsius,
+            watts=None if milliwatts is None else milliwatts / 1000,
+        )
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
         """Return an answer, None where this device does not give it."""
         try:
-            return float(question())
+            return question()
         except self._nvml.NVMLError:
             return None
 
