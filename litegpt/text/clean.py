@@ -16,7 +16,7 @@ from litegpt.text.capitals import restore_capitals
 from litegpt.text.characters import CHARACTER_RULES, plain_spaces, single_spaces
 from litegpt.text.furniture import find_furniture
 from litegpt.text.gutenberg import remove_licence
-from litegpt.text.lines import PAGE, Line, Log, is_terminal, starts_lower, words_of
+from litegpt.text.lines import PAGE, Line, Log, Unfinished, is_terminal, read_lines, starts_lower, words_of
 from litegpt.text.paragraphs import join_lines
 from litegpt.text.spacing import single_spaced, unjustified
 from litegpt.text.wrapping import CODE_SHARE, PAGED_CODE_SHARE, is_code, is_kept, measure
@@ -143,15 +143,16 @@ def _clean_round(
     with target.open("w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
         for part in parts:
             log = Log(cleaned.counts, cleaned.examples, defaultdict(set) if show else None)
-            lines = clean_part(part, rules, log)
-            written = list(_written(lines, rules, first=not after[0]))
+            whole = not isinstance(part[-1].text, Unfinished)
+            lines = clean_part(part, rules, log) if whole else _with_plain_characters(part, rules, log)
+            written = list(_written(lines, rules, first=not after[1]))
             same = written == list(_written(part, ()))
             changed |= not same
             if show and not same:
                 show(part, lines, log)
-            file.writelines(f"{line}\n" for line in written)
-            before = [before[0] + len(part), before[1] + sum(len(line.text) + 1 for line in part)]
-            after = [after[0] + len(written), after[1] + sum(len(line) + 1 for line in written)]
+            file.write("\n".join(written) + "\n" * (whole and bool(written)))
+            before = [before[0] + len(part) * whole, before[1] + sum(len(line.text) + whole for line in part)]
+            after = [after[0] + len(written) * whole, after[1] + sum(len(line) + whole for line in written)]
     return changed, (before[0], before[1]), (after[0], after[1])
 
 
@@ -170,6 +171,12 @@ def _parts(source: Iterable[str], part_characters: int) -> Iterator[list[Line]]:
     characters = 0
     number = 0
     for whole in source:
+        if isinstance(whole, Unfinished):
+            if part:
+                yield part
+            yield [Line(number + 1, whole)]
+            part, characters = [], 0
+            continue
         for text in _pages_apart(whole):
             number += 1
             line = Line(number, text)
@@ -185,8 +192,7 @@ def _parts(source: Iterable[str], part_characters: int) -> Iterator[list[Line]]:
 
 def _read(path: Path) -> Iterator[str]:
     with path.open(encoding="utf-8", newline="\n", errors="surrogatepass") as file:
-        for line in file:
-            yield line.removesuffix("\n")
+        yield from read_lines(file)
 
 
 def _written(lines: Iterable[Line], rules: Collection[str], first: bool = True) -> Iterator[str]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TextIO
 
 PAGE = "\f"
 """A line that stands for the end of a page, as pdftotext writes it."""
+
+LONGEST_LINE = 1 << 20  # characters
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _CLOSING = "\"')]\u201d\u2019\u00bb*_ "
 _ENDINGS = frozenset(".!?\u2026:")
 _OPENING = " \"'(\u201c\u2018\u00ab"
+
+
+class Unfinished(str):
+    """A piece of a line that is too long to hold: the next piece goes on without a break."""
 
 
 @dataclass(slots=True)
@@ -44,6 +51,23 @@ class Log:
             self.examples[rule] = example
         if self.touched is not None:
             self.touched[line.number].add(rule)
+
+
+def read_lines(file: TextIO) -> Iterator[str]:
+    """Yield a file's lines without their ends; one of megabytes comes in pieces, cut between words."""
+    rest = ""
+    while text := file.readline(LONGEST_LINE):
+        text, rest = rest + text, ""
+        if text.endswith("\n"):
+            yield text[:-1]
+        elif len(text) < LONGEST_LINE:
+            yield text
+        else:
+            cut = len(text[: text.rfind(" ") + 1].rstrip()) or len(text)
+            rest = text[cut:]
+            yield Unfinished(text[:cut])
+    if rest:
+        yield rest
 
 
 def is_terminal(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from litegpt.plan.errors import InputError
 from litegpt.text.epub import read_epub
-from litegpt.text.lines import PAGE
+from litegpt.text.lines import PAGE, read_lines
 
 Kind = Literal["text", "pdf", "epub"]
 
@@ -34,8 +34,7 @@ class Source:
 
     def _text_lines(self) -> Iterator[str]:
         with self.path.open(encoding=self.encoding, errors="replace") as file:
-            for line in file:
-                yield line.removesuffix("\n")
+            yield from read_lines(file)
 
 
 def open_source(path: Path) -> Source:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
+from litegpt.text import lines
 from litegpt.text.clean import RULES, Cleaned, clean_file, clean_text
-from litegpt.text.lines import Line, Log
+from litegpt.text.lines import Line, Log, read_lines
 from tests.text.typeset import Layout, typeset
 
 ROOT = Path(__file__).parents[2]
@@ -244,6 +245,19 @@ def test_a_second_run_changes_nothing(lines: list[str], without: set[str]) -> No
     rules = tuple(rule for rule in RULES if rule not in without)
     cleaned = clean_text("\n".join(lines) + "\n", rules)
     assert clean_text(cleaned, rules) == cleaned
+
+
+def test_a_line_of_megabytes_is_cleaned_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "LONGEST_LINE", 100)
+    source = tmp_path / "long.txt"
+    line = "it\u2019s one two " * 40
+    source.write_text(f"short\n{line}\n{'x' * 250}\nshort", encoding="utf-8")
+    with source.open(encoding="utf-8") as file:
+        result, cleaned = clean_file(read_lines(file), tuple(RULES), tmp_path)
+    expected = line.replace("\u2019", "'").strip()
+    assert result.read_text(encoding="utf-8").split("\n") == ["short", expected, "x" * 250, "short", ""]
+    assert cleaned.lines == (4, 4)
+    assert cleaned.characters[1] == result.stat().st_size
 
 
 def test_a_text_in_parts_is_cleaned_as_in_one(tmp_path: Path) -> None:
