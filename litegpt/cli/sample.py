@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     weights = trial.best if arguments.bits is None else trial.quantised(arguments.bits)
     if arguments.bits is not None and trial.best.is_file() and not weights.is_file():
         raise InputError(f"not made yet: litegpt quantize {arguments.trial} --bits {arguments.bits}", weights)
+    if not weights.is_file() and trial.metrics.is_file():
+        raise InputError("the weights of this trial were not kept; keep in [study] says whose are", arguments.trial)
     if not weights.is_file():
         raise InputError(
             "no best.safetensors here: name a trial's folder, results/<study>/<phase>/<trial>", arguments.trial
