@@ -209,7 +209,10 @@ class GPT:
         return losses.view(len(tokens), -1).sum(dim=1)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.parameters[f"{name}.bias"][:, None], x, self.parameters[f"{name}.weight"])
+        weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
+        if len(weight) == 1 and x.device.type == "cuda":  # there a lone product adds its bias on the way out
+            return torch.addmm(bias[0], x[0], weight[0])[None]
+        return torch.baddbmm(bias[:, None], x, weight)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         weight = self.parameters[f"{name}.weight"]
