@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from litegpt.text.ngram import Integers, NGramModel
@@ -16,15 +18,16 @@ def baseline_losses(text: str, cut: int) -> dict[str, float]:
 
     As for trials, the validation split's first character is not predicted, only what follows it.
     """
-    tokens, vocab_size = encode(text)
-    model = NGramModel(tokens[max(0, cut - TRAINING_CHARACTERS) : cut], vocab_size, max(ORDERS.values()))
-    return {name: float(model.losses(tokens[cut:], order)[1:].mean()) for name, order in ORDERS.items()}
+    symbols = sorted(set(text))
+    start = max(0, cut - TRAINING_CHARACTERS)
+    tokens = encode(text[start:], symbols)
+    model = NGramModel(tokens[: cut - start], len(symbols), max(ORDERS.values()))
+    validation = tokens[cut - start :]
+    return {name: float(model.losses(validation, order)[1:].mean()) for name, order in ORDERS.items()}
 
 
-def encode(text: str) -> tuple[Integers, int]:
-    """Return a token a character, numbered in code point order, and how many different ones there are."""
-    code_points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
-    known = np.zeros(0x110000, dtype=bool)
-    known[code_points] = True
-    numbers = np.cumsum(known) - 1
-    return numbers[code_points], int(known.sum())
+def encode(text: str, symbols: Sequence[str]) -> Integers:
+    """Return the number of each character's symbol."""
+    numbers = np.zeros(0x110000, dtype=np.int64)
+    numbers[[ord(symbol) for symbol in symbols]] = np.arange(len(symbols))
+    return numbers[np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)]

@@ -92,10 +92,10 @@ def test_sorting_counts_what_a_table_counts(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_distribution_of_real_text_sums_to_one() -> None:
-    tokens, vocab_size = encode(NOVELLA)
-    model = NGramModel(tokens, vocab_size, 5)
+    symbols = sorted(set(NOVELLA))
+    model = NGramModel(encode(NOVELLA, symbols), len(symbols), 5)
     for context in (NOVELLA[:4], "The ", "xxxx", "."):
-        known = [sorted(set(NOVELLA)).index(character) for character in context]
+        known = [symbols.index(character) for character in context]
         assert model.distribution(known, 5).sum() == pytest.approx(1)
 
 
@@ -119,7 +119,11 @@ def test_baselines_of_the_novella() -> None:
     assert found["unigram"] > found["bigram"] > found["trigram"] > found["5-gram"] > 1.2
 
 
-def test_tokens_are_numbered_by_code_point() -> None:
-    tokens, vocab_size = encode("b\U0001f642aa")
-    assert tokens.tolist() == [1, 2, 0, 0]
-    assert vocab_size == 3
+def test_the_end_of_a_long_training_split_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litegpt.text.baselines.TRAINING_CHARACTERS", 1000)
+    text, cut = NOVELLA[:3000], 2500
+    assert baseline_losses(text, cut) == pytest.approx(baseline_losses(text[1500:], 1000), rel=1e-2)
+
+
+def test_symbols_are_numbered_as_they_are_given() -> None:
+    assert encode("b\U0001f642aa", ["a", "b", "\U0001f642"]).tolist() == [1, 2, 0, 0]
