@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 
@@ -42,8 +43,8 @@ class Devices:
 
     def _gpus(self) -> list[Device]:
         nvml = self._nvml
-        count = self._ask(lambda: nvml.nvmlDeviceGetCount()) if nvml else None
-        handles = [self._ask(lambda i=index: nvml.nvmlDeviceGetHandleByIndex(i)) for index in range(count or 0)]
+        count = self._ask(nvml.nvmlDeviceGetCount) if nvml else None
+        handles = [self._ask(partial(nvml.nvmlDeviceGetHandleByIndex, index)) for index in range(count or 0)]
         return [self._gpu(index, handle) for index, handle in enumerate(handles) if handle is not None]
 
     def _gpu(self, index: int, handle: Any) -> Device:
