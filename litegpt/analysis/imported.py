@@ -131,7 +131,7 @@ def _lack(raw: RawTrial, usual: int) -> str | None:
     steps = [evaluation.step for evaluation in raw.evaluations]
     if len(steps) < 2:
         return f"has {len(steps)} evaluations: too few to tell its length"
-    if steps != list(range(0, steps[1] * len(steps), steps[1])):
+    if steps != [steps[1] * number for number in range(len(steps))] or not steps[1]:
         return f"lacks evaluations: it has the steps {', '.join(map(str, steps[:20]))}"
     if len(steps) < usual:
         return f"has {len(steps)} evaluations, the others {usual}"

@@ -50,8 +50,8 @@ def read_mapping(path: Path) -> Mapped:
     """Read a mapping; raises InputError with what is wrong with it."""
     try:
         document = tomllib.loads(decode(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"no TOML: {error}", path) from None
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits is no TOMLDecodeError
+        raise InputError(f"no TOML: {' '.join(str(error).split())}", path) from None
     _check_names(document, ("columns", "fixed"), path)
     columns, fixed = document.get("columns", {}), document.get("fixed", {})
     if not isinstance(columns, dict) or not isinstance(fixed, dict):

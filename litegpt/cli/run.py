@@ -100,8 +100,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     except StudyHeldError as error:
         complain(str(error))
         return Exit.HELD
-    except RunnerError as error:
-        complain(str(error))
+    except (RunnerError, OSError) as error:
+        complain(f"the run cannot go on: {error}")
         return Exit.TRIALS_FAILED
     if runner.interrupted:
         _narrate("Interrupted; the same command goes on from here.")

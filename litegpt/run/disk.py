@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import shutil
 from collections.abc import Callable, Sequence
@@ -94,10 +95,11 @@ class Retention:
         kept = kept_weights(self._study, state, phase, ended)
         for trial in ended:
             files = self._folder.trial(self._phase, trial.id)
-            files.checkpoint.unlink(missing_ok=True)
-            if trial.id not in kept:
-                files.best.unlink(missing_ok=True)
-                self._settled.add(trial.id)
+            with contextlib.suppress(OSError):  # then it stays, and the run goes on
+                files.checkpoint.unlink(missing_ok=True)
+                if trial.id not in kept:
+                    files.best.unlink(missing_ok=True)
+                    self._settled.add(trial.id)
 
 
 def kept_weights(study: Study, state: StudyState, phase: PhaseState, trials: Sequence[TrialState]) -> set[str]:

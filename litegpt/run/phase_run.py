@@ -195,7 +195,8 @@ class PhaseRun:
         elif over.state != "stopped" or trial.id in self._to_stop:
             self._append_end(trial.id, over.state, over.reason, over.failure, **over.figures)
         else:
-            self._append_requeued(trial, "the run was interrupted")
+            asked = assignment.stop_asked
+            self._append_requeued(trial, "the run was interrupted" if asked else "its worker was told to leave")
             assignment.again.append(trial)
 
     def _append_end(

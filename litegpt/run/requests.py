@@ -54,7 +54,10 @@ def take_requests(folder: StudyFolder) -> list[Request]:
         return taken
     for path in sorted(requests_folder(folder).glob("*.json")):
         request = _read(path)
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:  # it would be done again and again
+            continue
         if request is not None:
             taken.append(request)
     return taken

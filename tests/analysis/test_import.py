@@ -311,3 +311,16 @@ def test_a_log_without_a_trial_is_refused_in_one_line(tmp_path: Path, text: str)
     phase = read_folder(log(tmp_path / "p", text))
     assert phase.trials == ()
     assert len(phase.damages) == bool(text.strip())
+
+
+def test_steps_that_stand_still_are_damage(tmp_path: Path) -> None:
+    text = BLOCK.format(lr=0.001).replace("step 100", "step 0").replace("step 200", "step 0")
+    phase = read_folder(log(tmp_path / "p", text))
+    assert phase.trials == ()
+    assert "lacks evaluations" in str(phase.damages[0])
+
+
+def test_a_mapping_with_an_endless_number_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mapping.toml").write_text(f"[fixed]\nn_head = {'9' * 5000}\n")
+    with pytest.raises(InputError, match="no TOML"):
+        read_mapping(tmp_path / "mapping.toml")

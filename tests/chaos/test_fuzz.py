@@ -26,10 +26,12 @@ from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
 from litegpt.results.progress import study_progress
 from litegpt.results.samples import read_samples
+from litegpt.results.text import inert
 from litegpt.results.weights import weights_fault
 from litegpt.run.lock import runner_at_work
 from litegpt.run.phases import resolve_study
 from litegpt.run.requests import requests_folder, take_requests
+from litegpt.train.checkpoint import read_checkpoint
 
 INPUTS = int(os.environ.get("LITEGPT_FUZZ_INPUTS", "3000"))  # for each reader
 SEED = int(os.environ.get("LITEGPT_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
@@ -141,8 +143,6 @@ def read_results(name: str) -> Callable[[bytes, Path], None]:
 
 
 def read_weights(data: bytes, folder: Path) -> None:
-    from litegpt.train.checkpoint import read_checkpoint
-
     path = folder / "best.safetensors"
     path.write_bytes(data)
     fault = weights_fault(path)
@@ -253,7 +253,7 @@ def test_nonsense(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
             reader(data, tmp_path)
         except InputError as error:
             refused += 1
-            lines = str(error).splitlines()
+            lines = inert(str(error)).splitlines()  # as commands print it
         except BaseException:
             (Path(tempfile.gettempdir()) / f"fuzz-{name.replace(' ', '-')}.bin").write_bytes(data)
             raise
