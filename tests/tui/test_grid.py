@@ -16,6 +16,7 @@ from tui.place import Place, find_place
 from tui.screens.grid import GridScreen
 from tui.screens.grid_diff import DiffScreen
 from tui.screens.grid_preview import Previewer
+from tui.screens.grid_text import preview_content
 from tui.widgets.grid_entries import EntryInput
 from tui.widgets.table import Table
 
@@ -33,6 +34,13 @@ def open_grid(place: Place, *, readonly: bool = False) -> ConsoleApp:
 
 async def drawn(app: ConsoleApp, pilot: Pilot[None], text: str) -> None:
     await settled(app, pilot, lambda: text in text_of(app))
+
+
+async def add(app: ConsoleApp, pilot: Pilot[None], key: str, text: str) -> None:
+    """Add an entry; a key is typed far more slowly than a line is set."""
+    await pilot.press(key)
+    app.screen.query_one(EntryInput).value = text
+    await pilot.press("enter")
 
 
 def study_text(place: Place) -> str:
@@ -96,11 +104,16 @@ def test_what_is_typed_can_be_left(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_grid_beyond_a_million_is_refused_with_its_count(study_file: Path) -> None:
-    text = STUDY.replace("batch_size = [8, 16]", f"batch_size = [8, 16]\nseed = {list(range(100_000))}")
+def test_large_grids_are_multiplied_out_and_too_large_ones_refused(study_file: Path) -> None:
+    text = STUDY.replace("batch_size = [8, 16]", f"batch_size = [8, 16]\ndropout = {[n / 2000 for n in range(2000)]}")
     preview = Previewer(study_file).preview(text, StudyState())
-    assert preview.problem is not None
-    assert "1,200,000 permutations, more than 1,000,000" in preview.problem
+    assert preview.problem is None
+    assert (preview.phases[0].permutations, preview.phases[0].trials) == (24_000, None)
+    assert "more than 20,000 are not looked at one by one" in preview_content(preview, 0, None).plain
+    beyond = text.replace("n_layer = [1, 2]", f"n_layer = {list(range(1, 101))}")
+    refused = Previewer(study_file).preview(beyond, StudyState())
+    assert refused.problem is not None
+    assert "1,200,000 permutations, more than 1,000,000" in refused.problem
 
 
 def test_edits_are_undone_saved_and_shown_first(finished: Place) -> None:
@@ -108,10 +121,10 @@ def test_edits_are_undone_saved_and_shown_first(finished: Place) -> None:
 
     async def drive(pilot: Pilot[None]) -> None:
         await drawn(app, pilot, "12 permutations")
-        await pilot.press("a", *"seed = 1, 2", "enter")
-        await pilot.press("s", *"dropout = 0.1", "enter")
-        await pilot.press("f", *"n_head = n_embd // 16", "enter")
-        await pilot.press("x", *"n_layer = 2, seed = 2", "enter")
+        await add(app, pilot, "a", "seed = 1, 2")
+        await add(app, pilot, "s", "dropout = 0.1")
+        await add(app, pilot, "f", "n_head = n_embd // 16")
+        await add(app, pilot, "x", "n_layer = 2, seed = 2")
         await drawn(app, pilot, "24 permutations - 6 excluded = 18 trials")
         await pilot.press("u", "u", "ctrl+r", "ctrl+r", "ctrl+s")
         await settled(app, pilot, lambda: isinstance(app.screen, DiffScreen))
@@ -160,7 +173,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(finished: Place) -> No
 
     async def drive(pilot: Pilot[None]) -> None:
         await drawn(app, pilot, "12 permutations")
-        await pilot.press("a", *"seed = 1, 2", "enter")
+        await add(app, pilot, "a", "seed = 1, 2")
         theirs = STUDY.replace("top = 3", "top = 2")
         assert finished.study_path is not None
         finished.study_path.write_text(theirs, encoding="utf-8")
@@ -195,7 +208,7 @@ def test_unsaved_edits_survive_a_restart(finished: Place) -> None:
 
     async def drive(pilot: Pilot[None]) -> None:
         await drawn(app, pilot, "12 permutations")
-        await pilot.press("a", *"seed = 1, 2", "enter")
+        await add(app, pilot, "a", "seed = 1, 2")
         await drawn(app, pilot, "24 permutations")
 
     run(app, drive)
