@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     path: Path = arguments.text
     out: Path | None = arguments.out
     rules = choose_rules(arguments.rules, arguments.without)
-    if arguments.json and out is None:
-        raise InputError("--json needs --out: the text and its account cannot both go to stdout")
+    if arguments.json and (out is None or arguments.diff):
+        raise InputError("--json needs --out, and no --diff: only one of them can go to stdout")
     if out is not None:
         _check_out(path, out)
     source = open_source(path)
