@@ -28,9 +28,11 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
+from tui.answering import Answerer
 from tui.app import ConsoleApp
 from tui.place import Place, find_place
 from tui.settings import Settings
+from tui.widgets.importance_answers import Answer, Share
 
 STUDY = """
 [study]
@@ -76,6 +78,13 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _quick_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Textual's pilot sleeps 20 ms at a time until the process is idle, several times a key; 5 ms will do."""
     monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 0.005)
+
+
+@pytest.fixture
+def quick_importance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importance without its process and without scikit-learn."""
+    bars = (Share("learning_rate", 0.7), Share("n_layer", 0.2), Share("batch_size", 0.1))
+    monkeypatch.setattr(Answerer, "ask", lambda *_: Answer(bars, "What it means.", ("a note",)))
 
 
 @pytest.fixture

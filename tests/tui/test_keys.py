@@ -90,14 +90,27 @@ def test_tabs_by_number_and_by_bracket(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_tab_is_clicked(finished: Place) -> None:
+def test_a_tab_and_a_key_are_clicked(finished: Place) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
         await pilot.click(offset=(text_of(app).splitlines()[0].index("Leaderboard"), 0))
         await settled(app, pilot, lambda: app.view.tab == "leaderboard")
+        bar = text_of(app).splitlines()[-1]
+        assert bar.strip() == "space Mark  / Filter  s Sort  . Phase  p Promote  ? Help  r Run  q Quit"
+        await pilot.click(offset=(bar.index("Help"), app.size.height - 1))
+        await settled(app, pilot, lambda: isinstance(app.screen, HelpScreen))
 
     run(app, drive)
+
+
+def test_keys_that_do_not_fit_are_the_panes_last(finished: Place) -> None:
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "m Figure  ? Help  r Run  q Quit" in text_of(app).splitlines()[-1])
+
+    run(app, drive, (36, 20))
 
 
 def test_a_pane_is_zoomed_and_left(finished: Place) -> None:

@@ -16,6 +16,7 @@ from tui.tabs import TABS
 from tui.widgets.table import Table
 
 
+@pytest.mark.usefixtures("quick_importance")
 @pytest.mark.parametrize("size", [(200, 60), (24, 8)])  # the others have snapshots
 def test_every_tab_opens_at_every_size(finished: Place, size: tuple[int, int]) -> None:
     app = ConsoleApp(finished, settings=QUICK)

@@ -13,24 +13,20 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.tui.conftest import QUICK, run, settled, text_of
-from tui.answering import Answerer
 from tui.app import ConsoleApp
 from tui.devices import Device, Devices
 from tui.place import Place
-from tui.widgets.importance_answers import Answer, Share
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 TABS = ("live", "leaderboard", "grid", "curves", "importance", "samples")
 
 
 @pytest.fixture(autouse=True)
-def _no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_machine(monkeypatch: pytest.MonkeyPatch, quick_importance: None) -> None:
     """Nothing on the screen depends on the machine."""
     machine = [Device("gpu 0", 0.5, 8 << 30, 16 << 30, 61.0, 250.0)]
     monkeypatch.setattr(Devices, "__init__", lambda _: None)
     monkeypatch.setattr(Devices, "sample", lambda _: machine)
-    bars = (Share("learning_rate", 0.7), Share("n_layer", 0.2), Share("batch_size", 0.1))
-    monkeypatch.setattr(Answerer, "ask", lambda *_: Answer(bars, "What it means.", ("a note",)))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
