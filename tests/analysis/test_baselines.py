@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.analysis.baselines import beats_bar, read_baselines, study_baselines
+from litegpt.analysis.baselines import baseline_blocks, beats_bar, read_baselines, study_baselines
+from litegpt.analysis.page import to_markdown
 from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
@@ -109,10 +110,15 @@ def test_nothing_is_beaten_where_nothing_is_known() -> None:
     assert beats_bar(1.0, RECORD) is False
 
 
-@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")
-def test_the_report_draws_and_lists_them(study: StudyFolder, tmp_path: Path) -> None:
-    put_on_record(study)
-    assert main(["report", str(study.path), "--out", str(tmp_path / "out")]) == 0
-    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+def test_the_report_lists_them(study: StudyFolder) -> None:
+    text = to_markdown("report", list(baseline_blocks(RECORD, read_journal(study.journal).phases["only"].current())))
     assert "| trigram | 1.0000 | 1 of 3 |" in text
-    assert "trigram" in (tmp_path / "out" / "charts" / "courses.svg").read_text(encoding="utf-8")
+    assert list(baseline_blocks(None, [])) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")
+def test_a_chart_draws_them() -> None:
+    from litegpt.analysis.charts import courses_chart
+
+    chart = courses_chart([("only", [0, 100], [4.0, 2.0], [4.0, 2.1])], 4.1, RECORD)
+    assert all(f">{name}<" in chart.file for name in ("uniform guess", *RECORD))
