@@ -33,7 +33,7 @@ from litegpt.run.phases import resolve_study
 from litegpt.run.requests import requests_folder, take_requests
 from litegpt.train.checkpoint import read_checkpoint
 
-INPUTS = int(os.environ.get("LITEGPT_FUZZ_INPUTS", "3000"))  # for each reader
+INPUTS = int(os.environ.get("LITEGPT_FUZZ_INPUTS", "1500"))  # for each reader
 SEED = int(os.environ.get("LITEGPT_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 SLOWEST_SECONDS = 5.0  # an input of a few KB that takes longer is an attack
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from tests.run.study_files import NewStudy, StudyFiles, is_alive, wait_until
 
 ROUNDS = int(os.environ.get("LITEGPT_CHAOS_ROUNDS", "50"))
 SEED = int(os.environ.get("LITEGPT_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-LONGEST_WAIT_SECONDS = 5.0
+LONGEST_WAIT = 0.4  # of an undisturbed run, until the next kill
 WORKER_KILLS = 2  # in one runner's life: a trial that loses three workers has failed, as it should
 FIGURES = ("train_loss", "val_loss", "final_loss", "best_val_loss", "best_val_step", "step")
 
@@ -107,16 +107,18 @@ def curves(study: StudyFiles) -> dict[tuple[str, str], Any]:
 def test_kills_at_random_moments(new_study: NewStudy, capsys: pytest.CaptureFixture[str]) -> None:
     chance = random.Random(SEED)
     undisturbed = new_study(PHASES)
-    assert undisturbed.run("--workers", "2").returncode == 0
+    started = time.monotonic()
+    assert undisturbed.run("--workers", "2", seconds=300).returncode == 0
+    longest_wait = LONGEST_WAIT * (time.monotonic() - started)
     undisturbed.assert_complete()
     expected = curves(undisturbed)
     kills = {"runner": 0, "worker": 0}
-    finished, started = 0, time.monotonic()
+    finished = 0
     disturbed: Disturbed | None = None
     while disturbed is not None or sum(kills.values()) < ROUNDS:
         disturbed = disturbed or Disturbed(new_study(PHASES), chance)
         disturbed.start()
-        is_over = disturbed.wait(chance.uniform(0, LONGEST_WAIT_SECONDS))
+        is_over = disturbed.wait(chance.uniform(0, longest_wait))
         if not is_over and sum(kills.values()) < ROUNDS:
             kills[disturbed.kill()] += 1
         elif is_over:

@@ -95,10 +95,10 @@ class StudyFiles:
         self._runners.append(runner)
         return runner
 
-    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *options: str, seconds: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
         """Run the study to its end."""
         runner = self.start(*options)
-        out, err = runner.communicate(timeout=PATIENCE_SECONDS)
+        out, err = runner.communicate(timeout=seconds)
         return subprocess.CompletedProcess(runner.args, runner.returncode, out, err)
 
     def close(self) -> None:
