@@ -107,7 +107,7 @@ class Bench:
         name = name_of(trial)
         print(name, file=sys.stderr, flush=True)
         arguments = (trial, self.corpus, self.vocab_size)
-        alone = self.attempt(f"{name} eager fp32", lambda: eager(*arguments, "fp32"))
+        alone = self.attempt(f"{name} eager fp32", lambda: eager(*arguments))
         fused = compile_alone and self.attempt(f"{name} compiled", lambda: compiled(*arguments, self.precision))
         most = widest_pack(trial, self.vocab_size, self.described, WIDTHS[-1])
         widths: dict[int, float] = {}

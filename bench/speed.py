@@ -78,8 +78,11 @@ class FusedGPT(nn.Module):
         return F.cross_entropy(self.head(self.norm(self.blocks(x))).flatten(0, 1), targets.flatten())
 
 
-def eager(trial: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
-    """Train one trial as by hand."""
+Clock = Callable[[], float]
+
+
+def eager(trial: Trial, corpus: Corpus, vocab_size: int, clock: Clock = time.perf_counter) -> float:
+    """Train one trial as by hand, in fp32."""
     device, settings = corpus.train.device, trial.settings()
     model = LanguageModel(vocab_size, settings).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=trial.learning_rate)
@@ -91,7 +94,7 @@ def eager(trial: Trial, corpus: Corpus, vocab_size: int, precision: str) -> floa
         optimizer.step()
         return loss
 
-    return timed(step, batches(trial, corpus))
+    return timed(step, batches(trial, corpus), clock)
 
 
 def compiled(trial: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
@@ -114,11 +117,17 @@ def compiled(trial: Trial, corpus: Corpus, vocab_size: int, precision: str) -> f
 
 
 def packs(
-    trial: Trial, corpus: Corpus, vocab_size: int, precision: str, tuning: Tuning, seconds: float = SECONDS
+    trial: Trial,
+    corpus: Corpus,
+    vocab_size: int,
+    precision: str,
+    tuning: Tuning,
+    seconds: float = SECONDS,
+    clock: Clock = time.perf_counter,
 ) -> float | None:
     """Train a pack; None where it fails."""
     trials = [replace(trial, seed=seed) for seed in range(tuning.width or 1)]
-    return updates_per_second(trials, corpus, vocab_size, precision, tuning, seconds=seconds)
+    return updates_per_second(trials, corpus, vocab_size, precision, tuning, seconds=seconds, clock=clock)
 
 
 def batches(trial: Trial, corpus: Corpus) -> Iterator[tuple[Tensor, Tensor]]:
@@ -130,17 +139,21 @@ def batches(trial: Trial, corpus: Corpus) -> Iterator[tuple[Tensor, Tensor]]:
         yield inputs[0], targets[0]
 
 
-def timed(step: Callable[[Tensor, Tensor], Tensor], source: Iterator[tuple[Tensor, Tensor]]) -> float:
+def timed(
+    step: Callable[[Tensor, Tensor], Tensor],
+    source: Iterator[tuple[Tensor, Tensor]],
+    clock: Clock = time.perf_counter,
+) -> float:
     """Return steps a second, after a few to warm up."""
     for _ in range(5):
         loss = step(*next(source))
     loss.item()  # waits for the device
-    started, steps = time.perf_counter(), 0
-    while steps < STEPS and time.perf_counter() - started < SECONDS:
+    started, steps = clock(), 0
+    while steps < STEPS and clock() - started < SECONDS:
         loss = step(*next(source))
         steps += 1
     loss.item()
-    return steps / (time.perf_counter() - started)
+    return steps / (clock() - started)
 
 
 def flops_per_update(trial: Trial, vocab_size: int) -> float:

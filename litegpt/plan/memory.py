@@ -16,7 +16,7 @@ FLOAT = 4  # bytes
 WORKSPACE = {"cpu": 400e6, "cuda": 1000e6}  # torch's code and the CUDA context, libraries' workspaces, the corpus
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 131072}  # of a forward pass: what the caches, or the memory, hold well
 ROWS = 5  # of weights: themselves, gradients, two moments, and the best weights so far
-CHECKPOINT_ROWS = 6  # one trial's weights and moments in the host's memory, as tensors and as a file
+CHECKPOINT_ROWS = 9  # one trial's weights and moments in the host's memory: as tensors, as bytes, as a file
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ ITS_OWN = (
     *("grad_clip", "dropout", "seed", "start_from"),
 )
 """The hyperparameters in which trials of a pack may differ."""
-FILLING_ACTIVATIONS = 1 << 23  # elements in one layer of a pack that keep a large GPU busy
+FILLING_ACTIVATIONS = 1 << 25  # elements in one layer of a pack that keep a large GPU busy
 
 
 def pack_shape(trial: Trial) -> Hashable:

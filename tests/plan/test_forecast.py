@@ -87,7 +87,7 @@ def test_profiles_are_found_by_what_drivers_call_them() -> None:
 
 def test_widths_fill_a_gpu_and_no_cpu() -> None:
     assert pack_width(TINY, H100, VOCAB) == 64
-    assert pack_width(LARGE, H100, VOCAB) == 1
+    assert pack_width(LARGE, H100, VOCAB) == 7
     assert pack_width(TINY, Device("here", "cpu", 16e9, "fp32"), VOCAB) == 1
     assert pack_width(TINY, replace(H100, memory=1.5e9), VOCAB) < 64
 

@@ -97,7 +97,7 @@ def test_a_cpus_workers_share_its_memory() -> None:
 @pytest.mark.usefixtures("h100")
 def test_widths_come_from_memory_tuning_and_wishes(tmp_path: Path) -> None:
     packing = Packing(GPU, VOCAB, tmp_path)
-    assert (packing.width(TINY), packing.width(LARGE)) == (64, 1)
+    assert (packing.width(TINY), packing.width(LARGE)) == (64, 7)
     assert packing.tuning(TINY) == Tuning()
     packing.learn(tuned(TINY, 16))
     assert packing.width(replace(TINY, seed=3, learning_rate=1.0)) == 16, "of the same shape"
