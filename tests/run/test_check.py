@@ -165,3 +165,16 @@ def test_what_a_runner_has_under_its_hands_is_not_wrong(
 def test_a_folder_without_a_journal_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path)]) == 2
     assert "no" in capsys.readouterr().err
+
+
+def test_results_of_another_program_are_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They have no evaluation at their last step, and their losses are not ours to compare."""
+    log = (
+        "BEGINNING (1.0): Baseline LR(0.001) Heads(1) Embeddings(64) Block Size(32) Batch Size(32) Layers(2)\n"
+        "step 0: train loss 4.6, val loss 4.7 [0.5 sec]\nstep 100: train loss 2.3, val loss 2.4 [1.5 sec]\n"
+        "1.9\nTotal Training Time: 3.5 seconds\n"
+    )
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "output.txt").write_text(log, encoding="utf-8")
+    assert main(["import", str(tmp_path / "logs"), "--study", "theirs", "--results", str(tmp_path)]) == 0
+    assert check(StudyFolder(tmp_path, "theirs"), capsys) == (0, [])
