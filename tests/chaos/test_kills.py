@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from litegpt.results.check import check_study
+from litegpt.results.folder import StudyFolder
 from tests.run.study_files import NewStudy, StudyFiles, is_alive, wait_until
 
 ROUNDS = int(os.environ.get("LITEGPT_CHAOS_ROUNDS", "50"))
@@ -126,6 +128,8 @@ def test_kills_at_random_moments(new_study: NewStudy, capsys: pytest.CaptureFixt
             disturbed.study.assert_complete()
             disturbed.study.assert_nothing_runs()
             assert curves(disturbed.study) == expected, f"seed {SEED}"
+            folder = StudyFolder(disturbed.study.results.parent, "tiny")
+            assert check_study(folder, is_at_work=False).findings == []
             finished += 1
             disturbed = None
     with capsys.disabled():
