@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from litegpt.run.hardware import present_device
 from litegpt.run.messages import ShapeTuned
 
 TUNE_SECONDS = 30.0  # a pack that is predicted to take less trains faster than it is tuned
+COMPILED_SECONDS = 300.0  # and one that takes less than this, faster than it is compiled
 FASTEST = PROFILES["h100-80g"]  # what an unknown GPU is taken for: then at most too little is tuned
 
 
@@ -38,22 +40,32 @@ class Packing:
         """Return how many trials of this shape to train together."""
         if self._asked is not None:
             return widest_pack(trial, self._vocab_size, self.device, self._asked)
+        usual = pack_width(trial, self.device, self._vocab_size)
         kept = self._kept(trial)
-        if kept is not None and kept.width is not None:
-            return widest_pack(trial, self._vocab_size, self.device, kept.width)
-        return pack_width(trial, self.device, self._vocab_size)
+        if kept is None or kept.tuning.width is None:
+            return usual
+        if kept.flops_per_second is None:  # it fits no wider, and that is all there is to know
+            return min(usual, kept.tuning.width)
+        return widest_pack(trial, self._vocab_size, self.device, kept.tuning.width)
 
-    def tuning(self, trial: Trial) -> Tuning:
-        """Return how a pack of this shape is to be computed: as it was found, or as torch does it."""
-        return self._kept(trial) or Tuning()
+    def tuning(self, trials: Sequence[Trial]) -> Tuning:
+        """Return how a pack is to be computed: as it was found for its shape, or as torch does it."""
+        kept = self._kept(trials[0])
+        if kept is None:
+            return Tuning()
+        pays = kept.tuning.compiled and self._seconds(trials) > COMPILED_SECONDS
+        return replace(kept.tuning, width=None, compiled=pays)
 
     def is_worth_tuning(self, trials: Sequence[Trial]) -> bool:
         """Tell whether a pack will take much longer than trying out how to train it."""
-        trial = trials[0]
-        if self.device.kind == "cpu" or self._asked is not None or self._kept(trial) is not None:
+        if self.device.kind == "cpu" or self._asked is not None or self._kept(trials[0]) is not None:
             return False
+        return self._seconds(trials) > TUNE_SECONDS
+
+    def _seconds(self, trials: Sequence[Trial]) -> float:
+        """Return how long a pack will train, as stated."""
         device = self.device if self.device.flops is not None else FASTEST
-        return trial.max_iters * step_seconds(trial, len(trials), Throughput(device), self._vocab_size) > TUNE_SECONDS
+        return trials[0].max_iters * step_seconds(trials[0], len(trials), Throughput(device), self._vocab_size)
 
     def learn(self, tuned: ShapeTuned) -> None:
         """Keep what a worker found out; if the disk will not have it, it is found out again some day."""
@@ -69,8 +81,7 @@ class Packing:
         with contextlib.suppress(OSError):
             self._tunings.keep(shape)
 
-    def _kept(self, trial: Trial) -> Tuning | None:
+    def _kept(self, trial: Trial) -> TunedShape | None:
         precision = self.device.precision if trial.precision == "auto" else trial.precision
         wanted = TunedShape(self.device.name, self._torch, precision, self._vocab_size, trial, Tuning(), None)
-        kept = self._tunings.find(wanted)
-        return None if kept is None else kept.tuning
+        return self._tunings.find(wanted)

@@ -140,7 +140,7 @@ class PhaseRun:
                 corpus_sha256=self._corpus_sha256,
                 validation_fraction=self._study.validation_fraction,
                 trials=requests,
-                tuning=asdict(self._packing.tuning(trials[0])),
+                tuning=asdict(self._packing.tuning(trials)),
                 tune=self._packing.is_worth_tuning(trials),
             )
         )

@@ -98,10 +98,10 @@ def test_a_cpus_workers_share_its_memory() -> None:
 def test_widths_come_from_memory_tuning_and_wishes(tmp_path: Path) -> None:
     packing = Packing(GPU, VOCAB, tmp_path)
     assert (packing.width(TINY), packing.width(LARGE)) == (64, 7)
-    assert packing.tuning(TINY) == Tuning()
+    assert packing.tuning([TINY]) == Tuning()
     packing.learn(tuned(TINY, 16))
     assert packing.width(replace(TINY, seed=3, learning_rate=1.0)) == 16, "of the same shape"
-    assert packing.tuning(TINY) == Tuning(16, "cudnn")
+    assert packing.tuning([TINY] * 16) == Tuning(attention="cudnn")
     assert packing.width(replace(TINY, batch_size=33)) == 64, "that one is another"
     again = Packing(GPU, VOCAB, tmp_path)
     assert again.width(TINY) == 16, "it is on the disk"
@@ -115,7 +115,23 @@ def test_widths_come_from_memory_tuning_and_wishes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("h100")
-def test_only_long_packs_are_tuned_and_only_once(tmp_path: Path) -> None:
+def test_memory_that_ran_out_widens_no_pack(tmp_path: Path) -> None:
+    packing = Packing(CPU, VOCAB, tmp_path)
+    precise = replace(TINY, precision="bf16")
+    packing.learn(tuned(precise, 4, None))
+    assert packing.width(precise) == 1
+
+
+@pytest.mark.usefixtures("h100")
+def test_only_long_packs_are_compiled(tmp_path: Path) -> None:
+    packing = Packing(GPU, VOCAB, tmp_path)
+    packing.learn(replace(tuned(LARGE, 1), compiled=True))
+    assert packing.tuning([replace(LARGE, max_iters=100_000)]).compiled
+    assert not packing.tuning([replace(LARGE, max_iters=500)]).compiled
+
+
+@pytest.mark.usefixtures("h100")
+def test_only_long_packs_are_tuned_are_tuned_and_only_once(tmp_path: Path) -> None:
     packing = Packing(GPU, VOCAB, tmp_path)
     assert packing.is_worth_tuning([LARGE])
     assert not packing.is_worth_tuning([TINY] * 7), "half a second of training"
