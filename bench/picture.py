@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tui.app import ConsoleApp
 from tui.place import find_place
 
-SECONDS = 2.0  # for everything to be read
+SECONDS = 3.0  # for everything to be read
 
 
 async def take(study: Path, results: Path, size: tuple[int, int], keys: list[str]) -> str:
@@ -23,6 +23,8 @@ async def take(study: Path, results: Path, size: tuple[int, int], keys: list[str
             await pilot.press(key)
             await pilot.pause(0.2)
         await pilot.pause(SECONDS)
+        while "Computing" in app.export_screenshot():
+            await pilot.pause(SECONDS)
         svg = app.export_screenshot(title="litegpt-tui")
     return re.sub(r"@font-face\s*{[^}]*}\s*", "", svg)  # nothing is fetched to look at a picture
 
