@@ -37,6 +37,13 @@ HEADINGS = {
     "min_learning_rate": "lr min",
     "precision": "prec",
     "lr_schedule": "schedule",
+    "gradient_accumulation": "parts",
+    "activation_checkpointing": "again",
+    "activation": "activ",
+    "positions": "place",
+    "tied_weights": "tied",
+    "qk_norm": "qk norm",
+    "optimizer": "optim",
 }
 RANK = Column("rank", "#", 5)
 FIGURES = {
@@ -49,7 +56,7 @@ FIGURES = {
     "final_loss": Column("final_loss", "final", 6),
     "seconds": Column("seconds", "time", 6),
     "tokens_per_second": Column("tokens_per_second", "tok/s", 6),
-    "state": Column("state", "state", 8, is_left=True),
+    "state": Column("state", "state", 9, is_left=True),
     "curve": Column("curve", "val curve", SPARK_CELLS, is_left=True),
 }
 LEAST_WANTED = (

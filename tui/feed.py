@@ -72,6 +72,7 @@ class Feed:
         self.problem: str | None = None  # one line on what is wrong with the study file
         self.runner: RunnerStatus = RunnerStatus("none")
         self.log: tuple[str, ...] = ()
+        self.bar: tuple[str, float] | None = None  # what a trial should beat, and its validation loss, once on record
         self.revision = 0  # how often it has told of something new
         self._source = source
         self._post = post
@@ -165,6 +166,7 @@ class Feed:
             self.runner, changed.runner = runner, True
         if not self._is_first:
             changed.study = self._read_study()
+            changed.state |= self.bar is None and self._read_bar()
         return changed
 
     def _take_state(self) -> None:
@@ -215,6 +217,13 @@ class Feed:
             return False
         self._samples[key] = tuple(samples)
         return True
+
+    def _read_bar(self) -> bool:
+        from litegpt.analysis.baselines import BAR, read_baselines  # late: the first picture does without
+
+        known = read_baselines(self.place.folder, self.state) or {}
+        self.bar = (BAR, known[BAR]) if BAR in known else None
+        return self.bar is not None
 
     def _read_study(self) -> bool:
         """Read the study file where it has changed; what is wrong with it is a line, and the last good one stays."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from litegpt.analysis.page import Block, Grid, Paragraph
-from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.analysis.study_text import read_study_text
+from litegpt.plan.corpus import CorpusText
 from litegpt.plan.errors import InputError
-from litegpt.plan.study import Study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState, TrialState
 
@@ -27,13 +28,7 @@ Baselines = Mapping[str, float]
 
 def read_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
     """Return the baselines on record for the text that a study ran on; None where there are none."""
-    try:
-        record = json.loads((folder.path / FILE_NAME).read_text(encoding="utf-8"))
-        losses = {str(name): float(loss) for name, loss in record["val_loss"].items()}
-        known = state.corpus is not None and record["sha256"] == state.corpus.sha256
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or damaged: measured again
-        return None
-    return losses if known and all(map(math.isfinite, losses.values())) else None
+    return None if state.corpus is None else _read(folder, state.corpus.sha256)
 
 
 def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
@@ -41,24 +36,44 @@ def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
     known = read_baselines(folder, state)
     if known is not None:
         return known
-    found = _study_text(folder)
+    found = read_study_text(folder, state)
     if found is None:
         return None
     study, corpus = found
-    if state.corpus is not None and corpus.sha256 != state.corpus.sha256:
+    try:
+        return measure_baselines(folder, corpus, study.validation_fraction)
+    except InputError:  # too short to have any
         return None
+
+
+def measure_baselines(folder: StudyFolder, corpus: CorpusText, validation_fraction: float) -> Baselines:
+    """Return the baselines of a text, measured and put on record unless they are. InputError: it is too short."""
+    known = _read(folder, corpus.sha256)
+    if known is not None:
+        return known
+    corpus.check_length(1, validation_fraction)
     from litegpt.text.baselines import baseline_losses  # it loads numpy
 
-    losses = baseline_losses(corpus.text, corpus.cut(study.validation_fraction))
-    record = {"sha256": corpus.sha256, "validation_fraction": study.validation_fraction, "val_loss": losses}
+    losses = baseline_losses(corpus.text, corpus.cut(validation_fraction))
+    record = {"sha256": corpus.sha256, "validation_fraction": validation_fraction, "val_loss": losses}
     path = folder.path / FILE_NAME
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    unfinished = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         os.replace(unfinished, path)
     except OSError:  # results that may only be read are measured each time
         unfinished.unlink(missing_ok=True)
     return losses
+
+
+def _read(folder: StudyFolder, sha256: str) -> Baselines | None:
+    try:
+        record = json.loads((folder.path / FILE_NAME).read_text(encoding="utf-8"))
+        losses = {str(name): float(loss) for name, loss in record["val_loss"].items()}
+        known = record["sha256"] == sha256
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or damaged: measured again
+        return None
+    return losses if known and all(map(math.isfinite, losses.values())) else None
 
 
 def beats_bar(loss: float | None, baselines: Baselines | None) -> bool | None:
@@ -79,13 +94,3 @@ def baseline_blocks(baselines: Baselines | None, trials: Sequence[TrialState]) -
         for name, loss in baselines.items()
     )
     yield Grid(("baseline", "validation loss", "trials that beat it"), rows, ("baseline",))
-
-
-def _study_text(folder: StudyFolder) -> tuple[Study, CorpusText] | None:
-    try:
-        study = read_study(folder.snapshot)
-        corpus = read_corpus(study.corpus, study.corpus_base)
-        corpus.check_length(1, study.validation_fraction)
-    except InputError:
-        return None
-    return study, corpus

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 
 from litegpt import __version__
 from litegpt.cli import plan as plan_command
@@ -73,7 +76,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     if arguments.pack_width is not None and arguments.pack_width < 1:
         raise InputError(f"--pack-width {arguments.pack_width}: a pack holds at least one trial")
     packing = Packing(places, len(corpus.symbols), arguments.results, arguments.pack_width)
-    _check_memory(study, corpus, packing.device)
+    _check_memory(study, corpus, packing.device, len(places))
     if arguments.detach:
         return _detach(arguments, folder)
     try:
@@ -94,6 +97,7 @@ def run(arguments: argparse.Namespace) -> Exit:
                 _narrate("Nothing to do: every trial of this study has ended.")
             else:
                 _answer_signals(runner)
+                _start_measuring_baselines(study, corpus, folder)
                 with view_for(narrator()) as view:
                     runner.run()
                 _tell_edits("The study file was edited during the run", study, runner.state, folder, reread=True)
@@ -149,12 +153,15 @@ def _close(arguments: argparse.Namespace, study: Study, state: StudyState, folde
     return Exit.TRIALS_FAILED if counts["failed"] or counts["diverged"] else Exit.WELL
 
 
-def _check_memory(study: Study, corpus: CorpusText, device: Device) -> None:
+def _check_memory(study: Study, corpus: CorpusText, device: Device, workers: int) -> None:
     """Refuse models that the device cannot hold, before anything starts."""
+    whole = replace(device, memory=device.memory * workers)
     for name, bound in study.bounds.items():
         trials = bound.candidates.trials if bound.candidates else ()
         if reason := misfit(trials, len(corpus.symbols), device):
-            raise InputError(f"phase '{name}' does not fit: {reason}", study.path)
+            fits_alone = workers > 1 and misfit(trials, len(corpus.symbols), whole) is None
+            mend = "; one worker alone, --workers 1, has room for it" if fits_alone else ""
+            raise InputError(f"phase '{name}' does not fit: {reason}{mend}", study.path)
 
 
 def _check_blocks(study: Study, corpus: CorpusText) -> None:
@@ -162,6 +169,17 @@ def _check_blocks(study: Study, corpus: CorpusText) -> None:
     candidates = (bound.candidates for bound in study.bounds.values())
     blocks = [trial.block_size for candidate in candidates if candidate for trial in candidate.trials]
     corpus.check_length(max(blocks, default=1), study.validation_fraction)
+
+
+def _start_measuring_baselines(study: Study, corpus: CorpusText, folder: StudyFolder) -> None:
+    """Have what n-grams reach on record while the trials run: the console draws it."""
+    from litegpt.analysis.baselines import measure_baselines
+
+    def measure() -> None:
+        with contextlib.suppress(InputError):
+            measure_baselines(folder, corpus, study.validation_fraction)
+
+    threading.Thread(target=measure, name="baselines", daemon=True).start()
 
 
 def _check_results(study: Study, state: StudyState, corpus: CorpusText, folder: StudyFolder) -> None:

@@ -83,8 +83,8 @@ def gigabytes(size: float) -> str:
 
 
 def short_count(count: int) -> str:
-    """Return a number of parameters in three or four figures: 109.6K, 42.7M, 175.2B."""
-    for limit, unit, name in ((1e6, 1e3, "K"), (1e9, 1e6, "M")):
+    """Return a number of parameters in three figures: 110K, 42.7M, 175B."""
+    for limit, unit, name in ((999_500, 1e3, "K"), (999_500_000, 1e6, "M")):
         if count < limit:
-            return f"{count / unit:.1f}{name}"
-    return f"{count / 1e9:.1f}B"
+            return f"{count / unit:.3g}{name}"
+    return f"{count / 1e9:.3g}B"

@@ -30,11 +30,13 @@ def _symbol(character: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as people read them: '12 s', '3:05', '2:03:05'."""
+    """Return seconds as people read them: '12 s', '3:05', '2:03:05', '1,700 h'."""
     if seconds is None:
         return "-"
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 100:
+        return f"{seconds / 3600:,.0f} h"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,21 @@ def test_live_shows_phases_chart_and_trials(finished: Place) -> None:
         assert "1 diverged" in text
         assert "best val loss 1.5" in text
         assert "ended last" in text
+
+    run(app, drive)
+
+
+def test_what_counting_reaches_is_a_line_and_a_word(finished: Place) -> None:
+    record = {"sha256": "ab" * 32, "val_loss": {"bigram": 1.9, "trigram": 1.6}}
+    (finished.folder.path / "baselines.json").write_text(json.dumps(record), encoding="utf-8")
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "trigram 1.600" in text_of(app))
+        await pilot.press("2", "G")
+        await settled(app, pilot, lambda: "does not beat the trigram, 1.600" in text_of(app))
+        await pilot.press("g")
+        await settled(app, pilot, lambda: "does not beat" not in text_of(app))
 
     run(app, drive)
 

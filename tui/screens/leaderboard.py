@@ -182,6 +182,7 @@ class LeaderboardScreen(StudyScreen):
                 self.feed.samples(key),
                 self.board.hyperparameters,
                 series_colours(self.app),
+                self.feed.bar,
             )
 
     @on(Table.Opened, "#board")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -166,6 +166,8 @@ class LiveScreen(StudyScreen):
         lines = self._lines(phase, figures, axis)
         envelope = self._envelope(phase)
         bands = [band] if axis == "step" and figures[0] != "final_loss" and (band := envelope.band("grey")) else []
+        if figures[0] != "final_loss":
+            lines = [*self._baseline(lines), *lines]
         chart.show(lines, bands, x_title=axis, empty=self._sentence())
 
     def _lines(self, phase: str | None, figures: Sequence[Figure], axis: XAxis) -> list[Line]:
@@ -183,6 +185,13 @@ class LiveScreen(StudyScreen):
                 dash = 2 if figure == "train_loss" else 0
                 lines.append(Line(name, xs, curve.column(figure), colour, sign if name else "", dash))
         return lines
+
+    def _baseline(self, lines: Sequence[Line]) -> Iterator[Line]:
+        """Yield the loss that trials should beat as a line below all others."""
+        if self.feed.bar is not None and lines:
+            name, loss = self.feed.bar
+            xs = [min(line.xs[0] for line in lines), max(line.xs[-1] for line in lines)]
+            yield Line(name, xs, [loss, loss], "warn", dash=3)
 
     def _drawn(self, phase: str | None) -> list[tuple[TrialKey, str]]:
         """Return the trials to draw and their signs: the focused, the marked, those at work, and the best."""

@@ -47,13 +47,14 @@ class Detail(VerticalScroll):
         samples: Sequence[Sample] | None,
         varying: Sequence[str],
         colours: Sequence[str],
+        bar: tuple[str, float] | None,
     ) -> None:
         """Show a trial of a row; nothing where there is none."""
         self.set_class(row is None, "-empty")
         if row is None or trial is None:
             return
         self.border_title = inert(trial.id)
-        self.query_one("#figures", Static).update(_figures(row, trial))
+        self.query_one("#figures", Static).update(_figures(row, trial, bar))
         chart = self.query_one(Chart)
         if curve is None:
             chart.show([], empty="reading…")
@@ -69,7 +70,7 @@ class Detail(VerticalScroll):
         self.query_one("#settings", Static).update(_settings(trial, varying))
 
 
-def _figures(row: Row, trial: TrialState) -> Content:
+def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None) -> Content:
     pairs = [
         ("val loss", show(row.val_loss, "val_loss")),
         ("best val", f"{show(row.best_val_loss, 'best_val_loss')} at {show(row.best_val_step, 'best_val_step')}"),
@@ -86,6 +87,8 @@ def _figures(row: Row, trial: TrialState) -> Content:
         parts += [(f"{name:<{11 if is_left else 9}}", "$text-muted"), f"{value:<13}" if is_left else f"{value}\n"]
     if row.seeds > 1:
         parts += [("seeds      ", "$text-muted"), f"{row.seeds}, ± {row.spread or 0:.3f}\n"]
+    if bar is not None and row.best_val_loss is not None and row.best_val_loss >= bar[1]:
+        parts += [(f"does not beat the {bar[0]}, {bar[1]:.3f}\n", "$warning")]
     if trial.reason:
         style = "$error" if trial.state in ("failed", "diverged") else "$text-muted"
         parts += [(f"{trial.state}: {inert(trial.reason)}\n", style)]
