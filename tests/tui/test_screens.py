@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from litegpt.results.folder import StudyFolder
-from litegpt.results.journal import Journal
+from litegpt.results.journal import Journal, read_journal
 from tests.tui.conftest import QUICK, log, phase_trials, queue, run, settled, started, study_started, text_of
 from tui.app import ConsoleApp
 from tui.place import Place, find_place
@@ -48,7 +48,9 @@ def test_live_shows_phases_chart_and_trials(finished: Place) -> None:
 
 
 def test_what_counting_reaches_is_a_line_and_a_word(finished: Place) -> None:
-    record = {"sha256": "ab" * 32, "val_loss": {"bigram": 1.9, "trigram": 1.6}}
+    corpus = read_journal(finished.folder.journal).corpus
+    assert corpus is not None
+    record = {"sha256": corpus.sha256, "val_loss": {"bigram": 1.9, "trigram": 1.6}}
     (finished.folder.path / "baselines.json").write_text(json.dumps(record), encoding="utf-8")
     app = ConsoleApp(finished, settings=QUICK)
 
