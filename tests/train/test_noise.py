@@ -76,7 +76,7 @@ def test_a_devices_noise_has_a_rate_for_each_trial() -> None:
 
 def test_a_devices_noise_makes_losses_of_the_same_distribution(small: Trial) -> None:
     """Its kernels draw other masks than a CPU's noise; the mean loss over draws agrees within its error."""
-    trial, draws = dataclasses.replace(small, n_layer=2), 200
+    trial, draws = dataclasses.replace(small, n_layer=2), 100
     model = GPT(ModelShape.of(trial, 21), 2)
     with torch.no_grad():
         model.weights.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(1))

@@ -20,9 +20,7 @@ def trained(pack: Pack, steps: int = 12) -> torch.Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize(("precision", "dropout", "parts"), [("fp32", 0.0, 1), ("fp32", 0.3, 3), ("bf16", 0.3, 1)])
 def test_checkpointing_changes_no_bit(
     pack_of,  # type: ignore[no-untyped-def]
     mixed: list[Trial],
