@@ -70,9 +70,9 @@ class Bench:
         self.described: Device = present_device([WorkerPlace(name, 1)])
         self.failures: list[str] = []
 
-    def attempt(self, what: str, measure: Callable[[], Any]) -> Any:
-        """Return what `measure` returns, None where it fails or no time is left."""
-        if time.monotonic() > self.deadline:
+    def attempt(self, what: str, measure: Callable[[], Any], *, always: bool = False) -> Any:
+        """Return what `measure` returns, None where it fails or (unless `always`) no time is left."""
+        if not always and time.monotonic() > self.deadline:
             self.failures.append(f"{what}: no time left")
             return None
         started = time.monotonic()
@@ -102,48 +102,53 @@ class Bench:
         b[0, 0].item()
         return 20 * 2 * size**3 / (time.perf_counter() - started)
 
-    def measure(self, trial: Trial, compile_alone: bool, tune: bool) -> dict[str, Any]:
-        """Return one shape's figures."""
+    def measure(self, trial: Trial) -> dict[str, Any]:
+        """Return one shape's figures: by hand, and in packs until wider ones gain no more."""
         name = name_of(trial)
         print(name, file=sys.stderr, flush=True)
-        arguments = (trial, self.corpus, self.vocab_size)
-        alone = self.attempt(f"{name} eager fp32", lambda: eager(*arguments))
-        fused = compile_alone and self.attempt(f"{name} compiled", lambda: compiled(*arguments, self.precision))
-        most = widest_pack(trial, self.vocab_size, self.described, WIDTHS[-1])
+        alone = self.attempt(f"{name} eager fp32", lambda: eager(trial, self.corpus, self.vocab_size))
+        most = widest_pack(trial, self.vocab_size, self.described, 4 if self.quick else WIDTHS[-1])
         widths: dict[int, float] = {}
-        for width in [width for width in WIDTHS if width <= (4 if self.quick else most)]:
+        for width in [width for width in WIDTHS if width <= most]:
             speed = self.attempt(f"{name} pack of {width}", lambda: self._packs(trial, Tuning(width)))  # noqa: B023
-            if speed is not None:
-                widths[width] = speed
-            elif widths:
+            if speed is None or (len(widths) > 1 and speed < 1.03 * max(widths.values())):
                 break
+            widths[width] = speed
+        record = {"shape": name, "eager": alone, "packs": widths}
         if not widths:
-            return {"shape": name, "eager": alone, "compiled": fused or None}
-        best = max(widths.values())
-        chosen = Tuning(min(width for width, speed in widths.items() if speed >= PLATEAU * best))
-        speed = widths[chosen.width or 1]
+            return record
+        width = min(width for width, speed in widths.items() if speed >= PLATEAU * max(widths.values()))
+        return record | self._chosen(trial, Tuning(width), widths[width], alone)
+
+    def refine(self, trial: Trial, record: dict[str, Any], also_packs: bool) -> dict[str, Any]:
+        """Return a shape's figures with what takes longer: compiled alone, and other ways to compute its pack."""
+        name = name_of(trial)
+        arguments = (trial, self.corpus, self.vocab_size, self.precision)
+        if not self.quick:
+            fused = self.attempt(f"{name} compiled alone", lambda: compiled(*arguments))
+            record = record | {"compiled_alone": fused}
+        if not also_packs or "width" not in record:
+            return record
+        chosen, speed = Tuning(record["width"]), record["updates_per_second"]
         tries = [replace(chosen, attention=kernel) for kernel in KERNELS] + [replace(chosen, compiled=True)]
         ways: dict[str, float | None] = {}
-        for tuning in tries if tune else []:
+        for tuning in tries:
             way = "compiled pack" if tuning.compiled else f"{tuning.attention} attention"
             ways[way] = self.attempt(f"{name} {way} of {tuning.width}", lambda: self._packs(trial, tuning))  # noqa: B023
             if (found := ways[way]) is not None and found > 1.03 * speed:
                 speed, chosen = found, tuning
+        return record | {"other_ways": ways} | self._chosen(trial, chosen, speed, record["eager"])
+
+    def _chosen(self, trial: Trial, tuning: Tuning, speed: float, alone: float | None) -> dict[str, Any]:
+        """Return the record of the best way, as `litegpt plan` and people read it."""
         flops = speed * flops_per_update(trial, self.vocab_size)
-        tuned = TunedShape(
-            self.described.name, torch.__version__, self.precision, self.vocab_size, trial, chosen, flops
-        )
+        name, peak = self.described.name, self.described.flops
+        tuned = TunedShape(name, torch.__version__, self.precision, self.vocab_size, trial, tuning, flops)
         return {
             **tuned.record(),
-            "shape": name,
-            "eager": alone,
-            "compiled_alone": fused or None,
-            "packs": widths,
-            "other_ways": ways,
             "updates_per_second": speed,
             "times_eager": speed / alone if alone else None,
-            "times_compiled": speed / fused if fused else None,
-            "mfu": flops / self.described.flops if self.described.flops else None,
+            "mfu": flops / peak if peak else None,
         }
 
     def _packs(self, trial: Trial, tuning: Tuning) -> float | None:
@@ -156,13 +161,12 @@ class Bench:
             "rightness", lambda: check_all(self.corpus, self.vocab_size, self.precision, self.quick)
         )
         listed = QUICK_SHAPES if self.quick else SHAPES
-        # compiling takes long: alone where it is the yardstick, inside packs for the narrowest and the largest
-        shapes = [
-            self.measure(trial, compile_alone=number < 5 and not self.quick, tune=number < (1 if self.quick else 2))
-            for number, trial in enumerate(listed)
-        ]
+        shapes = [self.measure(trial) for trial in listed]
+        # compiling takes a minute each: the narrowest, the largest and one between
+        for number in range(1 if self.quick else 3):
+            shapes[number] = self.refine(listed[number], shapes[number], also_packs=number < 2)
         pack = self.attempt("a pack from start to end", lambda: check_pack(self, listed[0]))
-        projection = self.attempt("projection", lambda: project(self.described, shapes, self.vocab_size))
+        projection = self.attempt("projection", lambda: project(self.described, shapes, self.vocab_size), always=True)
         return {
             "device": self.described.name,
             "memory_bytes": self.described.memory,

@@ -54,6 +54,8 @@ def project(device: Device, shapes: list[dict[str, Any]], vocab_size: int) -> di
         "phase4": ([replace(trial, max_iters=10_000) for trial in third.trials], PHASE4_TRIALS),
     }
     throughput = Throughput(device, measured(shapes), "this bench")
+    if not throughput.is_known:
+        return {}
     total, told = START_SECONDS, {}
     for name, (trials, most) in phases.items():
         found = forecast(trials, most, throughput, vocab_size, 11_220)
