@@ -101,8 +101,7 @@ class LeaderboardScreen(StudyScreen):
         self._ranked_at, self._ranked_state = time.monotonic(), self.feed.state
         if self.view.phase is not None and self.view.phase not in self.feed.state.phases:
             self.view.phase = None
-        step = self._filter.query_typed.step
-        step = self.view.step if step is None else step
+        step = self.view.step if (step := self._filter.query_typed.step) is None else step
         self.board.rank(self.view.phase, self.view.sort, step)
         phases = self.feed.state.phases.values()
         self._promoted = {(p.promotion.source, trial) for p in phases if p.promotion for trial in p.promoted}
