@@ -2,7 +2,7 @@
 
 Every 64 neighbouring weights share a scale, and each is rounded to the nearest of the 255 (15) levels that lie about
 zero: rounding to nearest, what Frantar et al. 2022 ("GPTQ", arXiv:2210.17323) measure against. It needs no data, and
-small models lose little by it (docs/LOG.md). What is no matrix, a hundredth of the weights, stays as it is.
+small models lose little by it (docs/variants.md). What is no matrix, a hundredth of the weights, stays as it is.
 """
 
 from __future__ import annotations
