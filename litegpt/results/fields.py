@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from litegpt.plan.errors import InputError
@@ -76,19 +77,26 @@ def trial(value: object) -> Trial | None:
     None where one that has no default is missing, or one is out of its range.
     """
     settings: dict[str, Any] = {}
-    for key, item in mapping(value).items():
-        check = _HYPERPARAMETER_CHECKS.get(key)
-        if check is not None and (checked := check(item)) is not None:
-            settings[key] = checked
     try:
-        for key, checked in settings.items():
-            if key in HYPERPARAMETERS:
-                plain_value(key, checked)  # out of its range: nobody knows what that would cost to show
+        for name, item in mapping(value).items():
+            if isinstance(item, _PLAIN) and (known := _setting(name, item.__class__, item)) is not None:
+                settings[name] = known
         return Trial(**settings)
     except (TypeError, ValueError, InputError):
         return None
 
 
+@lru_cache(maxsize=4096)  # a grid's values come again and again; 1, 1.0 and True are equal, hence the type
+def _setting(name: str, kind: Hashable, value: int | float | str) -> int | float | str | None:
+    """Return a hyperparameter's value, None where its type is another; ValueError where it is out of its range."""
+    check = _HYPERPARAMETER_CHECKS.get(name)
+    known = None if check is None else check(value)
+    if known is not None and name in HYPERPARAMETERS:
+        plain_value(name, known)  # out of its range: nobody knows what that would cost to show
+    return known
+
+
+_PLAIN = (int, float, str)
 _CHECKS: dict[type, Callable[[object], int | float | str | None]] = {
     int: whole,
     float: number,
