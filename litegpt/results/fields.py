@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -79,15 +79,15 @@ def trial(value: object) -> Trial | None:
     settings: dict[str, Any] = {}
     try:
         for name, item in mapping(value).items():
-            if isinstance(item, _PLAIN) and (known := _setting(name, item.__class__, item)) is not None:
+            if isinstance(item, _PLAIN) and (known := _setting(name, item)) is not None:
                 settings[name] = known
         return Trial(**settings)
     except (TypeError, ValueError, InputError):
         return None
 
 
-@lru_cache(maxsize=4096)  # a grid's values come again and again; 1, 1.0 and True are equal, hence the type
-def _setting(name: str, kind: Hashable, value: int | float | str) -> int | float | str | None:
+@lru_cache(maxsize=4096, typed=True)  # a grid's values come again and again; 1, 1.0 and True are equal
+def _setting(name: str, value: int | float | str) -> int | float | str | None:
     """Return a hyperparameter's value, None where its type is another; ValueError where it is out of its range."""
     check = _HYPERPARAMETER_CHECKS.get(name)
     known = None if check is None else check(value)
