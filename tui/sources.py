@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from litegpt.results.metrics import Evaluation, MetricsReader
 from litegpt.results.samples import Sample, SampleReader
 from litegpt.results.state import StudyState
 from litegpt.results.text import inert
-from litegpt.run.lock import read_holder
+from litegpt.run.lock import is_at_work, read_holder
 from tui.messages import TrialKey
 
 LOG_BYTES = 16_384
@@ -80,13 +79,11 @@ class Files:
 
     def runner(self) -> RunnerStatus:
         """Ask the lock file; a process that is gone and left its name there has crashed."""
-        holder = read_holder(self.folder.lock)
-        pid, host = (holder or {}).get("pid"), (holder or {}).get("host")
+        holder = read_holder(self.folder.lock) or {}
+        pid, host = holder.get("pid"), holder.get("host")
         if not isinstance(pid, int) or not isinstance(host, str):
             return RunnerStatus("none")
-        if host != socket.gethostname():
-            return RunnerStatus("running", pid, host)
-        return RunnerStatus("running" if _is_alive(pid) else "crashed", pid, host)
+        return RunnerStatus("running" if is_at_work(self.folder.lock, holder) else "crashed", pid, host)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -113,13 +110,3 @@ class Files:
             return self.folder.trial(*key).path / name
         except InputError:
             return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
