@@ -97,9 +97,10 @@ class LiveScreen(StudyScreen):
             self._show_phases()
             self._show_running()
             self._show_chart()
-        if changed.log:
+        if changed.log or (changed.state and not self.feed.log):
             log = self.query_one("#log", VerticalScroll)
-            lines = "\n".join(self.feed.log).replace("[", "\\[") or "No log yet: r starts a runner that writes one."
+            nothing = "The log is empty." if self.feed.state.started else "No runner has been here yet."
+            lines = "\n".join(self.feed.log).replace("[", "\\[") or nothing
             self.query_one("#log Static", Static).update(lines)
             log.scroll_end(animate=False)
 
