@@ -47,6 +47,8 @@ class Attempt:
     def open(self) -> None:
         """Open the trial's files and see where it stands."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
+        for unfinished in self.folder.path.glob("*.tmp"):  # of an attempt that was killed
+            unfinished.unlink(missing_ok=True)
         self._metrics = MetricsWriter(self.folder.metrics)
         self.checkpoint = self.read_checkpoint()
 

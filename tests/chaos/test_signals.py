@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,14 @@ def expected(new_study: NewStudy) -> dict[str, object]:
     study = new_study(PHASES)
     assert study.run().returncode == 0
     return outcome(study)
+
+
+@pytest.fixture(autouse=True)
+def _terminal_matters() -> Iterator[None]:
+    """Runners inherit what a hang-up does; under nohup it would do nothing."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
