@@ -125,11 +125,17 @@ def _patience(seconds: float) -> Patience:
 
 def _answer_signals(runner: Runner) -> None:
     """Write checkpoints on Ctrl-C, TERM, and where the terminal closes, unless HUP is ignored as `nohup` has it."""
+
+    def answer(number: int, _: object) -> None:
+        if number == signal.SIGHUP:  # it may come again, even once Python has put its handlers away
+            signal.signal(number, signal.SIG_IGN)
+        runner.interrupt(signal.Signals(number))
+
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     for number in numbers:
-        signal.signal(number, lambda number, _: runner.interrupt(signal.Signals(number)))
+        signal.signal(number, answer)
 
 
 def _tell_edits(what: str, study: Study, state: StudyState, folder: StudyFolder, reread: bool = False) -> None:
