@@ -34,8 +34,8 @@ def quantise(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
         raise InputError(f"the weights cannot be written: {error.strerror}", path) from None
     corpus = _corpus(trial, original)
     return tuple(  # type: ignore[return-value]  # of two
-        Weights(file, file_bits, file.stat().st_size, _val_loss(read_checkpoint(file), corpus))
-        for file, file_bits in ((trial.best, 32), (path, bits))
+        Weights(file, file_bits, file.stat().st_size, _val_loss(checkpoint, corpus))
+        for file, file_bits, checkpoint in ((trial.best, 32, original), (path, bits, read_checkpoint(path)))
     )
 
 

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 from litegpt.cli.command import Exit, narrator
-from litegpt.plan.errors import InputError
 from litegpt.results.folder import TrialFolder
 from litegpt.results.text import inert
 
@@ -22,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Exit:
     """Write the weights beside the original's, and print size and loss of both."""
     trial = TrialFolder(arguments.trial)
-    if not trial.best.is_file():
-        raise InputError("no best.safetensors here: name a trial's folder, results/<study>/<phase>/<trial>", trial.path)
+    trial.find_best()
     from litegpt.analysis.quantisation import quantise  # it loads torch
 
     both = quantise(trial, arguments.bits)

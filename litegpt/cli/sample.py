@@ -28,15 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Exit:
     """Print the prompt and what the trial makes of it."""
     trial = TrialFolder(arguments.trial)
-    weights = trial.best if arguments.bits is None else trial.quantised(arguments.bits)
-    if arguments.bits is not None and trial.best.is_file() and not weights.is_file():
-        raise InputError(f"not made yet: litegpt quantize {arguments.trial} --bits {arguments.bits}", weights)
-    if not weights.is_file() and trial.metrics.is_file():
-        raise InputError("the weights of this trial were not kept; keep in [study] says whose are", arguments.trial)
-    if not weights.is_file():
-        raise InputError(
-            "no best.safetensors here: name a trial's folder, results/<study>/<phase>/<trial>", arguments.trial
-        )
+    if arguments.bits is None:
+        weights = trial.find_best()
+    else:
+        weights = trial.quantised(arguments.bits)
+        if not weights.is_file():
+            trial.find_best()
+            raise InputError(f"not made yet: litegpt quantize {arguments.trial} --bits {arguments.bits}", weights)
     if arguments.length < 0 or arguments.temperature < 0 or (arguments.top_k is not None and arguments.top_k < 1):
         raise InputError("--length and --temperature must be at least 0, --top-k at least 1")
     from litegpt.analysis.sampling import sample_text  # it loads torch

@@ -53,6 +53,14 @@ class TrialFolder:
     def best(self) -> Path:
         return self.path / "best.safetensors"
 
+    def find_best(self) -> Path:
+        """Return the best weights. Raises InputError where what a user named has none."""
+        if not self.best.is_file():
+            raise InputError(
+                "no best.safetensors here: name a trial's folder, results/<study>/<phase>/<trial>", self.path
+            )
+        return self.best
+
     def quantised(self, bits: int) -> Path:
         """Return where the best weights are in that many bits, if somebody asked for them."""
         return self.path / f"best-{bits}bit.safetensors"

@@ -9,7 +9,7 @@ from litegpt.plan.expand import Expansion, expand_phases
 from litegpt.plan.phase import Phase, Promotion
 from litegpt.plan.study import Study
 from litegpt.plan.trial import Trial
-from litegpt.results.events import Event, PhasePlanned, TrialEnded, TrialQueued, TrialRequeued
+from litegpt.results.events import Event, PhaseEnded, PhasePlanned, TrialEnded, TrialQueued, TrialRequeued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.ranking import rank
 from litegpt.results.state import PhaseState, StudyState, TrialState
@@ -32,6 +32,20 @@ def is_complete(phase: PhaseState) -> bool:
     """Tell whether every planned trial of a phase has ended."""
     counts = phase.counts()
     return bool(phase.planned) and not counts["queued"] and not counts["running"]
+
+
+def phase_ended(phase: PhaseState, excluded: int, seconds: float) -> PhaseEnded:
+    """Return the event that ends a phase whose trials have ended, with the counts of how."""
+    counts = phase.counts()
+    return PhaseEnded(
+        phase=phase.name,
+        done=counts["done"],
+        diverged=counts["diverged"],
+        failed=counts["failed"],
+        stopped=counts["stopped"],
+        excluded=excluded,
+        seconds=seconds,
+    )
 
 
 def planning_events(state: StudyState, phase: Phase, expansion: Expansion) -> list[Event]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from litegpt.results.check import Finding
-from litegpt.results.events import PhaseEnded, TrialRequeued
+from litegpt.results.events import TrialRequeued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.lines import sort_out
 from litegpt.run.ledger import Ledger
+from litegpt.run.phases import phase_ended
 
 
 def repair(folder: StudyFolder, findings: Sequence[Finding]) -> list[str | None]:
@@ -57,16 +58,7 @@ def _recount(ledger: Ledger, finding: Finding) -> str | None:
     counts = phase.counts()
     if phase.ended is None or counts["queued"] or counts["running"]:
         return "counted anew when its trials have ended"
-    event = PhaseEnded(
-        phase=phase.name,
-        done=counts["done"],
-        diverged=counts["diverged"],
-        failed=counts["failed"],
-        stopped=counts["stopped"],
-        excluded=len(phase.excluded),
-        seconds=phase.seconds or 0.0,
-    )
-    ledger.append(event)
+    ledger.append(phase_ended(phase, len(phase.excluded), phase.seconds or 0.0))
     return "counted anew"
 
 

@@ -27,7 +27,7 @@ from litegpt.run.hold_up import HoldUp
 from litegpt.run.ledger import Ledger, RunnerError
 from litegpt.run.packing import Packing
 from litegpt.run.phase_run import PhaseRun, RunningTrial
-from litegpt.run.phases import is_complete, planning_events, requeued, resolve_study, reuse_results
+from litegpt.run.phases import is_complete, phase_ended, planning_events, requeued, resolve_study, reuse_results
 from litegpt.run.requests import take_requests
 from litegpt.run.watch import Patience, Watch
 from litegpt.run.workers import Lost, Mail, Worker, Workers
@@ -152,19 +152,7 @@ class Runner:
             if not self.interrupted:
                 raise RunnerError(f"phase '{phase.name}' did not come to its end")
         elif state.ended is None:
-            counts = state.counts()
-            self._ledger.append(
-                events.PhaseEnded(
-                    phase=phase.name,
-                    done=counts["done"],
-                    diverged=counts["diverged"],
-                    failed=counts["failed"],
-                    stopped=counts["stopped"],
-                    excluded=len(expansion.excluded),
-                    seconds=round(self._clock() - started, 3),
-                )
-            )
-
+            self._ledger.append(phase_ended(state, len(expansion.excluded), round(self._clock() - started, 3)))
         if phase.source is not None:
             Retention(self.study, self.folder, phase.source.name).tidy(self.state)  # it needs those weights no more
 

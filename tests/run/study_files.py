@@ -17,7 +17,21 @@ from typing import Any
 import psutil
 import pytest
 
+from litegpt.plan.trial import Trial
+
 ROOT = Path(__file__).parents[2]
+SMALL = Trial(
+    n_layer=1,
+    n_head=2,
+    n_embd=16,
+    block_size=8,
+    batch_size=4,
+    learning_rate=1e-2,
+    max_iters=20,
+    eval_interval=10,
+    dropout=0.1,
+    precision="fp32",
+)
 WORDS = ("the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "over", "mat", "hill", "and")
 HEAD = """\
 [study]

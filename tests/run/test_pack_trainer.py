@@ -15,20 +15,9 @@ from litegpt.run import pack_trainer
 from litegpt.run.messages import Message, PackOver, ShapeTuned, TrainPack, TrialOver, TrialRequest
 from litegpt.run.pack_trainer import PackTrainer
 from litegpt.train.pack import Pack
-from tests.run.study_files import Record, read_records
+from tests.run.study_files import SMALL, Record, read_records
 
-TRIAL = Trial(
-    n_layer=1,
-    n_head=2,
-    n_embd=16,
-    block_size=8,
-    batch_size=4,
-    learning_rate=1e-2,
-    max_iters=20,
-    eval_interval=10,
-    dropout=0.0,
-    precision="fp32",
-)
+TRIAL = replace(SMALL, dropout=0.0)
 TRIALS = [replace(TRIAL, seed=seed) for seed in range(5)]
 TIMES = ("seconds", "tokens_per_second", "time", "pack_width")
 

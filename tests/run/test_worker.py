@@ -19,20 +19,8 @@ import pytest
 
 from litegpt.plan.trial import Trial
 from litegpt.run.messages import StopPack, TrainPack, TrialRequest
-from tests.run.study_files import ROOT, read_records
+from tests.run.study_files import ROOT, SMALL, read_records
 
-SMALL = Trial(
-    n_layer=1,
-    n_head=2,
-    n_embd=16,
-    block_size=8,
-    batch_size=4,
-    learning_rate=1e-2,
-    max_iters=20,
-    eval_interval=10,
-    dropout=0.1,
-    precision="fp32",
-)
 CHATTER = """
 import atexit, os, sys
 print("a library says hello")
