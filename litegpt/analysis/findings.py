@@ -40,17 +40,17 @@ class Suspicion:
 
 
 def suspicious(
-    trials: Iterable[TrialState], curves: Curves | None = None, vocab_size: int | None = None
+    trials: Iterable[TrialState], curves: Curves | None = None, alphabet: int | None = None
 ) -> list[Suspicion]:
     """Return what deserves a second look: trials that are slow, ended badly, or predict worse than guessing."""
     listed = list(trials)
     found = [s for trial in listed if (s := _badly_ended(trial)) is not None]
     for phase in dict.fromkeys(trial.phase for trial in listed):
-        found += _slow([trial for trial in listed if trial.phase == phase and trial.state == "done"], vocab_size)
-    if vocab_size is not None and vocab_size > 1:
-        guess = math.log(vocab_size)
+        found += _slow([trial for trial in listed if trial.phase == phase and trial.state == "done"], alphabet)
+    if alphabet is not None and alphabet > 1:
+        guess = math.log(alphabet)
         for trial in listed:
-            if trial.state == "done" and (words := _guesses(trial, guess, curves, vocab_size)) is not None:
+            if trial.state == "done" and (words := _guesses(trial, guess, curves, alphabet)) is not None:
                 kind = "learned nothing" if (trial.best_val_loss or 0) > UNLEARNED * guess else "worse than guessing"
                 found.append(Suspicion(trial.phase, trial.id, kind, words))
     return found
@@ -64,22 +64,20 @@ def _badly_ended(trial: TrialState) -> Suspicion | None:
     return Suspicion(trial.phase, trial.id, trial.state, f"{trial.state}{at}{reason}")
 
 
-def _slow(trials: Sequence[TrialState], vocab_size: int | None) -> list[Suspicion]:
+def _slow(trials: Sequence[TrialState], alphabet: int | None) -> list[Suspicion]:
     """Compare a trial's seconds with those of its phase's trials of the same shape, or else by their arithmetic."""
     timed = [(trial, trial.seconds) for trial in trials if trial.seconds is not None and trial.seconds > 0]
     by_shape: dict[object, list[float]] = defaultdict(list)
     for trial, seconds in timed:
         by_shape[_shape(trial)].append(seconds)
-    speeds = [(trial, seconds / _flops(trial, vocab_size)) for trial, seconds in timed]
+    speeds = [(trial, seconds / _flops(trial, alphabet)) for trial, seconds in timed]
     found = []
     for (trial, seconds), (_, speed) in zip(timed, speeds, strict=True):
         siblings = by_shape[_shape(trial)]
         if len(siblings) > SIBLINGS_MIN:
             usual, told = statistics.median(siblings), f"{len(siblings) - 1} trials of its shape"
         elif len(timed) > SIBLINGS_MIN:
-            near = sorted(
-                speeds, key=lambda other: abs(math.log(_flops(other[0], vocab_size) / _flops(trial, vocab_size)))
-            )
+            near = sorted(speeds, key=lambda other: abs(math.log(_flops(other[0], alphabet) / _flops(trial, alphabet))))
             rates = [rate for other, rate in near if other is not trial][: 2 * SIBLINGS_MIN]
             usual, told = statistics.median(rates) * seconds / speed, "trials of about its cost"
         else:
@@ -90,11 +88,11 @@ def _slow(trials: Sequence[TrialState], vocab_size: int | None) -> list[Suspicio
     return found
 
 
-def _guesses(trial: TrialState, guess: float, curves: Curves | None, vocab_size: int) -> str | None:
+def _guesses(trial: TrialState, guess: float, curves: Curves | None, alphabet: int) -> str | None:
     if trial.val_loss is None or trial.val_loss <= UNLEARNED * guess:
         return None
     words = f"validation loss {trial.val_loss:.2f} at the end, a uniform guess has {guess:.2f}"
-    course = overfitting(curves[key_of(trial)], vocab_size) if curves and key_of(trial) in curves else None
+    course = overfitting(curves[key_of(trial)], alphabet) if curves and key_of(trial) in curves else None
     if course is not None and course.since is not None:
         words += f"; its best was {course.best_val_loss:.2f} at step {course.best_val_step:,}"
     return words
@@ -112,5 +110,5 @@ def _shape(trial: TrialState) -> tuple[int, ...]:
     )
 
 
-def _flops(trial: TrialState, vocab_size: int | None) -> float:
-    return training_flops(trial.settings, vocab_size or UNKNOWN_VOCABULARY)
+def _flops(trial: TrialState, alphabet: int | None) -> float:
+    return training_flops(trial.settings, alphabet or UNKNOWN_VOCABULARY)

@@ -66,7 +66,7 @@ def leaderboard(
     by: str = DEFAULT_RANKING,
     *,
     query: Query | None = None,
-    vocab_size: int | None = None,
+    alphabet: int | None = None,
     noise: float | None = None,
     group_seeds: bool = True,
 ) -> list[Row]:
@@ -78,7 +78,7 @@ def leaderboard(
     if by not in RANKINGS:
         raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
     groups = _groups(trials, group_seeds)
-    rows = [_row(group, by, vocab_size) for group in groups]
+    rows = [_row(group, by, alphabet) for group in groups]
     ranked = sorted((row for row in rows if _is_ranked(row, by)), key=lambda row: (getattr(row, by), row.id))
     others = [row for row in rows if not _is_ranked(row, by)]
     deviation = _seed_deviation(groups, by) or noise
@@ -101,7 +101,7 @@ def _groups(trials: Iterable[TrialState], group_seeds: bool) -> list[list[TrialS
     return list(groups.values())
 
 
-def _row(group: Sequence[TrialState], by: str, vocab_size: int | None) -> Row:
+def _row(group: Sequence[TrialState], by: str, alphabet: int | None) -> Row:
     known = [trial for trial in group if getattr(trial, by) is not None]
     figures = [getattr(trial, by) for trial in known]
     best = min(known, key=lambda trial: (getattr(trial, by), trial.id), default=group[0])
@@ -119,7 +119,7 @@ def _row(group: Sequence[TrialState], by: str, vocab_size: int | None) -> Row:
         state=best.state,
         seeds=len(group),
         spread=statistics.stdev(figures) if len(figures) > 1 else None,
-        parameters=None if vocab_size is None else parameter_count(best.settings, vocab_size),
+        parameters=None if alphabet is None else parameter_count(best.settings, alphabet),
         step=best.step,
         best_val_step=best.best_val_step,
         **means,

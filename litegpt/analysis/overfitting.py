@@ -33,7 +33,7 @@ class Overfitting:
         return f"{word}, worse than guessing" if self.worse_than_guessing and self.since is not None else word
 
 
-def overfitting(curve: Sequence[Evaluation], vocab_size: int | None = None, noise: float = 0.0) -> Overfitting | None:
+def overfitting(curve: Sequence[Evaluation], alphabet: int | None = None, noise: float = 0.0) -> Overfitting | None:
     """Return how a trial's validation loss went; None with fewer than two evaluations of it.
 
     Overfitting: it ends above its best by more than a hundredth and twice the noise. Improving: it ends below what it
@@ -58,5 +58,5 @@ def overfitting(curve: Sequence[Evaluation], vocab_size: int | None = None, nois
         last_val_loss=last_loss,
         gap=None if last_train is None else last_loss - last_train,
         since=best_step if course == "overfitting" else None,
-        worse_than_guessing=vocab_size is not None and vocab_size > 1 and last_loss > math.log(vocab_size),
+        worse_than_guessing=alphabet is not None and alphabet > 1 and last_loss > math.log(alphabet),
     )

@@ -37,6 +37,6 @@ def read_material(folder: StudyFolder) -> Material:
     if not phases:
         raise InputError("no trial is done yet: there is nothing to report", folder.path)
     trials = tuple(trial for phase in phases for trial in phase.current())
-    vocab_size = state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal)
+    alphabet = state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal)
     baselines = study_baselines(folder, state)
-    return Material(folder, state, phases, trials, read_curves(folder, trials), vocab_size, baselines)
+    return Material(folder, state, phases, trials, read_curves(folder, trials), alphabet, baselines)

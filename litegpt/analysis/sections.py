@@ -43,7 +43,7 @@ class Material:
     phases: tuple[PhaseState, ...]  # those with trials that are done
     trials: tuple[TrialState, ...]
     curves: Curves
-    vocab_size: int | None
+    alphabet: int | None
     baselines: Baselines | None = None
 
 
@@ -59,8 +59,8 @@ def _run(material: Material) -> Iterator[Block]:
     if state.corpus is not None:
         corpus = f"{state.corpus.path}, {state.corpus.characters:,} characters, {state.corpus.vocab_size} symbols"
         yield Paragraph(f"On {corpus}; {_devices(state)}, {state.precision or 'auto'} precision.")
-    elif material.vocab_size:
-        yield Paragraph(f"Imported from another program's files; a vocabulary of {material.vocab_size} symbols.")
+    elif material.alphabet:
+        yield Paragraph(f"Imported from another program's files; a vocabulary of {material.alphabet} symbols.")
     rows = []
     for phase in material.phases:
         trials = phase.current()
@@ -75,7 +75,7 @@ def _run(material: Material) -> Iterator[Block]:
                 ended,
                 f"{len(phase.excluded):,}",
                 " to ".join(f"{n:,}" for n in dict.fromkeys((lengths[0], lengths[-1]))),
-                _parameters(trials, material.vocab_size),
+                _parameters(trials, material.alphabet),
                 figures.duration(seconds),
             )
         )
@@ -89,11 +89,11 @@ def _won(material: Material) -> Iterator[Block]:
     noise = evaluation_noise(
         [material.curves[key_of(t)] for t in rank(phase.current())[:NOISE_CURVES]], DEFAULT_RANKING
     )
-    rows = leaderboard(phase.current(), vocab_size=material.vocab_size, noise=noise)
+    rows = leaderboard(phase.current(), alphabet=material.alphabet, noise=noise)
     names = [name for name in varying(rows) if name != "eval_interval"]
     grid = []
     for row in (row for row in rows[:WINNERS] if row.rank is not None):
-        course = overfitting(material.curves[(row.phase, row.id)], material.vocab_size)
+        course = overfitting(material.curves[(row.phase, row.id)], material.alphabet)
         settings = (figures.value(getattr(row.settings, name)) for name in names)
         losses = (row.train_loss, row.val_loss, row.best_val_loss)
         grid.append(
@@ -118,10 +118,10 @@ def _won(material: Material) -> Iterator[Block]:
 def _overfitting(material: Material) -> Iterator[Block]:
     yield Heading("Learning or memorising")
     rows = []
-    groups, guess = [], math.log(material.vocab_size) if material.vocab_size else None
+    groups, guess = [], math.log(material.alphabet) if material.alphabet else None
     for phase in material.phases:
         done = [trial for trial in phase.current() if trial.state == "done"]
-        courses = [c for t in done if (c := overfitting(material.curves[key_of(t)], material.vocab_size))]
+        courses = [c for t in done if (c := overfitting(material.curves[key_of(t)], material.alphabet))]
         if not courses:
             continue
         best = statistics.median(c.best_val_loss for c in courses)
@@ -209,7 +209,7 @@ def _cost(material: Material) -> Iterator[Block]:
     front = pareto_front(material.trials)
     if front:
         yield charts.front_chart(groups, [_point(trial) for trial in front])
-    found = suspicious(material.trials, material.curves, material.vocab_size)
+    found = suspicious(material.trials, material.curves, material.alphabet)
     kinds: dict[str, list[str]] = defaultdict(list)
     for suspicion in found:
         kinds[suspicion.kind].append(f"{suspicion.phase}/{suspicion.trial}: {suspicion.words}")
@@ -292,8 +292,8 @@ def _point(trial: TrialState) -> tuple[float, float]:
     return (trial.seconds or 0.0, trial.best_val_loss or 0.0)
 
 
-def _parameters(trials: Sequence[TrialState], vocab_size: int | None) -> str:
-    if vocab_size is None:
+def _parameters(trials: Sequence[TrialState], alphabet: int | None) -> str:
+    if alphabet is None:
         return "-"
-    counts = [parameter_count(trial.settings, vocab_size) for trial in trials]
+    counts = [parameter_count(trial.settings, alphabet) for trial in trials]
     return " to ".join(dict.fromkeys(f"{count / 1e6:.2f}M" for count in (min(counts), max(counts))))

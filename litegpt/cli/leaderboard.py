@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         trials,
         arguments.by,
         query=query,
-        vocab_size=state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal),
+        alphabet=state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal),
         noise=evaluation_noise(read_curves(folder, _sampled(phases, trials, arguments.by)).values(), arguments.by),
     )
     top = arguments.top if arguments.top is not None else None if arguments.json else TOP

@@ -26,15 +26,15 @@ class Outlook:
     is_bound: bool  # some phase waits, and counts with the most that it can take
 
     @classmethod
-    def of(cls, plan: Outline, throughput: Throughput, vocab_size: int, validation_tokens: int) -> Outlook:
+    def of(cls, plan: Outline, throughput: Throughput, alphabet: int, validation_tokens: int) -> Outlook:
         """Return the outlook of a plan."""
         phases, misfits = {}, {}
         for phase in plan.phases:
-            found = forecast(phase.candidates, phase.trials_max, throughput, vocab_size, validation_tokens)
+            found = forecast(phase.candidates, phase.trials_max, throughput, alphabet, validation_tokens)
             if found is not None:
                 phases[phase.name] = found
             if found is not None and found.memory > throughput.device.memory:
-                misfits[phase.name] = misfit(phase.candidates, vocab_size, throughput.device) or ""
+                misfits[phase.name] = misfit(phase.candidates, alphabet, throughput.device) or ""
         is_bound = any(phase.trials is None for phase in plan.phases)
         return cls(throughput.device, throughput.workers, throughput.source, phases, misfits, is_bound)
 

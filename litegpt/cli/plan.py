@@ -42,12 +42,12 @@ def run(arguments: argparse.Namespace) -> Exit:
     study = read_study(arguments.study)
     corpus = read_corpus(study.corpus, study.corpus_base)
     state = read_journal(StudyFolder(arguments.results, study.name).journal)
-    vocab_size = len(corpus.symbols)
-    plan = outline(study, vocab_size, resolve_study(study, state))
+    alphabet = len(corpus.symbols)
+    plan = outline(study, alphabet, resolve_study(study, state))
     throughput = _throughput(arguments)
     validation = len(corpus.text) - corpus.cut(study.validation_fraction)
-    outlook = Outlook.of(plan, throughput, vocab_size, validation)
-    speed = None if arguments.device_profile else measured_speed(state, vocab_size)
+    outlook = Outlook.of(plan, throughput, alphabet, validation)
+    speed = None if arguments.device_profile else measured_speed(state, alphabet)
     if speed is not None:
         outlook = outlook.at_speed(plan, speed)
     if arguments.json:

@@ -63,47 +63,47 @@ class Forecast:
 
 
 def forecast(
-    trials: Iterable[Trial], most: int, throughput: Throughput, vocab_size: int, validation_tokens: int
+    trials: Iterable[Trial], most: int, throughput: Throughput, alphabet: int, validation_tokens: int
 ) -> Forecast | None:
     """Return the forecast for the `most` dearest of these trials in packs; None where there are none.
 
     `validation_tokens` are the validation split's: every evaluation runs over them, and over as many of training.
     """
     device = throughput.device
-    packs = pack_trials(trials, lambda trial: pack_width(trial, device, vocab_size))
+    packs = pack_trials(trials, lambda trial: pack_width(trial, device, alphabet))
     if not packs or not most:
         return None
-    memory = max(training_memory(pack[0], vocab_size, device, len(pack)).total for pack in packs)
+    memory = max(training_memory(pack[0], alphabet, device, len(pack)).total for pack in packs)
     if not throughput.is_known:
         return Forecast(memory, None)
     each: list[float] = []
     for pack in packs:
-        seconds = pack_seconds(pack[0], len(pack), throughput, vocab_size, validation_tokens)
+        seconds = pack_seconds(pack[0], len(pack), throughput, alphabet, validation_tokens)
         each += [seconds / len(pack)] * len(pack)
     return Forecast(memory, sum(heapq.nlargest(most, each)) / throughput.workers)
 
 
-def pack_seconds(trial: Trial, width: int, throughput: Throughput, vocab_size: int, validation_tokens: int) -> float:
+def pack_seconds(trial: Trial, width: int, throughput: Throughput, alphabet: int, validation_tokens: int) -> float:
     """Return how long a pack takes from its start to its last checkpoint."""
-    step = step_seconds(trial, width, throughput, vocab_size)
+    step = step_seconds(trial, width, throughput, alphabet)
     tokens = trial.batch_size * trial.block_size
     evaluations = len(evaluation_steps(trial)) * 2 * validation_tokens / tokens * FORWARD_SHARE
     eager = EAGER_LAUNCH_SECONDS if throughput.device.kind == "cuda" else 0.0
     samples = SAMPLE_CHARACTERS * (trial.n_layer * LAYER_KERNELS + OTHER_KERNELS) * FORWARD_SHARE * eager
-    written = width * ROWS * 4 * parameter_count(trial, vocab_size) / DISK_BYTES_PER_SECOND
+    written = width * ROWS * 4 * parameter_count(trial, alphabet) / DISK_BYTES_PER_SECOND
     return (trial.max_iters + evaluations) * step + samples + written + PACK_SECONDS
 
 
-def step_seconds(trial: Trial, width: int, throughput: Throughput, vocab_size: int) -> float:
+def step_seconds(trial: Trial, width: int, throughput: Throughput, alphabet: int) -> float:
     """Return how long one training step of a pack takes."""
-    flops = width * training_flops(trial, vocab_size) / trial.max_iters
+    flops = width * training_flops(trial, alphabet) / trial.max_iters
     if throughput.measurements:
         return flops / _nearest(trial, width, throughput.measurements).flops_per_second
     device = throughput.device
     assert device.flops is not None
     assert device.bandwidth is not None
-    memory = training_memory(trial, vocab_size, device, width)
-    rows = width * 4 * parameter_count(trial, vocab_size) * ROW_PASSES
+    memory = training_memory(trial, alphabet, device, width)
+    rows = width * 4 * parameter_count(trial, alphabet) * ROW_PASSES
     traffic = (memory.activations * ACTIVATION_PASSES + rows) / (BANDWIDTH_SHARE * device.bandwidth)
     kernels = trial.gradient_accumulation * trial.n_layer * LAYER_KERNELS + OTHER_KERNELS
     return flops / (PEAK_SHARE * device.flops) + traffic + kernels * LAUNCH_SECONDS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from litegpt.plan.cost import hidden_width, parameter_count
 from litegpt.plan.device import Device
-from litegpt.plan.trial import Trial
+from litegpt.plan.trial import Trial, vocabulary_size
 
 FLOAT = 4  # bytes
 WORKSPACE = {"cpu": 400e6, "cuda": 1000e6}  # torch's code and the CUDA context, libraries' workspaces, the corpus
@@ -34,30 +34,30 @@ class Memory:
         return self.state + self.activations + self.passing + self.workspace
 
 
-def training_memory(trial: Trial, vocab_size: int, device: Device, width: int = 1) -> Memory:
+def training_memory(trial: Trial, alphabet: int, device: Device, width: int = 1) -> Memory:
     """Return what `width` trials of a shape need on a device, at its precision where they leave that open."""
     precision = device.precision if trial.precision == "auto" else trial.precision
     number = FLOAT if precision == "fp32" else 2
     batch = -(-trial.batch_size // trial.gradient_accumulation)
-    tokens = batch * trial.block_size
-    row = parameter_count(trial, vocab_size) * FLOAT
+    tokens, vocabulary = batch * trial.block_size, vocabulary_size(trial, alphabet)
+    row = parameter_count(trial, alphabet) * FLOAT
     layer = _layer_bytes(trial, number, device.kind, width) * tokens
     kept_layers, cast_layers = float(trial.n_layer), trial.n_layer
-    activations = _last_bytes(trial, vocab_size, number, device.kind, width) * tokens
+    activations = _last_bytes(trial, vocabulary, number, device.kind, width) * tokens
     if trial.activation_checkpointing:  # a block keeps its input, and one block at a time the rest
         activations += trial.n_layer * trial.n_embd * FLOAT * tokens
         kept_layers, cast_layers = 1.0, 1
     activations += kept_layers * layer
     if number != FLOAT:  # the weights as matrix products take them
         activations += (
-            number * trial.n_embd * (cast_layers * (4 * trial.n_embd + sum(hidden_width(trial))) + vocab_size)
+            number * trial.n_embd * (cast_layers * (4 * trial.n_embd + sum(hidden_width(trial))) + vocabulary)
         )
     if trial.dropout and device.kind == "cpu":  # masks of all blocks, and the bits they come from
         masks = 2 * trial.n_embd + trial.n_head * trial.block_size
         activations += trial.n_layer * masks * (number + 2) * tokens
-    backward = max(7 * number * trial.n_embd, 2 * FLOAT * vocab_size) * tokens
+    backward = max(7 * number * trial.n_embd, 2 * FLOAT * vocabulary) * tokens
     evaluated = max(EVALUATION_TOKENS[device.kind] / width / trial.gradient_accumulation, trial.block_size)
-    evaluation = max((4 * number + FLOAT) * trial.n_embd, 2 * FLOAT * vocab_size) * evaluated
+    evaluation = max((4 * number + FLOAT) * trial.n_embd, 2 * FLOAT * vocabulary) * evaluated
     if device.kind == "cuda":  # a CUDA graph keeps its memory to itself
         passing = width * (backward + evaluation)
     else:
@@ -83,17 +83,17 @@ def _layer_bytes(trial: Trial, number: int, kind: str, width: int) -> float:
     return width_bytes + attention + masks + affine + 4 * FLOAT
 
 
-def _last_bytes(trial: Trial, vocab_size: int, number: int, kind: str, width: int) -> float:
+def _last_bytes(trial: Trial, vocabulary: int, number: int, kind: str, width: int) -> float:
     """Return what the last norm, the output layer and the loss save of a token, and the token and its target."""
     affine = trial.n_embd * FLOAT if kind == "cuda" and width > 1 else 0
-    return trial.n_embd * (FLOAT + number) + affine + vocab_size * FLOAT + 2 * FLOAT + 2 * 8
+    return trial.n_embd * (FLOAT + number) + affine + vocabulary * FLOAT + 2 * FLOAT + 2 * 8
 
 
-def widest_pack(trial: Trial, vocab_size: int, device: Device, most: int) -> int:
+def widest_pack(trial: Trial, alphabet: int, device: Device, most: int) -> int:
     """Return how many trials of a shape a device holds together: at least 1, at most `most`."""
     fitting, too_many = 1, most + 1
     while too_many - fitting > 1:
         middle = (fitting + too_many) // 2
-        fits = training_memory(trial, vocab_size, device, middle).total <= device.usable
+        fits = training_memory(trial, alphabet, device, middle).total <= device.usable
         fitting, too_many = (middle, too_many) if fits else (fitting, middle)
     return fitting

@@ -17,12 +17,14 @@ from litegpt.plan.errors import did_you_mean
 from litegpt.plan.expression import Expression, parse
 from litegpt.plan.trial import (
     ACTIVATIONS,
+    BYTES,
     HYPERPARAMETERS,
     LR_SCHEDULES,
     NORMS,
     OPTIMIZERS,
     POSITIONS,
     PRECISIONS,
+    TOKENIZERS,
     Trial,
 )
 
@@ -36,6 +38,7 @@ CHOICES = {
     "norm": NORMS,
     "positions": POSITIONS,
     "optimizer": OPTIMIZERS,
+    "tokenizer": TOKENIZERS,
 }
 SHAPE = ("n_layer", "n_head", "n_embd", "block_size")
 """What the weights' shapes come from."""
@@ -60,6 +63,7 @@ _RANGES: dict[str, _Range] = {
     **dict.fromkeys(("dropout", "beta1", "beta2"), _FRACTION),
     **dict.fromkeys(("weight_decay", "grad_clip", "min_learning_rate"), _NOT_NEGATIVE),
     "learning_rate": _POSITIVE,
+    "vocab_size": (lambda x: 0 <= x <= _SIZE_MAX, f"between 0 and {_SIZE_MAX}"),
     "warmup_iters": (lambda x: 0 <= x <= _SIZE_MAX, f"between 0 and {_SIZE_MAX}"),
     "seed": (lambda x: 0 <= x <= _SEED_MAX, f"between 0 and {_SEED_MAX}"),
 }
@@ -160,10 +164,21 @@ def _illegality(values: Mapping[str, Any]) -> str | None:
         return f"n_embd {values['n_embd']} is not a multiple of n_head {values['n_head']}"
     if values["positions"] == "rope" and values["n_embd"] // values["n_head"] % 2:
         return f"positions = 'rope' turns pairs, and a head has {values['n_embd'] // values['n_head']} elements"
+    if illegal := _illegal_vocabulary(values["tokenizer"], values["vocab_size"]):
+        return illegal
     if values["gradient_accumulation"] > values["batch_size"]:
         return f"gradient_accumulation {values['gradient_accumulation']} is above batch_size {values['batch_size']}"
     if values["lr_schedule"] == "cosine" and values["min_learning_rate"] > values["learning_rate"]:
         return f"min_learning_rate {values['min_learning_rate']:g} is above learning_rate {values['learning_rate']:g}"
+    return None
+
+
+def _illegal_vocabulary(tokenizer: str, vocab_size: int) -> str | None:
+    if tokenizer in ("char", "byte"):
+        given = "the text's characters" if tokenizer == "char" else f"the {BYTES} bytes"
+        return f"tokenizer = '{tokenizer}' has {given} and no vocab_size, not {vocab_size}" if vocab_size else None
+    if vocab_size <= BYTES:
+        return f"tokenizer = '{tokenizer}' needs a vocab_size above {BYTES}, its single bytes, not {vocab_size}"
     return None
 
 

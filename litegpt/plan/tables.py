@@ -196,7 +196,7 @@ def _check_settings(document: Document, phase: Phase, *key: str | int) -> None:
             where = "the phase or [defaults]" if name in LENGTH else "the phase, its grid or [defaults]"
             raise document.error(f"phase '{phase.name}' sets no {name}: set it in {where}", *key)
     if phase.promotion and phase.promotion.start == "checkpoint":
-        for name in SHAPE:
+        for name in (*SHAPE, "tokenizer", "vocab_size"):
             if name in phase.fixed or name in phase.axes:
                 where_set = (*key, "grid", name) if name in phase.axes else (*key, name)
                 message = f"{name} cannot change with start = 'checkpoint': the promoted weights have a shape"

@@ -14,6 +14,8 @@ ACTIVATIONS = ("relu", "gelu", "relu2", "swiglu")
 NORMS = ("layer", "rms")
 POSITIONS = ("learned", "rope")
 OPTIMIZERS = ("adamw", "muon")
+TOKENIZERS = ("char", "byte", "word", "bpe")
+BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Trial:
     tied_weights: bool = False  # the output layer's matrix is the token embedding
     qk_norm: bool = False  # queries and keys have norms of their own
     optimizer: str = "adamw"
+    tokenizer: str = "char"
+    vocab_size: int = 0  # how many tokens words and BPE have, bytes among them; 0: the tokenizer leaves no choice
     seed: int = 1337
     start_from: str | None = None  # 'phase/trial' whose best weights this trial goes on from
 
@@ -68,6 +72,11 @@ class Trial:
 
 HYPERPARAMETERS: dict[str, type] = {name: hint for name, hint in get_type_hints(Trial).items() if name != "start_from"}
 """The names a study file may set, each with its type (int, float, bool or str)."""
+
+
+def vocabulary_size(trial: Trial, alphabet: int) -> int:
+    """Return how many tokens a trial's model knows, on a text of `alphabet` different characters."""
+    return trial.vocab_size or (alphabet if trial.tokenizer == "char" else BYTES)
 
 
 def evaluation_steps(trial: Trial) -> list[int]:

@@ -71,16 +71,16 @@ class Previewer:
             study = parse_study(text, self._path)
         except InputError as error:
             return Preview(tuple(_partial(text, self._path)), str(error))
-        vocab_size, problem = self._vocabulary(study, state)
+        alphabet, problem = self._vocabulary(study, state)
         resolved = _resolved(study, state)
-        return Preview(tuple(self._phase(study, phase, resolved, state, vocab_size) for phase in study.phases), problem)
+        return Preview(tuple(self._phase(study, phase, resolved, state, alphabet) for phase in study.phases), problem)
 
     def _phase(
-        self, study: Study, phase: Phase, resolved: dict[str, Expansion], state: StudyState, vocab_size: int | None
+        self, study: Study, phase: Phase, resolved: dict[str, Expansion], state: StudyState, alphabet: int | None
     ) -> PhasePreview:
         expansion, bound = resolved.get(phase.name), study.bounds[phase.name]
         if expansion is None:
-            cost = cost_bound(bound, vocab_size) if vocab_size else None
+            cost = cost_bound(bound, alphabet) if alphabet else None
             return PhasePreview(
                 phase.name,
                 permutations=bound.trials_max,
@@ -88,20 +88,20 @@ class Previewer:
                 is_bound=True,
                 parameters=(cost.parameters_min, cost.parameters_max) if cost else None,
                 flops=cost.flops if cost else None,
-                seconds=_seconds(cost.flops if cost else None, state, vocab_size),
+                seconds=_seconds(cost.flops if cost else None, state, alphabet),
             )
         own = state.phases.get(phase.name)
         ended = {trial.id for trial in own.trials.values() if trial.state != "queued"} if own else set()
         ended |= {trial.id for trial in state.trials() if trial.state == "done"}
         left = [trial for trial in expansion.trials if trial.id not in ended]
-        flops = sum(training_flops(trial, vocab_size) for trial in left) if vocab_size else None
-        sizes = [parameter_count(trial, vocab_size) for trial in expansion.trials] if vocab_size else []
+        flops = sum(training_flops(trial, alphabet) for trial in left) if alphabet else None
+        sizes = [parameter_count(trial, alphabet) for trial in expansion.trials] if alphabet else []
         return replace(
             _counted(phase.name, expansion),
             done=len(expansion.trials) - len(left),
             parameters=(min(sizes), max(sizes)) if sizes else None,
             flops=flops,
-            seconds=_seconds(flops, state, vocab_size),
+            seconds=_seconds(flops, state, alphabet),
         )
 
     def _vocabulary(self, study: Study, state: StudyState) -> tuple[int | None, str | None]:
@@ -145,8 +145,8 @@ def _resolved(study: Study, state: StudyState) -> dict[str, Expansion]:
     return expansions
 
 
-def _seconds(flops: float | None, state: StudyState, vocab_size: int | None) -> float | None:
-    speed = measured_speed(state, vocab_size) if vocab_size else None
+def _seconds(flops: float | None, state: StudyState, alphabet: int | None) -> float | None:
+    speed = measured_speed(state, alphabet) if alphabet else None
     return None if flops is None or speed is None else flops / speed
 
 
