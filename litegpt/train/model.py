@@ -53,7 +53,7 @@ class ModelShape:
     def of(cls, trial: Trial, vocab_size: int) -> ModelShape:
         """Return the shape of a trial's model."""
         same = {name: getattr(trial, name) for name in cls.__dataclass_fields__ if hasattr(trial, name)}
-        return cls(**same, vocab_size=vocab_size, hidden_width=hidden_width(trial))
+        return cls(**same | {"vocab_size": vocab_size, "hidden_width": hidden_width(trial)})
 
 
 def parameter_shapes(shape: ModelShape) -> Iterator[tuple[str, tuple[int, ...]]]:
