@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -13,6 +12,7 @@ from typing import Any
 
 import platformdirs
 
+from litegpt.plan.whole_file import write_whole
 from tui.messages import TrialKey
 
 APPLICATION = "litegpt"
@@ -65,9 +65,7 @@ def save_view(view: View, path: Path) -> None:
     record = {**dataclasses.asdict(view), "marks": sorted(view.marks)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(record), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(record).encode())
     except OSError:
         pass
 

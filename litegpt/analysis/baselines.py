@@ -5,16 +5,16 @@ Reading them loads nothing heavy; measuring them loads numpy and takes a second 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from litegpt.analysis.page import Block, Grid, Paragraph
 from litegpt.analysis.study_text import read_study_text
 from litegpt.plan.corpus import CorpusText
 from litegpt.plan.errors import InputError
+from litegpt.plan.whole_file import write_whole
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState, TrialState
 
@@ -56,13 +56,8 @@ def measure_baselines(folder: StudyFolder, corpus: CorpusText, validation_fracti
 
     losses = baseline_losses(corpus.text, corpus.cut(validation_fraction))
     record = {"sha256": corpus.sha256, "validation_fraction": validation_fraction, "val_loss": losses}
-    path = folder.path / FILE_NAME
-    unfinished = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError:  # results that may only be read are measured each time
-        unfinished.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # results that may only be read are measured each time
+        write_whole(folder.path / FILE_NAME, json.dumps(record, indent=1).encode() + b"\n")
     return losses
 
 

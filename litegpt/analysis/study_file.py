@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from litegpt.plan.document import read_text
 from litegpt.plan.settings import DEFAULTS, LENGTH
 from litegpt.plan.study import parse_study
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.plan.whole_file import write_whole
 from litegpt.results.folder import StudyFolder
 from litegpt.results.text import inert
 
@@ -35,9 +35,7 @@ def write_study_file(folder: StudyFolder, phases: Sequence[ImportedPhase], sourc
     text = read_text(path) + "\n" if path.exists() else _head(folder.study)
     edited = text + phases_text(phases, sources)
     parse_study(edited, path)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_bytes(edited.encode())
-    os.replace(unfinished, path)
+    write_whole(path, edited.encode())
 
 
 def phases_text(phases: Sequence[ImportedPhase], sources: Sequence[str]) -> str:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +14,7 @@ from litegpt.plan.expression import Expression
 from litegpt.plan.phase import Phase, Promotion
 from litegpt.plan.settings import Setting, Value, shown
 from litegpt.plan.study import Study
+from litegpt.plan.whole_file import write_whole
 
 
 def append_promotion(
@@ -64,18 +61,7 @@ def save(path: Path, text: str, expected: str) -> None:
     if read_text(target) != expected:
         raise InputError("changed on disk since it was read: nothing was written", path)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            shutil.copymode(target, temporary)
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        write_whole(target, text.encode())
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", path) from None
 

@@ -13,6 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from litegpt.plan.whole_file import sync_folder, write_whole
 from litegpt.results.text import HARMFUL
 
 Record = dict[str, Any]
@@ -69,7 +70,7 @@ class LineWriter:
         """Return once everything that was appended is on the disk."""
         os.fsync(self._file.fileno())
         if self._folder_to_sync is not None:
-            _sync_folder(self._folder_to_sync)
+            sync_folder(self._folder_to_sync)
             self._folder_to_sync = None
 
     def close(self) -> None:
@@ -181,11 +182,7 @@ def sort_out(path: Path) -> int:
     whole = [line for line in lines if len(line) <= LONGEST_LINE_BYTES and _record(line) is not None]
     damaged = [line for line in lines if line not in set(whole)]
     _append_bytes(path.with_name(path.name + ".damaged"), b"".join(line + b"\n" for line in damaged))
-    sorted_out = path.with_name(path.name + ".tmp")
-    sorted_out.unlink(missing_ok=True)
-    _append_bytes(sorted_out, b"".join(line + b"\n" for line in whole))
-    os.replace(sorted_out, path)
-    _sync_folder(path.parent)
+    write_whole(path, b"".join(line + b"\n" for line in whole))
     return len(damaged)
 
 
@@ -225,11 +222,3 @@ def _record(line: bytes) -> Record | None:
 
 def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)  # a pipe must not hold anybody up
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

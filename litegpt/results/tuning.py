@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from litegpt.plan.forecast import Measurement
 from litegpt.plan.trial import Trial
 from litegpt.plan.tuning import ATTENTIONS, Tuning
+from litegpt.plan.whole_file import write_whole
 from litegpt.results import fields
 
 FORMAT = 1
@@ -72,9 +72,7 @@ class Tunings:
         """Add or replace a record, and the file with it."""
         self.by_key = {other.key: other for other in read_tuned(self.path)} | self.by_key | {tuned.key: tuned}
         whole = {"format": FORMAT, "shapes": [kept.record() for kept in self.by_key.values()]}
-        unfinished = self.path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-        os.replace(unfinished, self.path)
+        write_whole(self.path, json.dumps(whole, indent=1).encode() + b"\n")
 
 
 def read_tuned(path: Path) -> list[TunedShape]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from litegpt.plan.errors import InputError
 from litegpt.plan.trial import Trial
+from litegpt.plan.whole_file import write_whole
 from litegpt.results.folder import TrialFolder
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Copied, Sample, append_sample, read_samples
@@ -20,7 +21,7 @@ from litegpt.run.messages import (
     TrialOver,
     TrialRequest,
 )
-from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights, write_whole
+from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights
 from litegpt.train.loop import Ended, Evaluated, TrialFiles
 from litegpt.train.pack import Pack, is_out_of_memory
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from litegpt.plan.whole_file import write_whole
 from litegpt.results.folder import StudyFolder
 
 FORMAT = 1
@@ -39,11 +40,8 @@ def send_request(folder: StudyFolder, kind: str, phase: str | None = None, trial
     requests = requests_folder(folder)
     requests.mkdir(parents=True, exist_ok=True)
     path = requests / f"{time.time_ns()}-{os.getpid()}.json"
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(
-        json.dumps({"format": FORMAT, "kind": kind, "phase": phase, "trials": list(trials)}), encoding="utf-8"
-    )
-    os.replace(unfinished, path)
+    request = {"format": FORMAT, "kind": kind, "phase": phase, "trials": list(trials)}
+    write_whole(path, json.dumps(request).encode())
     return path
 
 

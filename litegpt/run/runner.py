@@ -5,7 +5,6 @@ One thread takes mail from one queue: what workers say, and signals. It never lo
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 import time
@@ -16,6 +15,7 @@ from litegpt.plan.edit import snapshot
 from litegpt.plan.phase import Phase
 from litegpt.plan.study import Study
 from litegpt.plan.trial import Trial
+from litegpt.plan.whole_file import write_whole
 from litegpt.results import events
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
@@ -258,7 +258,4 @@ class Runner:
             )
 
     def _write_snapshot(self) -> None:
-        unfinished = self.folder.snapshot.with_suffix(".tmp")
-        unfinished.unlink(missing_ok=True)
-        unfinished.write_text(snapshot(self.study, resolve_study(self.study, self.state)), encoding="utf-8")
-        os.replace(unfinished, self.folder.snapshot)
+        write_whole(self.folder.snapshot, snapshot(self.study, resolve_study(self.study, self.state)).encode())

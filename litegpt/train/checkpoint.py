@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from litegpt.plan.cost import parameter_count
 from litegpt.plan.errors import InputError
 from litegpt.plan.settings import plain_value
 from litegpt.plan.trial import Trial
+from litegpt.plan.whole_file import write_whole
 from litegpt.train.pack import Pack
 from litegpt.train.quantise import dequantised, quantised
 
@@ -172,23 +172,3 @@ def _digest(state: str, tensors: dict[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].numpy().data)
     return digest.hexdigest()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step: after a crash, or on a full disk, it is the old one or the new one, whole."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.unlink(missing_ok=True)  # a crash has left it, or a stranger a link
-    try:
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
