@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 from litegpt.plan.errors import InputError
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
 from litegpt.results import fields
+from litegpt.results.bits import bits_per_char
 from litegpt.results.events import Event, PhaseEnded, PhasePlanned, TrialEnded, TrialQueued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal, read_journal
@@ -146,9 +148,14 @@ def _trial(raw: RawTrial) -> ImportedTrial:
         settings["eval_interval"] = steps[1]
     else:
         settings["max_iters"] = raw.max_iters
-    rate = settings["learning_rate"]
-    rows = tuple(Evaluation(**{**vars(row), "learning_rate": rate, "attempt": 1}) for row in raw.evaluations)
-    return ImportedTrial(Trial(**settings), rows, raw.final_loss, raw.seconds, raw.text)
+    trial = Trial(**settings)
+    rows = tuple(_completed(row, trial) for row in raw.evaluations)
+    return ImportedTrial(trial, rows, raw.final_loss, raw.seconds, raw.text)
+
+
+def _completed(row: Evaluation, trial: Trial) -> Evaluation:
+    bits = bits_per_char(row.val_loss) if trial.tokenizer == "char" else None
+    return dataclasses.replace(row, learning_rate=trial.learning_rate, attempt=1, bits_per_char=bits)
 
 
 def _told(settings: Mapping[str, Any]) -> str:

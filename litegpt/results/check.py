@@ -19,7 +19,7 @@ Repair = Literal["requeue", "recount", "delete", "set aside", "sort out"]
 """requeue: queue the trial again, its metrics set aside where they are wrong; recount: count a phase's trials anew;
 delete; set aside: rename to .damaged; sort out: move a file's damaged lines to .damaged."""
 
-FIGURES = ("train_loss", "val_loss", "final_loss")
+FIGURES = ("train_loss", "val_loss", "final_loss", "bits_per_char")
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,8 @@ class TrialEnded(Event):
     val_loss: float | None = None
     best_val_loss: float | None = None
     best_val_step: int | None = None
+    bits_per_char: float | None = None  # of val_loss
+    best_bits_per_char: float | None = None  # of best_val_loss
     final_loss: float | None = None
     tokens_per_second: float | None = None
 

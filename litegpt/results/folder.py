@@ -53,6 +53,11 @@ class TrialFolder:
     def best(self) -> Path:
         return self.path / "best.safetensors"
 
+    @property
+    def tokenizers(self) -> Path:
+        """Where the vocabularies that a study's trials have learned are: the study's folder has them."""
+        return self.path.parents[1] / "tokenizers"
+
     def find_best(self) -> Path:
         """Return the best weights. Raises InputError where what a user named has none."""
         if not self.best.is_file():

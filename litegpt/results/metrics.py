@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from litegpt.results import fields
+from litegpt.results.bits import bits_per_char
 from litegpt.results.lines import LineWriter, Record
 from litegpt.results.records import RecordReader
 
@@ -22,6 +23,7 @@ class Evaluation:
     train_loss: float | None
     val_loss: float | None
     final_loss: float | None  # the minibatch loss of this step; None at step 0
+    bits_per_char: float | None = None  # the validation loss, whatever the tokens are
     seconds: float | None  # the trial's own cost so far
     tokens_per_second: float | None
     learning_rate: float | None
@@ -52,11 +54,14 @@ class Evaluation:
         step = fields.whole(record.get("step"))
         if step is None or step < 0:
             return None
+        val_loss = fields.number(record.get("val_loss"))
+        in_characters = bits_per_char(val_loss)  # what a record means that is older than other tokens
         return cls(
             step=step,
             train_loss=fields.number(record.get("train_loss")),
-            val_loss=fields.number(record.get("val_loss")),
+            val_loss=val_loss,
             final_loss=fields.number(record.get("final_loss")),
+            bits_per_char=fields.number(record.get("bits_per_char", in_characters)),
             seconds=fields.number(record.get("seconds")),
             tokens_per_second=fields.number(record.get("tokens_per_second")),
             learning_rate=fields.number(record.get("learning_rate")),

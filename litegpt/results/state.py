@@ -11,7 +11,7 @@ from litegpt.plan.phase import Exclusion, Promotion
 from litegpt.plan.trial import Trial
 
 EndState = Literal["done", "diverged", "failed", "stopped"]
-Failure = Literal["out of memory", "diverged", "lost worker", "bad weights", "bug"]
+Failure = Literal["out of memory", "diverged", "lost worker", "bad weights", "short text", "bug"]
 TrialStatus = Literal["queued", "running", "done", "diverged", "failed", "stopped"]
 
 
@@ -49,6 +49,8 @@ class TrialState:
     val_loss: float | None = None
     best_val_loss: float | None = None
     best_val_step: int | None = None
+    bits_per_char: float | None = None  # of val_loss
+    best_bits_per_char: float | None = None  # of best_val_loss
     final_loss: float | None = None
     tokens_per_second: float | None = None
 

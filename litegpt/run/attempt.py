@@ -10,6 +10,7 @@ from pathlib import Path
 from litegpt.plan.errors import InputError
 from litegpt.plan.trial import Trial
 from litegpt.plan.whole_file import write_whole
+from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import TrialFolder
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Copied, Sample, append_sample, read_samples
@@ -33,6 +34,10 @@ class BadCorpusError(InputError):
     """No trial can be trained on the corpus any more."""
 
 
+class ShortTextError(InputError):
+    """The text has too few tokens for a trial's blocks."""
+
+
 class Attempt:
     """One trial of a pack: where it stands, and where its records go."""
 
@@ -42,6 +47,7 @@ class Attempt:
         self.folder = TrialFolder(Path(request.folder))
         self.files = TrialFiles(self.folder.checkpoint, self.folder.best)
         self.over = False
+        self.tokens_per_char = 1.0  # of the validation text
         self.checkpoint: Checkpoint | None = None
         self._metrics: MetricsWriter | None = None
 
@@ -86,6 +92,7 @@ class Attempt:
             train_loss=event.train_loss,
             val_loss=event.val_loss,
             final_loss=event.final_loss,
+            bits_per_char=bits_per_char(event.val_loss, self.tokens_per_char),
             seconds=round(event.seconds, 6),
             tokens_per_second=event.tokens_per_second,
             learning_rate=event.learning_rate,
@@ -136,6 +143,8 @@ class Attempt:
             "val_loss": last and last.val_loss,
             "best_val_loss": progress.best_val_loss,
             "best_val_step": progress.best_val_step,
+            "bits_per_char": bits_per_char(last.val_loss if last else None, self.tokens_per_char),
+            "best_bits_per_char": bits_per_char(progress.best_val_loss, self.tokens_per_char),
             "final_loss": last and last.final_loss,
             "tokens_per_second": last and last.tokens_per_second,
         }
@@ -166,6 +175,8 @@ def classify(error: Exception) -> str:
     match error:
         case BadCorpusError():
             return BAD_CORPUS
+        case ShortTextError():
+            return "short text"
         case InputError():  # the weights to start from are missing, damaged or do not fit
             return "bad weights"
         case OSError():

@@ -121,6 +121,8 @@ def reuse_results(
             val_loss=twin.val_loss,
             best_val_loss=twin.best_val_loss,
             best_val_step=twin.best_val_step,
+            bits_per_char=twin.bits_per_char,
+            best_bits_per_char=twin.best_bits_per_char,
             final_loss=twin.final_loss,
             tokens_per_second=twin.tokens_per_second,
         )

@@ -14,6 +14,7 @@ KEYS = [
     "train_loss",
     "val_loss",
     "final_loss",
+    "bits_per_char",
     "seconds",
     "tokens_per_second",
     "learning_rate",
