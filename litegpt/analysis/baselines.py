@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from litegpt.analysis.page import Block, Grid, Paragraph
 from litegpt.analysis.study_text import read_study_text
-from litegpt.plan.corpus import CorpusText
 from litegpt.plan.errors import InputError
+from litegpt.plan.split import SplitText
 from litegpt.plan.whole_file import write_whole
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState, TrialState
@@ -41,21 +41,21 @@ def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
         return None
     study, corpus = found
     try:
-        return measure_baselines(folder, corpus, study.validation_fraction)
+        return measure_baselines(folder, corpus.split(study.split))
     except InputError:  # too short to have any
         return None
 
 
-def measure_baselines(folder: StudyFolder, corpus: CorpusText, validation_fraction: float) -> Baselines:
+def measure_baselines(folder: StudyFolder, split: SplitText) -> Baselines:
     """Return the baselines of a text, measured and put on record unless they are. InputError: it is too short."""
-    known = _read(folder, corpus.sha256)
+    known = _read(folder, split.corpus.sha256)
     if known is not None:
         return known
-    corpus.check_length(1, validation_fraction)
+    split.check_length(1)
     from litegpt.text.baselines import baseline_losses  # it loads numpy
 
-    losses = baseline_losses(corpus.text, corpus.cut(validation_fraction))
-    record = {"sha256": corpus.sha256, "validation_fraction": validation_fraction, "val_loss": losses}
+    losses = baseline_losses(split.train_text, split.validation_text)
+    record = {"sha256": split.corpus.sha256, **split.rule.keys, "val_loss": losses}
     with contextlib.suppress(OSError):  # results that may only be read are measured each time
         write_whole(folder.path / FILE_NAME, json.dumps(record, indent=1).encode() + b"\n")
     return losses

@@ -48,7 +48,8 @@ def study_corpus(folder: StudyFolder, state: StudyState) -> CorpusIndex | None:
     if found is None:
         return None
     study, corpus = found
-    return CorpusIndex(corpus.text, corpus.cut(study.validation_fraction))
+    split = corpus.split(study.split)
+    return CorpusIndex(split.train_text, split.validation_text)
 
 
 def read_rungs(

@@ -17,8 +17,7 @@ def read_study_text(folder: StudyFolder, state: StudyState) -> tuple[Study, Corp
     try:
         study = read_study(folder.snapshot)
         corpus = read_corpus(study.corpus, study.corpus_base)
+        is_another = state.corpus is not None and corpus.sha256 != state.corpus.sha256
     except InputError:
         return None
-    if state.corpus is not None and corpus.sha256 != state.corpus.sha256:
-        return None
-    return study, corpus
+    return None if is_another else (study, corpus)

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.cli.command import Exit
-from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.plan.corpus import read_corpus
 from litegpt.plan.errors import InputError
-from litegpt.plan.study import VALIDATION_FRACTION, read_study
+from litegpt.plan.split import SplitRule, SplitText
+from litegpt.plan.study import read_study
 from litegpt.results.text import inert
 
 FREQUENT = 12
@@ -33,43 +34,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Exit:
     """Print the description."""
     path: Path = arguments.text
-    fraction = VALIDATION_FRACTION
     if path.suffix == ".toml":
         study = read_study(path)
-        fraction = study.validation_fraction
-        corpus = read_corpus(study.corpus, study.corpus_base)
+        split = read_corpus(study.corpus, study.corpus_base).split(study.split)
     else:
-        corpus = read_corpus(str(path), Path())
-    if len(corpus.text) - corpus.cut(fraction) < 2 or corpus.cut(fraction) < 1:
+        split = read_corpus(str(path), Path()).split(SplitRule())
+    if split.validation_characters < 2 or split.train_characters < 1:
         raise InputError("the text is too short to describe: not even two characters are left for validation", path)
     if arguments.json:
-        print(json.dumps(_record(corpus, fraction)))
+        print(json.dumps(_record(split)))
     else:
-        _print(Console(highlight=False), corpus, fraction)
+        _print(Console(highlight=False), split)
     return Exit.WELL
 
 
-def _record(corpus: CorpusText, fraction: float) -> dict[str, object]:
+def _record(split: SplitText) -> dict[str, object]:
     from litegpt.text.describe import describe  # it loads numpy
 
-    cut = corpus.cut(fraction)
-    description = describe(corpus.text, cut)
+    corpus = split.corpus
+    description = describe(split.train_text + split.validation_text, split.train_characters)
     return {
         "corpus": corpus.path,
         "sha256": corpus.sha256,
-        "training_characters": cut,
-        "validation_characters": len(corpus.text) - cut,
+        "training_characters": split.train_characters,
+        "validation_characters": split.validation_characters,
         "vocab_size": len(corpus.symbols),
         **dataclasses.asdict(description),
     }
 
 
-def _print(console: Console, corpus: CorpusText, fraction: float) -> None:
+def _print(console: Console, split: SplitText) -> None:
     from litegpt.text.describe import describe  # it loads numpy
     from litegpt.text.duplicates import WINDOW
 
-    cut = corpus.cut(fraction)
-    text = corpus.text
+    corpus = split.corpus
+    cut = split.train_characters
+    text = split.train_text + split.validation_text
     about = describe(text, cut)
     console.print(Text(inert(corpus.path), style="bold"), soft_wrap=True)
     sizes = _table("right", "left")
@@ -79,7 +79,7 @@ def _print(console: Console, corpus: CorpusText, fraction: float) -> None:
         ("paragraphs", about.paragraphs, ""),
         ("words", about.words, f"{about.distinct_words:,} different"),
         ("training split", cut, ""),
-        ("validation split", len(text) - cut, f"the last {100 * fraction:g} %"),
+        ("validation split", len(text) - cut, split.rule.told),
     ):
         sizes.add_row(name, f"{number:,}", more)
     console.print(sizes)

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     alphabet = len(corpus.symbols)
     plan = outline(study, alphabet, resolve_study(study, state))
     throughput = _throughput(arguments)
-    validation = len(corpus.text) - corpus.cut(study.validation_fraction)
+    validation = corpus.split(study.split).validation_characters
     outlook = Outlook.of(plan, throughput, alphabet, validation)
     speed = None if arguments.device_profile else measured_speed(state, alphabet)
     if speed is not None:

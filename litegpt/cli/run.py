@@ -23,7 +23,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.results.text import inert
 from litegpt.run.devices import worker_places
-from litegpt.run.edited import begun_fraction, edits
+from litegpt.run.edited import begun_split, edits
 from litegpt.run.ledger import RunnerError
 from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder
 from litegpt.run.packing import Packing
@@ -174,7 +174,7 @@ def _check_blocks(study: Study, corpus: CorpusText) -> None:
     """Refuse a corpus that is shorter than a block of any trial the study can have."""
     candidates = (bound.candidates for bound in study.bounds.values())
     blocks = [trial.block_size for candidate in candidates if candidate for trial in candidate.trials]
-    corpus.check_length(max(blocks, default=1), study.validation_fraction)
+    corpus.split(study.split).check_length(max(blocks, default=1))
 
 
 def _start_measuring_baselines(study: Study, corpus: CorpusText, folder: StudyFolder) -> None:
@@ -183,7 +183,7 @@ def _start_measuring_baselines(study: Study, corpus: CorpusText, folder: StudyFo
 
     def measure() -> None:
         with contextlib.suppress(InputError):
-            measure_baselines(folder, corpus, study.validation_fraction)
+            measure_baselines(folder, corpus.split(study.split))
 
     threading.Thread(target=measure, name="baselines", daemon=True).start()
 
@@ -198,10 +198,11 @@ def _check_results(study: Study, state: StudyState, corpus: CorpusText, folder: 
             "name the study otherwise in [study], or use another --results folder",
             folder.path,
         )
-    fraction = begun_fraction(folder)
-    if state.counts()["done"] and fraction is not None and fraction != study.validation_fraction:
+    begun = begun_split(folder)
+    if state.counts()["done"] and begun is not None and (changes := study.split.changes(begun)):
+        key, now, then = changes[0]
         raise InputError(
-            f"validation_fraction was {fraction:g} when these results were trained: their losses would not compare; "
+            f"{key} is {now}, it was {then} when these results were trained: their losses would not compare; "
             "name the study otherwise in [study], or use another --results folder",
             study.path,
         )

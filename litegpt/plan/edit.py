@@ -13,6 +13,7 @@ from litegpt.plan.expand import Expansion
 from litegpt.plan.expression import Expression
 from litegpt.plan.phase import Phase, Promotion
 from litegpt.plan.settings import Setting, Value, shown
+from litegpt.plan.split import HOWS
 from litegpt.plan.study import Study
 from litegpt.plan.whole_file import write_whole
 
@@ -77,7 +78,7 @@ def snapshot(study: Study, expansions: Mapping[str, Expansion]) -> str:
         "study": {
             "name": study.name,
             "corpus": study.corpus_location,
-            "validation_fraction": study.validation_fraction,
+            **{key: value for key, value in study.split.keys.items() if value != HOWS[0]},
             "keep": study.keep,
         },
         "defaults": _plain(study.defaults),

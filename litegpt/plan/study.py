@@ -5,8 +5,9 @@ The bounds of a study say how many trials each phase has, or can come to have wh
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.expand import Bound, Exclusion, bound
 from litegpt.plan.phase import Phase, Promotion
 from litegpt.plan.settings import Setting, Value, shown
+from litegpt.plan.split import HOWS, SPLIT_KEYS, SplitRule
 from litegpt.plan.tables import SETTINGS, read_name, read_phase, read_settings
 
 __all__ = ["Phase", "Promotion", "Study", "parse_study", "read_study"]
 
-VALIDATION_FRACTION = 0.1
 KEEPS = ("promoted", "all", "none")
 
 
@@ -32,7 +33,7 @@ class Study:
     name: str
     corpus: str  # as written: a file, a folder or a glob
     corpus_base: Path  # what `corpus` is relative to: the folder of the file
-    validation_fraction: float
+    split: SplitRule
     keep: str  # whose weights stay on the disk: one of KEEPS
     defaults: Mapping[str, Setting]
     phases: tuple[Phase, ...]
@@ -64,7 +65,7 @@ def parse_study(text: str, path: Path) -> Study:
     data = document.data
     document.check_keys(data, ("study", "defaults", "phase"))
     head = document.table(data.get("study", {}), "study")
-    document.check_keys(head, ("name", "corpus", "validation_fraction", "keep"), "study")
+    document.check_keys(head, ("name", "corpus", *SPLIT_KEYS, "keep"), "study")
     defaults_table = document.table(data.get("defaults", {}), "defaults")
     document.check_keys(defaults_table, SETTINGS, "defaults")
     defaults = read_settings(document, defaults_table, "defaults")
@@ -74,8 +75,8 @@ def parse_study(text: str, path: Path) -> Study:
         name=read_name(document, head.get("name", path.stem), "study"),
         corpus=_read_corpus(document, head),
         corpus_base=Path(os.path.abspath(path)).parent,
-        validation_fraction=_read_fraction(document, head),
-        keep=_read_keep(document, head),
+        split=_read_split(document, head, Path(os.path.abspath(path)).parent),
+        keep=_read_choice(document, head, "keep", KEEPS),
         defaults=defaults,
         phases=phases,
         bounds=_bounds(document, phases),
@@ -91,20 +92,40 @@ def _read_corpus(document: Document, head: Mapping[str, Any]) -> str:
     return corpus
 
 
-def _read_fraction(document: Document, head: Mapping[str, Any]) -> float:
-    fraction = head.get("validation_fraction", VALIDATION_FRACTION)
+def _read_split(document: Document, head: Mapping[str, Any], base: Path) -> SplitRule:
+    how = _read_choice(document, head, "split", HOWS)
+    for key, hows in SPLIT_KEYS.items():
+        if key in head and how not in hows:
+            wanted = " or ".join(f"'{known}'" for known in hows)
+            raise document.error(f"{key} belongs to split = {wanted}, not to '{how}'", "study", key)
+    fraction = head.get("validation_fraction", SplitRule.fraction)
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
         message = f"validation_fraction must be a number between 0 and 1, not {shown(fraction)}"
         raise document.error(message, "study", "validation_fraction")
-    return float(fraction)
+    seed = head.get("split_seed", SplitRule.seed)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise document.error(f"split_seed must be a whole number, not {shown(seed)}", "study", "split_seed")
+    return SplitRule(how, float(fraction), seed, _read_files(document, head, base) if how == "files" else None)
 
 
-def _read_keep(document: Document, head: Mapping[str, Any]) -> str:
-    keep = head.get("keep", KEEPS[0])
-    if keep not in KEEPS:
-        hint = did_you_mean(keep, KEEPS) if isinstance(keep, str) else ""
-        raise document.error(f"keep must be one of {', '.join(KEEPS)}, not {shown(keep)}{hint}", "study", "keep")
-    return str(keep)
+def _read_files(document: Document, head: Mapping[str, Any], base: Path) -> str:
+    """Return the glob of the files for validation, from the root of the file system on."""
+    files = head.get("validation_files")
+    if files is None:
+        raise document.error("split = 'files' needs validation_files: name a file or a glob", "study", "split")
+    if not isinstance(files, str) or not files.strip() or "\0" in files:
+        message = f"validation_files must be a file or a glob, not {shown(files)}"
+        raise document.error(message, "study", "validation_files")
+    return os.path.normpath(os.path.join(glob.escape(str(base)), files))
+
+
+def _read_choice(document: Document, head: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
+    """Return which of the choices a key of [study] names; the first where it is left out."""
+    choice = head.get(key, choices[0])
+    if choice not in choices:
+        hint = did_you_mean(choice, choices) if isinstance(choice, str) else ""
+        raise document.error(f"{key} must be one of {', '.join(choices)}, not {shown(choice)}{hint}", "study", key)
+    return str(choice)
 
 
 def _read_phases(document: Document, defaults: Mapping[str, Setting]) -> tuple[Phase, ...]:

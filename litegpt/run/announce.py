@@ -22,7 +22,7 @@ def announcement(study: Study, corpus: CorpusText, places: Sequence[WorkerPlace]
     identity = CorpusIdentity(
         path=study.corpus,
         sha256=corpus.sha256,
-        characters=len(corpus.text),
+        characters=corpus.characters,
         vocab_size=len(corpus.symbols),
     )
     return StudyStarted(

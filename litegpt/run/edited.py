@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from litegpt.plan.errors import InputError
 from litegpt.plan.phase import Phase
+from litegpt.plan.split import SplitRule
 from litegpt.plan.study import Study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
@@ -23,21 +24,20 @@ def edits(study: Study, state: StudyState, folder: StudyFolder) -> list[str]:
     return [*_head_edits(study, begun), *_phase_edits(study, begun, state)]
 
 
-def begun_fraction(folder: StudyFolder) -> float | None:
-    """Return the validation fraction that results were begun with, None where nobody knows."""
+def begun_split(folder: StudyFolder) -> SplitRule | None:
+    """Return the split that results were begun with, None where nobody knows."""
     try:
-        return read_study(folder.snapshot).validation_fraction
+        return read_study(folder.snapshot).split
     except InputError:
         return None
 
 
 def _head_edits(study: Study, begun: Study) -> Iterator[str]:
-    for name, now, then in (
-        ("validation_fraction", study.validation_fraction, begun.validation_fraction),
-        ("keep", study.keep, begun.keep),
-    ):
-        if now != then:
-            yield f"{name} is {now}, it was {then}"
+    changes = study.split.changes(begun.split)
+    if study.keep != begun.keep:
+        changes.append(("keep", study.keep, begun.keep))
+    for name, now, then in changes:
+        yield f"{name} is {now}, it was {then}"
 
 
 def _phase_edits(study: Study, begun: Study, state: StudyState) -> Iterator[str]:

@@ -42,7 +42,7 @@ class TrainPack(Message):
     corpus: str
     corpus_base: str
     corpus_sha256: str  # of the text that the run began with
-    validation_fraction: float
+    split: dict[str, Any]  # plan.split.SplitRule
     trials: list[TrialRequest]
     tuning: dict[str, Any] = field(default_factory=dict)  # plan.tuning.Tuning, as far as it is known
     tune: bool = False  # whether it is worth finding out

@@ -138,7 +138,7 @@ class PhaseRun:
                 corpus=self._study.corpus,
                 corpus_base=str(self._study.corpus_base),
                 corpus_sha256=self._corpus_sha256,
-                validation_fraction=self._study.validation_fraction,
+                split=asdict(self._study.split),
                 trials=requests,
                 tuning=asdict(self._packing.tuning(trials)),
                 tune=self._packing.is_worth_tuning(trials),

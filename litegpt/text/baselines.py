@@ -13,17 +13,15 @@ TRAINING_CHARACTERS = 20_000_000
 """Of a longer training split the end is counted, next to the validation split: the rest would take minutes."""
 
 
-def baseline_losses(text: str, cut: int) -> dict[str, float]:
-    """Return each baseline's loss, in nats a character, counted before `cut` and measured on what is from it on.
+def baseline_losses(training: str, validation: str) -> dict[str, float]:
+    """Return each baseline's loss, in nats a character, counted in one text and measured on the other.
 
     As for trials, the validation split's first character is not predicted, only what follows it.
     """
-    symbols = sorted(set(text))
-    start = max(0, cut - TRAINING_CHARACTERS)
-    tokens = encode(text[start:], symbols)
-    model = NGramModel(tokens[: cut - start], len(symbols), max(ORDERS.values()))
-    validation = tokens[cut - start :]
-    return {name: float(model.losses(validation, order)[1:].mean()) for name, order in ORDERS.items()}
+    symbols = sorted(set(training) | set(validation))
+    model = NGramModel(encode(training[-TRAINING_CHARACTERS:], symbols), len(symbols), max(ORDERS.values()))
+    tokens = encode(validation, symbols)
+    return {name: float(model.losses(tokens, order)[1:].mean()) for name, order in ORDERS.items()}
 
 
 def encode(text: str, symbols: Sequence[str]) -> Integers:

@@ -79,7 +79,7 @@ def describe(text: str, cut: int) -> Description:
         duplicates=find_duplicates(text, cut),
         cleaning={rule: log.counts[rule] for rule in RULES if log.counts[rule]},
         examples=log.examples,
-        baselines=baseline_losses(text, cut) if 0 < cut < len(text) - 1 else {},
+        baselines=baseline_losses(text[:cut], text[cut:]) if 0 < cut < len(text) - 1 else {},
     )
 
 

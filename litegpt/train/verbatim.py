@@ -127,10 +127,10 @@ class Memorisation:
 class CorpusIndex:
     """Both splits of a corpus, prepared."""
 
-    def __init__(self, text: str, cut: int) -> None:
-        """Split `text` at character `cut`: training before it, validation from it on."""
-        self.training = VerbatimIndex(text[:cut])
-        self.validation = VerbatimIndex(text[cut:])
+    def __init__(self, training: str, validation: str) -> None:
+        """Prepare the texts of the splits."""
+        self.training = VerbatimIndex(training)
+        self.validation = VerbatimIndex(validation)
 
     def measure(self, sample: str) -> Memorisation:
         """Return how much of a sample is word for word in each split."""

@@ -42,7 +42,7 @@ def test_a_study_as_its_file_says_it(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     study = read_study(path)
-    assert (study.name, study.corpus, study.validation_fraction) == ("first-study", "texts/*.txt", 0.2)
+    assert (study.name, study.corpus, study.split.fraction) == ("first-study", "texts/*.txt", 0.2)
     assert study.corpus_location == str(tmp_path / "texts" / "*.txt")
     assert [phase.name for phase in study.phases] == ["one", "two"]
     assert study.phase("two").promotion == Promotion("one", 2, by="best_val_loss", how="narrow", start="scratch")
@@ -59,7 +59,7 @@ def test_a_study_as_its_file_says_it(tmp_path: Path) -> None:
 
 def test_the_defaults_of_a_study(study_of: StudyOf) -> None:
     study = study_of(GRID)
-    assert (study.name, study.validation_fraction) == ("small", 0.1)
+    assert (study.name, study.split.fraction) == ("small", 0.1)
 
 
 def test_a_phase_by_an_unknown_name(study_of: StudyOf) -> None:
@@ -148,6 +148,26 @@ def test_errors_before_the_phases(text: str, message: str) -> None:
         ("[study]\ncorpus = ''\n", "s.toml:2: corpus must be a file, a folder or a glob, not ''"),
         ("[study]\ncorpus = 'x'\nvalidation_fraction = 1\n", "s.toml:3: validation_fraction must be a number between"),
         ("[study]\ncorpus = 'x'\nvalidation_fraction = true\n", "s.toml:3: validation_fraction must be a number"),
+        ("[study]\ncorpus = 'x'\nsplit = 'block'\n", "s.toml:3: split must be one of last, blocks, files, not 'block'"),
+        ("[study]\ncorpus = 'x'\nsplit = 3\n", "s.toml:3: split must be one of last, blocks, files, not 3"),
+        ("[study]\ncorpus = 'x'\nsplit = 'files'\n", "s.toml:3: split = 'files' needs validation_files"),
+        (
+            "[study]\ncorpus = 'x'\nsplit = 'files'\nvalidation_files = ['y']\n",
+            "s.toml:4: validation_files must be a file or a glob, not ['y']",
+        ),
+        (
+            "[study]\ncorpus = 'x'\nsplit = 'files'\nvalidation_files = 'y'\nvalidation_fraction = 0.1\n",
+            "s.toml:5: validation_fraction belongs to split = 'last' or 'blocks', not to 'files'",
+        ),
+        ("[study]\ncorpus = 'x'\nsplit_seed = 3\n", "s.toml:3: split_seed belongs to split = 'blocks', not to 'last'"),
+        (
+            "[study]\ncorpus = 'x'\nsplit_seed = 1.5\nsplit = 'blocks'\n",
+            "s.toml:3: split_seed must be a whole number, not 1.5",
+        ),
+        (
+            "[study]\ncorpus = 'x'\nsplit_sed = 3\n",
+            "s.toml:3: unknown key 'split_sed' in [study] (did you mean 'split_seed'?)",
+        ),
         ("[study]\ncorpus = 'x'\nname = '../x'\n", "s.toml:3: name '../x' must be letters, digits"),
         ("[study]\ncorpus = 'x'\nname = 7\n", "s.toml:3: name 7 must be letters, digits"),
     ],

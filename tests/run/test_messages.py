@@ -11,7 +11,7 @@ from litegpt.run.messages import Message, parse
 
 TRIAL = messages.TrialRequest(phase="p", settings={"n_layer": 1}, folder="/f", attempt=2, start_from=None)
 TRAIN = messages.TrainPack(
-    pack="p1", corpus="c\n\u2028ü", corpus_base="/b", corpus_sha256="00", validation_fraction=0.1, trials=[TRIAL]
+    pack="p1", corpus="c\n\u2028ü", corpus_base="/b", corpus_sha256="00", split={}, trials=[TRIAL]
 )
 
 

@@ -38,7 +38,7 @@ def run(folder: Path, trials: list[Trial], *, tune: bool = False) -> tuple[list[
             corpus="text.txt",
             corpus_base=str(folder),
             corpus_sha256=hashlib.sha256(text.encode()).hexdigest(),
-            validation_fraction=0.1,
+            split={},
             trials=requests,
             tune=tune,
         ),

@@ -82,7 +82,7 @@ class Worker:
             corpus=corpus,
             corpus_base=str(self.folder),
             corpus_sha256=digest,
-            validation_fraction=0.1,
+            split={},
             trials=requests,
         )
         self.say(request.line())

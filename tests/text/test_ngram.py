@@ -111,7 +111,7 @@ def test_the_distribution_is_what_losses_are_taken_from() -> None:
 
 def test_baselines_of_the_novella() -> None:
     cut = int(len(NOVELLA) * 0.9)
-    found = baseline_losses(NOVELLA, cut)
+    found = baseline_losses(NOVELLA[:cut], NOVELLA[cut:])
     assert list(found) == list(ORDERS)
     counts, length = Counter(NOVELLA[:cut]), cut
     by_frequency = -sum(math.log(counts[c] / length) for c in NOVELLA[cut + 1 :]) / (len(NOVELLA) - cut - 1)
@@ -121,8 +121,10 @@ def test_baselines_of_the_novella() -> None:
 
 def test_the_end_of_a_long_training_split_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litegpt.text.baselines.TRAINING_CHARACTERS", 1000)
-    text, cut = NOVELLA[:3000], 2500
-    assert baseline_losses(text, cut) == pytest.approx(baseline_losses(text[1500:], 1000), rel=1e-2)
+    training, validation = NOVELLA[:2500], NOVELLA[2500:3000]
+    assert baseline_losses(training, validation) == pytest.approx(
+        baseline_losses(training[-1000:], validation), rel=1e-2
+    )
 
 
 def test_symbols_are_numbered_as_they_are_given() -> None:

@@ -51,7 +51,7 @@ def test_white_space_does_not_count_and_seven_words_are_no_stretch() -> None:
 
 def test_the_control_is_the_other_split() -> None:
     unseen = " And this part of the story was never shown to any model at all."
-    index = CorpusIndex(TEXT + unseen, len(TEXT))
+    index = CorpusIndex(TEXT, unseen)
     seen = index.measure(TEXT[:60])
     assert seen.training.copied > 8
     assert seen.validation.copied == 0

@@ -1,0 +1,159 @@
+"""The two splits of a text: what trials train on, and what they are measured on."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from litegpt.plan.errors import InputError
+
+if TYPE_CHECKING:
+    from litegpt.plan.corpus import CorpusText
+
+BLOCKS = 100  # of a text; a large one has more
+BLOCK_CHARACTERS_MAX = 1 << 16
+
+HOWS = ("last", "blocks", "files")
+SPLIT_KEYS = {
+    "split": HOWS,
+    "validation_fraction": ("last", "blocks"),
+    "split_seed": ("blocks",),
+    "validation_files": ("files",),
+}
+"""The keys of [study] that say a rule, and for which kinds of it."""
+Range = tuple[int, int]
+"""Characters of a text, from the first to the one after the last."""
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """Which part of a text is for validation."""
+
+    how: str = "last"  # one of HOWS: the end, blocks drawn by `seed`, or the files that match `files`
+    fraction: float = 0.1  # of the text; of 'last' and 'blocks'
+    seed: int = 1337  # of 'blocks'
+    files: str | None = None  # of 'files': an absolute glob
+
+    @property
+    def keys(self) -> Mapping[str, object]:
+        """The keys of [study] that say it, with their values."""
+        values = dict(zip(SPLIT_KEYS, (self.how, self.fraction, self.seed, self.files), strict=True))
+        return {key: value for key, value in values.items() if self.how in SPLIT_KEYS[key]}
+
+    def changes(self, then: SplitRule) -> list[tuple[str, object, object]]:
+        """Return the keys that two rules have in common and that differ: key, value, value then."""
+        known = then.keys
+        return [(key, now, known[key]) for key, now in self.keys.items() if key in known and now != known[key]]
+
+    @property
+    def told(self) -> str:
+        """What is for validation, in words."""
+        match self.how:
+            case "blocks":
+                return f"{100 * self.fraction:g} % in blocks, seed {self.seed}"
+            case "files":
+                return f"the files {self.files}"
+        return f"the last {100 * self.fraction:g} %"
+
+    def validation_ranges(self, corpus: CorpusText) -> list[Range]:
+        """Return what of a text is for validation, in order and apart. InputError: no files match, or all do."""
+        length = corpus.characters
+        match self.how:
+            case "blocks":
+                size = max(1, min(-(-length // BLOCKS), BLOCK_CHARACTERS_MAX))
+                count = -(-length // size)
+                wanted = min(max(1, round(count * self.fraction)), max(1, count - 1), count)
+                drawn = sorted(random.Random(self.seed).sample(range(count), wanted))
+                return _joined([(block * size, min(length, (block + 1) * size)) for block in drawn])
+            case "files":
+                return _joined(self._file_ranges(corpus))
+        return [(int(length * (1 - self.fraction)), length)]
+
+    def _file_ranges(self, corpus: CorpusText) -> list[Range]:
+        """Return where the files stand that match, each with the line break that joins it to the next."""
+        matching = set(map(os.path.normpath, glob.glob(self.files or "", recursive=True)))
+        scans = [file for file in corpus.scan.files if os.path.normpath(corpus.base / file.path) in matching]
+        if not scans:
+            raise InputError(f"validation_files matches none of the corpus's files: {self.files}", corpus.path)
+        if len(scans) == len(corpus.files):
+            raise InputError(f"validation_files matches all of the corpus's files: {self.files}", corpus.path)
+        return [(file.start, min(file.end + 1, corpus.characters)) for file in scans]
+
+
+@dataclass(frozen=True)
+class SplitText:
+    """A text under a rule. Each split's pieces are joined as they come."""
+
+    corpus: CorpusText
+    rule: SplitRule
+
+    @cached_property
+    def validation_ranges(self) -> list[Range]:
+        """What of the text is for validation."""
+        return self.rule.validation_ranges(self.corpus)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells whether tokens belong to this text in these splits."""
+        return hashlib.sha256(repr((self.corpus.sha256, self.validation_ranges)).encode()).hexdigest()
+
+    @cached_property
+    def train_ranges(self) -> list[Range]:
+        """What of the text is for training: the rest."""
+        edges = [0, *(edge for pair in self.validation_ranges for edge in pair), self.corpus.characters]
+        return [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]
+
+    @property
+    def train_characters(self) -> int:
+        """The length of the training split."""
+        return self.corpus.characters - self.validation_characters
+
+    @property
+    def validation_characters(self) -> int:
+        """The length of the validation split."""
+        return sum(end - start for start, end in self.validation_ranges)
+
+    def train(self) -> Iterator[str]:
+        """Yield the training split in pieces of a megabyte at most."""
+        return self.corpus.read(self.train_ranges)
+
+    def validation(self) -> Iterator[str]:
+        """Yield the validation split in pieces of a megabyte at most."""
+        return self.corpus.read(self.validation_ranges)
+
+    @property
+    def train_text(self) -> str:
+        """The whole training split, for a text that is known to be small."""
+        return "".join(self.train())
+
+    @property
+    def validation_text(self) -> str:
+        """The whole validation split, for a text that is known to be small."""
+        return "".join(self.validation())
+
+    def check_length(self, block_size: int) -> None:
+        """Raise InputError unless both splits hold at least one block and the character after it."""
+        shorter = min(self.train_characters, self.validation_characters)
+        if shorter <= block_size:
+            raise InputError(
+                f"the corpus is too short: its smaller split has {shorter:,} characters, and a block of "
+                f"{block_size:,} needs {block_size + 1:,}; use a longer text or a smaller block_size",
+                self.corpus.path,
+            )
+
+
+def _joined(ranges: list[Range]) -> list[Range]:
+    """Return ranges in order, those that touch as one."""
+    joined: list[Range] = []
+    for start, end in ranges:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
