@@ -41,15 +41,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="litegpt", description="Studies of small GPTs, from the terminal.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    called = next((word for word in arguments if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
-        if name == called:
-            module = importlib.import_module(f"litegpt.cli.{MODULES.get(name, name)}")
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    namespace = parser.parse_args(arguments)
-    return guarded(lambda: namespace.run(namespace))
+        commands.add_parser(name, help=summary, description=summary)
+    name = parser.parse_args(arguments[:1]).command
+    module = importlib.import_module(f"litegpt.cli.{MODULES.get(name, name)}")
+    command = commands.choices[name]
+    module.add_arguments(command)
+    command.set_defaults(command=name)
+    namespace = command.parse_intermixed_args(arguments[1:])  # options may stand between the names of trials
+    return guarded(lambda: module.run(namespace))
 
 
 if __name__ == "__main__":

@@ -118,6 +118,12 @@ def test_trials_are_queued_again_without_a_runner(kept: StudyFiles, capsys: pyte
     assert "no trial failed" in capsys.readouterr().err
 
 
+def test_options_may_stand_between_the_study_and_its_trials(kept: StudyFiles, tmp_path: Path) -> None:
+    arguments = ["retry", str(kept.file), "--results", str(tmp_path / "results"), DIVERGED, "--phase", "first"]
+    assert main(arguments) == 0
+    assert read_journal(kept.journal).phases["first"].trials[DIVERGED].state == "queued"
+
+
 @pytest.mark.parametrize("command", ["pause", "resume", "stop"])
 def test_only_a_runner_can_be_asked_for_more(
     kept: StudyFiles, capsys: pytest.CaptureFixture[str], command: str
