@@ -29,7 +29,7 @@ def check_all(corpus: Corpus, vocab_size: int, precision: str, quick: bool = Fal
         "dropout of another rate beside it": lambda: mixed_rates(small, corpus, vocab_size, precision),
         "mean loss after 100 steps by precision": lambda: precisions(small, corpus, vocab_size),
         "fp16 overflow: skipped, scale, neighbour's largest difference": lambda: overflow(small, corpus, vocab_size),
-        "attention beyond one call, largest difference": lambda: chunked(corpus.train.device),
+        "attention beyond one call, largest difference": lambda: chunked(corpus.device),
     }
     found: dict[str, Any] = {}
     for name, check in checks.items():

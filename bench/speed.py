@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from baseline import LanguageModel
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from litegpt.plan.cost import training_flops
 from litegpt.plan.trial import Trial
 from litegpt.plan.tuning import Tuning
-from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.corpus import Corpus
 from litegpt.train.precision import DTYPES
+from litegpt.train.tokenizer import CharacterTokenizer
 from litegpt.train.tune import updates_per_second
 
 CORPUS = Path(__file__).parent.parent / "data" / "novella.txt"
@@ -45,7 +47,8 @@ def read_novella(device: torch.device) -> tuple[Corpus, int]:
     """Return the default corpus on a device, and how many symbols it has."""
     text = CORPUS.read_text(encoding="utf-8")
     tokenizer = CharacterTokenizer(tuple(sorted(set(text))))
-    return Corpus(tokenizer.encode(text), int(0.9 * len(text)), device), tokenizer.vocab_size
+    splits = np.split(tokenizer.encode(text), [int(0.9 * len(text))])
+    return Corpus(*splits, device), tokenizer.vocab_size
 
 
 class Block(nn.Module):
@@ -83,7 +86,7 @@ Clock = Callable[[], float]
 
 def eager(trial: Trial, corpus: Corpus, vocab_size: int, clock: Clock = time.perf_counter) -> float:
     """Train one trial as by hand, in fp32."""
-    device, settings = corpus.train.device, trial.settings()
+    device, settings = corpus.device, trial.settings()
     model = LanguageModel(vocab_size, settings).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=trial.learning_rate)
 
@@ -100,7 +103,7 @@ def eager(trial: Trial, corpus: Corpus, vocab_size: int, clock: Clock = time.per
 def compiled(trial: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
     """Train one trial with autocast and torch.compile."""
     torch.compiler.reset()
-    device = corpus.train.device
+    device = corpus.device
     model = FusedGPT(trial, vocab_size).to(device)
     fast = torch.compile(model, dynamic=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=trial.learning_rate, fused=True)
@@ -132,7 +135,7 @@ def packs(
 
 def batches(trial: Trial, corpus: Corpus) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield random batches [B, T], drawn on the device."""
-    device, positions = corpus.train.device, corpus.positions(trial.block_size)
+    device, positions = corpus.device, corpus.positions(trial.block_size)
     while True:
         starts = torch.randint(positions, (1, trial.batch_size), device=device)
         inputs, targets = corpus.batch(starts, trial.block_size)

@@ -10,8 +10,9 @@ from litegpt.plan.errors import InputError
 from litegpt.results.folder import StudyFolder, TrialFolder
 from litegpt.results.journal import read_journal
 from litegpt.train.checkpoint import Checkpoint, read_checkpoint, restore_weights, save_quantised
-from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.corpus import Corpus
 from litegpt.train.pack import Pack
+from litegpt.train.tokens import token_cache, tokenised
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,20 @@ def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> Corpus | None:
     path = trial.path.resolve().parents[1]
     folder = StudyFolder(path.parent, path.name)
     found = read_study_text(folder, read_journal(folder.journal))
-    if found is None or found[1].symbols != checkpoint.symbols:
+    if found is None:
         return None
     study, text = found
-    return Corpus(CharacterTokenizer(text.symbols).encode(text.text), text.cut(study.validation_fraction))
+    try:
+        tokens = tokenised(text.split(study.split), checkpoint.tokenizer, token_cache())
+    except ValueError:
+        return None
+    return Corpus(*tokens)
 
 
 def _val_loss(checkpoint: Checkpoint, corpus: Corpus | None) -> float | None:
     if corpus is None:
         return None
-    pack = Pack([checkpoint.trial], corpus, len(checkpoint.symbols), "fp32", initialise=False)
+    pack = Pack([checkpoint.trial], corpus, checkpoint.tokenizer.vocab_size, "fp32", initialise=False)
     restore_weights(pack, 0, checkpoint)
     _, validation = pack.evaluate()
     return float(validation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import torch
 
 from litegpt.plan.errors import InputError
 from litegpt.train.checkpoint import read_checkpoint
-from litegpt.train.corpus import CharacterTokenizer
 from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape
+
+BYTES_MAX = 4  # of a character in UTF-8: a token may be a byte
 
 
 def sample_text(
@@ -28,11 +30,9 @@ def sample_text(
     InputError: the file is missing or damaged, or the prompt has a character that the trial has never seen.
     """
     checkpoint = read_checkpoint(weights)
-    tokenizer = CharacterTokenizer(checkpoint.symbols)
-    if not prompt:
-        prompt = "\n" if "\n" in tokenizer.symbols else tokenizer.symbols[0]
+    tokenizer = checkpoint.tokenizer
     try:
-        tokens = tokenizer.encode(prompt).tolist()
+        tokens = tokenizer.encode(prompt or tokenizer.opening).tolist()
     except ValueError as error:
         raise InputError(f"the prompt cannot be read by this trial: {error}") from None
     model = GPT(ModelShape.of(checkpoint.trial, tokenizer.vocab_size), 1)
@@ -42,5 +42,6 @@ def sample_text(
             if tensor is None or tensor.shape != view[0].shape:
                 raise InputError(f"the weights do not fit: '{name}' is missing or misshapen", weights)
             view[0] = tensor
-    following = generate(model, tokens, length, temperature=temperature, top_k=top_k, seed=seed)
-    return (tokenizer.decode(token) for token in following)
+    following = generate(model, tokens, BYTES_MAX * length, temperature=temperature, top_k=top_k, seed=seed)
+    texts = tokenizer.decode(token for (token,) in following)
+    return itertools.islice(itertools.chain.from_iterable(texts), length)

@@ -10,7 +10,7 @@ from typing import Any
 from litegpt.plan.document import Document
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.expand import check_size
-from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Phase, Promotion
+from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Phase, Promotion, default_ranking
 from litegpt.plan.presets import preset_settings
 from litegpt.plan.settings import (
     LENGTH,
@@ -31,7 +31,7 @@ SETTINGS = ("preset", *HYPERPARAMETERS)
 _PHASE_KEYS = ("name", "grid", "exclude", "promote", "trial", *SETTINGS)
 _PROMOTE_KEYS = ("from", "top", "by", "how", "start")
 _NAME_MAX = 100
-_TAKEN = ("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests")
+_TAKEN = ("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests", "tokenizers")
 """The files that lie beside the phases' folders in a study's results."""
 
 
@@ -84,7 +84,7 @@ def read_phase(
     fixed = read_settings(document, table, *key)
     promotion = None
     if "promote" in table:
-        promotion = _read_promotion(document, document.table(table["promote"], *key, "promote"), index, names)
+        promotion = _read_promotion(document, document.table(table["promote"], *key, "promote"), index, names, earlier)
     phase = Phase(
         name=name,
         defaults=defaults,
@@ -149,7 +149,9 @@ def _plain(document: Document, name: str, raw: object, *key: str | int) -> Value
         raise document.error(f"{name} {error}", *key, name) from None
 
 
-def _read_promotion(document: Document, table: dict[str, Any], index: int, names: list[str]) -> Promotion:
+def _read_promotion(
+    document: Document, table: dict[str, Any], index: int, names: list[str], earlier: Mapping[str, Phase]
+) -> Promotion:
     key = ("phase", index, "promote")
     document.check_keys(table, _PROMOTE_KEYS, *key)
     for needed in ("from", "top"):
@@ -166,7 +168,7 @@ def _read_promotion(document: Document, table: dict[str, Any], index: int, names
         )
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise document.error(f"top must be a whole number of trials, at least 1, not {shown(top)}", *key, "top")
-    chosen: dict[str, str] = {}
+    chosen = {"by": default_ranking(earlier[source].tokens_differ())}
     for name, choices in (("by", RANKINGS), ("how", HOWS), ("start", STARTS)):
         if name not in table:
             continue

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import torch
 
-from litegpt.plan.corpus import CorpusText, read_corpus
+from litegpt.plan.corpus import read_corpus
 from litegpt.plan.cost import training_flops
 from litegpt.plan.errors import InputError
 from litegpt.plan.packs import evenly
+from litegpt.plan.split import SplitRule
 from litegpt.plan.trial import Trial
 from litegpt.plan.tuning import Tuning
 from litegpt.results.samples import Copied
-from litegpt.run.attempt import SAMPLE_SEED, SAMPLE_TEMPERATURE, Attempt, BadCorpusError
+from litegpt.run.attempt import SAMPLE_SEED, SAMPLE_TEMPERATURE, Attempt, BadCorpusError, ShortTextError
 from litegpt.run.messages import (
     Alive,
     Message,
@@ -28,15 +29,17 @@ from litegpt.run.messages import (
     TrainPack,
 )
 from litegpt.train.checkpoint import read_checkpoint, restore_weights
-from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.corpus import Corpus
 from litegpt.train.generate import generate
-from litegpt.train.loop import Beat, Ended, Evaluated, Training
+from litegpt.train.loop import HEARTBEAT_SECONDS, Beat, Ended, Evaluated, Training
 from litegpt.train.pack import Pack, is_out_of_memory
 from litegpt.train.precision import resolve_precision
+from litegpt.train.tokens import token_cache, tokenised
 from litegpt.train.tune import tune, updates_per_second
 from litegpt.train.verbatim import CorpusIndex
+from litegpt.train.vocabulary import tokenizer_for
 
-SAMPLE_CHARACTERS = 300
+SAMPLE_CHARACTERS = 300  # and at most as many tokens
 
 
 class PackTrainer:
@@ -45,7 +48,10 @@ class PackTrainer:
     def __init__(self, device: str, send: Callable[[Message], None]) -> None:
         self.device = torch.device(device)
         self.send = send
-        self._corpus_key: tuple[str, str, float] | None = None
+        self._text_key: tuple[str, str, SplitRule] | None = None
+        self._tokens_key: tuple[str, int] | None = None
+        self._index: CorpusIndex | None = None
+        self._beat_due = 0.0
 
     def train(self, request: TrainPack, should_stop: Callable[[], bool]) -> None:
         """Train a pack and tell how each trial ended; whatever goes wrong fails its trials and nothing else."""
@@ -54,7 +60,8 @@ class PackTrainer:
         try:
             for attempt in attempts:
                 attempt.open()
-            self._load_corpus(request)
+            self._read_text(request)
+            self._tokenise(request, attempts)
             attempts.sort(key=lambda attempt: attempt.step)
             for _, group in itertools.groupby(attempts, key=lambda attempt: attempt.step):
                 self._train_packs(request, list(group), should_stop)
@@ -67,20 +74,43 @@ class PackTrainer:
                 attempt.close()
         self.send(PackOver(pack=request.pack, wall_seconds=time.perf_counter() - started))
 
-    def _load_corpus(self, request: TrainPack) -> None:
-        key = (request.corpus, request.corpus_base, request.validation_fraction)
-        if key != self._corpus_key:
-            try:
-                self.text: CorpusText = read_corpus(request.corpus, Path(request.corpus_base))
-            except InputError as error:
-                raise BadCorpusError(str(error)) from None
-            if self.text.sha256 != request.corpus_sha256:
+    def _read_text(self, request: TrainPack) -> None:
+        """Take up the study's text, unless it is at hand."""
+        rule = SplitRule(**request.split)
+        if (key := (request.corpus, request.corpus_base, rule)) == self._text_key:
+            return
+        try:
+            text = read_corpus(request.corpus, Path(request.corpus_base))
+            if text.sha256 != request.corpus_sha256:
                 raise BadCorpusError("the corpus has changed since the run began", request.corpus)
-            self.tokenizer = CharacterTokenizer(self.text.symbols)
-            cut = self.text.cut(request.validation_fraction)
-            self.corpus = Corpus(self.tokenizer.encode(self.text.text), cut, self.device)
-            self._index: CorpusIndex | None = None
-            self._corpus_key = key
+        except InputError as error:
+            raise BadCorpusError(str(error)) from None
+        self.text, self._text_key = text.split(rule), key
+        self._tokens_key, self._index = None, None
+
+    def _tokenise(self, request: TrainPack, attempts: Sequence[Attempt]) -> None:
+        """Put the text on the device as the tokens of these trials, which have one tokenizer."""
+        trial = attempts[0].trial
+        if (key := (trial.tokenizer, trial.vocab_size)) != self._tokens_key:
+            self.tokenizer = tokenizer_for(trial, self.text, attempts[0].folder.tokenizers)
+            beat = partial(self._beat, request.pack, [attempt.trial.id for attempt in attempts])
+            train, validation = tokenised(self.text, self.tokenizer, token_cache(), beat)
+            self.corpus = Corpus(train, validation, self.device)
+            self._tokens_key = key
+        tokens = min(len(self.corpus.train), len(self.corpus.validation))
+        if tokens <= trial.block_size:
+            raise ShortTextError(
+                f"the smaller split has {tokens:,} tokens of tokenizer = '{trial.tokenizer}', and a block needs "
+                f"{trial.block_size + 1:,}; use a longer text or a smaller block_size"
+            )
+        for attempt in attempts:
+            attempt.tokens_per_char = len(self.corpus.validation) / self.text.validation_characters
+
+    def _beat(self, pack: str, trials: list[str]) -> None:
+        """Tell that a long text is being tokenised, now and then."""
+        if time.monotonic() >= self._beat_due:
+            self._beat_due = time.monotonic() + HEARTBEAT_SECONDS
+            self.send(Alive(pack=pack, trials=trials, step=0))
 
     def _train_packs(self, request: TrainPack, group: Sequence[Attempt], should_stop: Callable[[], bool]) -> None:
         """Train the attempts that stand at the same step, as wide and as fast as is known, or can be found out."""
@@ -188,7 +218,7 @@ class PackTrainer:
             else:
                 endings.append(event)
 
-        training = Training(pack, [attempt.files for attempt in group], self.text.symbols, report, progress)
+        training = Training(pack, [attempt.files for attempt in group], self.tokenizer, report, progress)
         training.run(should_stop)
         if endings:
             self._write_samples(training, group, endings)
@@ -212,7 +242,7 @@ class PackTrainer:
 
     def _generate(self, pack: Pack) -> list[tuple[str, str, Copied]]:
         """Return (prompt, text, how much of it is copied) for each trial of a pack."""
-        prompt = "\n" if "\n" in self.text.symbols else self.text.symbols[0]
+        prompt = self.tokenizer.opening
         tokens = generate(
             pack.model,
             self.tokenizer.encode(prompt).tolist(),
@@ -220,11 +250,12 @@ class PackTrainer:
             temperature=SAMPLE_TEMPERATURE,
             seed=SAMPLE_SEED,
         )
-        texts = [self.tokenizer.decode(list(trial)) for trial in zip(*tokens, strict=True)]
+        decoded = ("".join(self.tokenizer.decode(trial)) for trial in zip(*tokens, strict=True))
+        texts = [text[:SAMPLE_CHARACTERS] for text in decoded]
         return [(prompt, text, self._measure(text)) for text in texts]
 
     def _measure(self, text: str) -> Copied:
         """Return how much of a text is copied from the corpus, which is prepared for that the first time."""
         if self._index is None:
-            self._index = CorpusIndex(self.text.text, len(self.corpus.train))
+            self._index = CorpusIndex(self.text.train_text, self.text.validation_text)
         return Copied(**self._index.measure(text).figures())

@@ -16,10 +16,11 @@ from torch import Tensor
 from litegpt.plan.cost import parameter_count
 from litegpt.plan.errors import InputError
 from litegpt.plan.settings import plain_value
-from litegpt.plan.trial import Trial
+from litegpt.plan.trial import Trial, vocabulary_size
 from litegpt.plan.whole_file import write_whole
 from litegpt.train.pack import Pack
 from litegpt.train.quantise import dequantised, quantised
+from litegpt.train.tokenizer import Tokenizer, from_state
 
 FORMAT = 1
 ROWS = ("weights", "first", "second")  # what has an element for each weight; the rest of the state is a number each
@@ -42,11 +43,11 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     trial: Trial  # the hyperparameters it was trained with
     progress: Progress
-    symbols: tuple[str, ...]  # the vocabulary
+    tokenizer: Tokenizer
     numbers: dict[str, float | None]  # the state beside weights and moments; None is NaN
 
 
-def save_checkpoint(pack: Pack, index: int, progress: Progress, symbols: tuple[str, ...], path: Path) -> None:
+def save_checkpoint(pack: Pack, index: int, progress: Progress, tokenizer: Tokenizer, path: Path) -> None:
     """Write everything that trial `index` of a pack needs to go on, alone or in another pack.
 
     No generator state is needed: batches and dropout are functions of seed and step. `state.json` beside the file holds
@@ -57,7 +58,7 @@ def save_checkpoint(pack: Pack, index: int, progress: Progress, symbols: tuple[s
         f"{kind}/{name}": view[index] for kind in ROWS for name, view in pack.model.views(state.pop(kind)).items()
     }
     numbers = {name: value[index].item() for name, value in state.items()}
-    header = _header(pack.trials[index], progress, symbols) | {
+    header = _header(pack.trials[index], progress, tokenizer) | {
         "numbers": {name: value if value == value else None for name, value in numbers.items()},  # NaN is null
         "precision": pack.precision,
     }
@@ -65,18 +66,16 @@ def save_checkpoint(pack: Pack, index: int, progress: Progress, symbols: tuple[s
     write_whole(path.with_name("state.json"), json.dumps(header, indent=1).encode())
 
 
-def save_weights(
-    pack: Pack, index: int, weights: Tensor, progress: Progress, symbols: tuple[str, ...], path: Path
-) -> None:
+def save_weights(pack: Pack, index: int, weights: Tensor, progress: Progress, tokenizer: Tokenizer, path: Path) -> None:
     """Write one trial's weights, row `index` of `weights` [P, N], without the means to train on."""
     tensors = {f"weights/{name}": view[index] for name, view in pack.model.views(weights).items()}
-    write_whole(path, _file(tensors, _header(pack.trials[index], progress, symbols)))
+    write_whole(path, _file(tensors, _header(pack.trials[index], progress, tokenizer)))
 
 
 def save_quantised(checkpoint: Checkpoint, bits: int, path: Path) -> None:
     """Write a checkpoint's weights in 8 or 4 bits."""
     tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("weights/")}
-    header = _header(checkpoint.trial, checkpoint.progress, checkpoint.symbols) | {"bits": bits}
+    header = _header(checkpoint.trial, checkpoint.progress, checkpoint.tokenizer) | {"bits": bits}
     write_whole(path, _file(quantised(tensors, bits), header))
 
 
@@ -97,13 +96,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         header = json.loads(metadata["state"])
         if header["format"] != FORMAT:
             raise ValueError(f"it has format {header['format']!r}, and this version reads {FORMAT}")
-        trial, symbols = _trial(header["trial"]), tuple(header["symbols"])
+        trial, tokenizer = _trial(header["trial"]), from_state(header)
         if "bits" in header:
-            tensors = dequantised(tensors, header["bits"], trial, len(symbols))
+            tensors = dequantised(tensors, header["bits"], trial, tokenizer.vocab_size)
         held = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("weights/"))
-        if parameter_count(trial, len(symbols)) > held:
+        if vocabulary_size(trial, tokenizer.vocab_size) != tokenizer.vocab_size:
+            raise ValueError("its tokenizer is not what its hyperparameters ask for")
+        if parameter_count(trial, tokenizer.vocab_size) > held:
             raise ValueError("its weights are fewer than its hyperparameters ask for")
-        return Checkpoint(tensors, trial, Progress(**header["progress"]), symbols, dict(header.get("numbers") or {}))
+        return Checkpoint(tensors, trial, Progress(**header["progress"]), tokenizer, dict(header.get("numbers") or {}))
     except FileNotFoundError:
         raise InputError("no such checkpoint", path) from None
     except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
@@ -150,12 +151,12 @@ def _trial(settings: dict[str, Any]) -> Trial:
     return trial
 
 
-def _header(trial: Trial, progress: Progress, symbols: tuple[str, ...]) -> dict[str, Any]:
+def _header(trial: Trial, progress: Progress, tokenizer: Tokenizer) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "trial": trial.settings(),
         "progress": asdict(progress),
-        "symbols": "".join(symbols),
+        **tokenizer.state(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The corpus as tokens on the training device, and the fixed windows that evaluation runs over."""
+"""The corpus as tokens for a training device: its batches, and the fixed windows that evaluation runs over."""
 
 from __future__ import annotations
 
@@ -9,32 +9,9 @@ import torch
 from torch import Tensor
 
 IGNORED = -100  # a target that cross_entropy leaves out
-
-
-class CharacterTokenizer:
-    """One token a character; `symbols` is the vocabulary in code point order."""
-
-    def __init__(self, symbols: tuple[str, ...] | str) -> None:
-        self.symbols = tuple(symbols)
-        self._code_points = np.array([ord(symbol) for symbol in self.symbols], dtype=np.uint32)
-
-    @property
-    def vocab_size(self) -> int:
-        """How many symbols there are."""
-        return len(self.symbols)
-
-    def encode(self, text: str) -> np.ndarray:
-        """Return the tokens of `text`, int64; raises ValueError naming the first character outside the vocabulary."""
-        code_points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-        tokens = np.minimum(np.searchsorted(self._code_points, code_points), self.vocab_size - 1)
-        unknown = self._code_points[tokens] != code_points
-        if unknown.any():
-            raise ValueError(f"the character {text[int(unknown.argmax())]!r} is not in the vocabulary")
-        return tokens.astype(np.int64)
-
-    def decode(self, tokens: list[int]) -> str:
-        """Return the text of `tokens`."""
-        return "".join(self.symbols[token] for token in tokens)
+EVALUATED_TOKENS = 1 << 18
+"""Of a longer split an evaluation takes about so many, in windows spread evenly over it."""
+HELD_SHARE = 0.25  # of a GPU's free memory, at most, is the training split's
 
 
 @dataclass(frozen=True)
@@ -47,44 +24,87 @@ class Windows:
 
 
 class Corpus:
-    """Both splits on the device, in whole."""
+    """Both splits, in the integers that their tokens came in.
 
-    def __init__(self, tokens: np.ndarray, cut: int, device: torch.device | str = "cpu") -> None:
-        """Split `tokens` at `cut`: training before it, validation from it on."""
-        self.train = torch.from_numpy(tokens[:cut]).to(device)
-        self.validation = torch.from_numpy(tokens[cut:]).to(device)
+    A training split that fits lies on the device as a whole. One that does not is streamed: it stays in the host's
+    memory, or in the file that is mapped there, and the sequences of each batch are looked up for the device.
+    """
+
+    def __init__(
+        self,
+        train: np.ndarray,
+        validation: np.ndarray,
+        device: torch.device | str = "cpu",
+        *,
+        streamed: bool | None = None,
+    ) -> None:
+        """Take the splits' tokens; whether they are streamed depends on the device where nobody says."""
+        self.device = torch.device(device)
+        self.streamed = not _fits(train.nbytes, self.device) if streamed is None else streamed
+        self.train, self.validation = torch.from_numpy(train), torch.from_numpy(validation)
+        if not self.streamed:
+            self.train = self.train.to(self.device)
+        self._windows: dict[tuple[str, int], Windows] = {}
 
     def positions(self, block_size: int) -> int:
         """Return at how many places of the training split a sequence can start."""
         return len(self.train) - block_size
 
-    def batch(self, starts: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets [P, B, T] of the training split for `starts` [P, B]."""
-        offsets = torch.arange(block_size + 1, device=starts.device)
-        sequences = self.train[starts[..., None] + offsets]
+    def look_up(self, starts: np.ndarray, block_size: int) -> Tensor:
+        """Return, in the host's memory, what the batches of steps are made of: starts [S, P, B], or whole sequences."""
+        places = torch.from_numpy(starts)
+        return self.train[places[..., None] + torch.arange(block_size + 1)] if self.streamed else places
+
+    def batch(self, looked_up: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets [P, B, T] of one step, from what was looked up for it and is on the device."""
+        if not self.streamed:
+            looked_up = self.train[looked_up[..., None] + torch.arange(block_size + 1, device=self.device)]
+        sequences = looked_up.long()
         return sequences[..., :-1], sequences[..., 1:]
 
     def validation_windows(self, block_size: int) -> Windows:
-        """Return windows that count every token of the validation split but its first exactly once."""
-        split = self.validation
-        whole = (len(split) - 1) // block_size
-        starts = torch.arange(whole, device=split.device) * block_size
-        rest = len(split) - 1 - whole * block_size
-        if rest:  # one more window, shifted back to be full, of which only the uncounted end counts
-            starts = torch.cat([starts, starts.new_tensor([len(split) - 1 - block_size])])
-        windows = _windows(split, starts, block_size)
-        if rest:
-            windows.targets[-1, : block_size - rest] = IGNORED
-        return Windows(windows.inputs, windows.targets, len(split) - 1)
+        """Return windows that count every token of the validation split but its first exactly once.
+
+        Of a split that is longer than EVALUATED_TOKENS they are whole windows, spread evenly.
+        """
+        if len(self.validation) - 1 > EVALUATED_TOKENS:
+            return self._spread("validation", self.validation, block_size)
+        known = self._windows.get(("validation", block_size))
+        if known is None:
+            known = self._windows["validation", block_size] = self._every_token(block_size)
+        return known
 
     def training_windows(self, block_size: int) -> Windows:
         """Return as many windows as validation has, spread evenly over the training split: a fixed slice of it."""
-        available = (len(self.train) - 1) // block_size
-        count = min(available, -(-(len(self.validation) - 1) // block_size))
-        starts = torch.arange(count, device=self.train.device) * available // count * block_size
-        return _windows(self.train, starts, block_size)
+        return self._spread("train", self.train, block_size)
+
+    def _every_token(self, block_size: int) -> Windows:
+        counted = len(self.validation) - 1
+        whole = counted // block_size
+        starts = torch.arange(whole) * block_size
+        rest = counted - whole * block_size
+        if rest:  # one more window, shifted back to be full, of which only the uncounted end counts
+            starts = torch.cat([starts, starts.new_tensor([counted - block_size])])
+        windows = self._cut(self.validation, starts, block_size)
+        if rest:
+            windows.targets[-1, : block_size - rest] = IGNORED
+        return Windows(windows.inputs, windows.targets, counted)
+
+    def _spread(self, name: str, split: Tensor, block_size: int) -> Windows:
+        known = self._windows.get((name, block_size))
+        if known is None:
+            available = (len(split) - 1) // block_size
+            count = min(available, -(-min(len(self.validation) - 1, EVALUATED_TOKENS) // block_size))
+            starts = torch.arange(count) * available // count * block_size
+            known = self._windows[name, block_size] = self._cut(split, starts, block_size)
+        return known
+
+    def _cut(self, split: Tensor, starts: Tensor, block_size: int) -> Windows:
+        places = starts[:, None] + torch.arange(block_size + 1)
+        sequences = split[places.to(split.device)].to(self.device).long()
+        return Windows(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous(), len(starts) * block_size)
 
 
-def _windows(split: Tensor, starts: Tensor, block_size: int) -> Windows:
-    sequences = split[starts[:, None] + torch.arange(block_size + 1, device=split.device)]
-    return Windows(sequences[:, :-1].contiguous(), sequences[:, 1:].contiguous(), len(starts) * block_size)
+def _fits(size: int, device: torch.device) -> bool:
+    """Tell whether a device has room for so many bytes; a host maps what it has no room for."""
+    return device.type != "cuda" or size <= HELD_SHARE * torch.cuda.mem_get_info(device)[0]

@@ -14,6 +14,7 @@ from litegpt.plan.trial import evaluation_steps
 from litegpt.train.checkpoint import Progress, save_checkpoint, save_weights
 from litegpt.train.pack import Pack
 from litegpt.train.schedule import learning_rate
+from litegpt.train.tokenizer import Tokenizer
 
 HEARTBEAT_SECONDS = 0.5
 CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints that the end does not need
@@ -70,7 +71,7 @@ class Beat:
 class Training:
     """One pack's training from where it stands to the end, or until told to stop.
 
-    `symbols` is the vocabulary that the checkpoints carry. `report` is called with Evaluated, Ended and Beat events;
+    The checkpoints carry the `tokenizer`. `report` is called with Evaluated, Ended and Beat events;
     an evaluation is reported before the checkpoint that contains it, and is repeated after a resume.
     """
 
@@ -78,12 +79,13 @@ class Training:
         self,
         pack: Pack,
         files: Sequence[TrialFiles],
-        symbols: tuple[str, ...],
+        tokenizer: Tokenizer,
         report: Callable[[Evaluated | Ended | Beat], None],
         progress: Sequence[Progress] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.pack, self.files, self.symbols, self.report, self.clock = pack, list(files), symbols, report, clock
+        self.pack, self.files, self.tokenizer = pack, list(files), tokenizer
+        self.report, self.clock = report, clock
         self.indices = list(range(len(pack.trials)))  # where the pack's rows stood at first: what events name
         self.progress = list(progress or (Progress() for _ in pack.trials))
         self.pack.step = self.progress[0].step
@@ -198,9 +200,9 @@ class Training:
             progress = self.progress[index]
             if self._best_unsaved[index] and self.best is not None:
                 at_best = replace(progress, step=progress.best_val_step or 0)
-                save_weights(self.pack, index, self.best, at_best, self.symbols, files.best)
+                save_weights(self.pack, index, self.best, at_best, self.tokenizer, files.best)
                 self._best_unsaved[index] = False
-            save_checkpoint(self.pack, index, progress, self.symbols, files.checkpoint)
+            save_checkpoint(self.pack, index, progress, self.tokenizer, files.checkpoint)
 
     def _end(self, state: str) -> None:
         self._account_time()

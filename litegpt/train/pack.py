@@ -13,14 +13,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from litegpt.plan.memory import EVALUATION_TOKENS
 from litegpt.plan.trial import Trial
 from litegpt.plan.tuning import Tuning
+from litegpt.train.batches import STEPS_AHEAD, Batches
 from litegpt.train.corpus import Corpus, Windows
 from litegpt.train.model import GPT, ModelShape
-from litegpt.train.noise import DeviceNoise, Noise, batch_starts
+from litegpt.train.noise import DeviceNoise, Noise
 from litegpt.train.optimizer import LossScale, make_optimizer
 from litegpt.train.precision import DTYPES
 from litegpt.train.schedule import learning_rate
 
-TABLE_STEPS = 128  # how many steps of batches and rates are prepared at a time
 WARM_UP_STEPS = 3  # before a CUDA graph is captured, so that kernels and workspaces are there
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 ATTENTIONS = {
@@ -54,7 +54,7 @@ class Pack:
         self.trials = list(trials)
         self.corpus, self.precision, self.tuning = corpus, precision, tuning or Tuning()
         self.micro_batches = max(micro_batches, trials[0].gradient_accumulation)
-        self.device = corpus.train.device
+        self.device = corpus.device
         self.model = GPT(
             ModelShape.of(trials[0], vocab_size),
             len(trials),
@@ -69,10 +69,11 @@ class Pack:
         self.minibatch_losses = torch.full((len(trials),), float("nan"), device=self.device)
         self.noise = self._make_noise() if any(trial.dropout for trial in trials) else None
         self.step = 0
-        self._table = range(0)  # the steps that are prepared
-        self._starts = self._rates = torch.empty(0)
-        # where the step finds its batch [P, B] and its rates [P]: a CUDA graph reads the same memory at every replay
-        self._starts_now = torch.zeros(len(trials), trials[0].batch_size, dtype=torch.int64, device=self.device)
+        self._batches = Batches(self.trials, corpus)
+        self._rates = torch.empty(0)  # [S, P], of the steps that are prepared
+        self._rate_steps = range(0)
+        # where the step finds its batch and its rates [P]: a CUDA graph reads the same memory at every replay
+        self._batch_now: Tensor | None = None
         self._rates_now = torch.zeros(len(trials), dtype=torch.float64, device=self.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         # checkpointing puts the generator's state back, which a graph cannot hold; and large models gain nothing
@@ -94,11 +95,13 @@ class Pack:
 
     def advance(self) -> None:
         """Make one update of every trial that is alive."""
-        if self.step not in self._table:
-            self._prepare_tables()
-        at = self.step - self._table.start
-        self._starts_now.copy_(self._starts[at])
-        self._rates_now.copy_(self._rates[at])
+        batch = self._batches.at(self.step)
+        if self._batch_now is None:
+            self._batch_now = torch.empty_like(batch)
+        self._batch_now.copy_(batch)
+        if self.step not in self._rate_steps:
+            self._prepare_rates()
+        self._rates_now.copy_(self._rates[self.step - self._rate_steps.start])
         if self._can_capture and self._graph is None:
             self._graph = self._capture()
         if self.noise is not None:
@@ -109,19 +112,16 @@ class Pack:
             self._graph.replay()
         self.step += 1
 
-    def _prepare_tables(self) -> None:
-        """Fill the tables of batch starts [S, P, B] and learning rates [S, P] for the steps that come."""
-        first = self.trials[0]
-        self._table = range(self.step, min(self.step + TABLE_STEPS, first.max_iters))
-        seeds = [trial.seed for trial in self.trials]
-        starts = batch_starts(seeds, self._table, first.batch_size, self.corpus.positions(first.block_size))
-        self._starts = torch.from_numpy(starts).to(self.device)
-        rates = [[learning_rate(trial, step) for trial in self.trials] for step in self._table]
+    def _prepare_rates(self) -> None:
+        """Fill the table of learning rates for the steps that come."""
+        self._rate_steps = range(self.step, min(self.step + STEPS_AHEAD, self.trials[0].max_iters))
+        rates = [[learning_rate(trial, step) for trial in self.trials] for step in self._rate_steps]
         self._rates = torch.tensor(rates, dtype=torch.float64, device=self.device)
 
     def _make_step(self) -> None:
         """Forward, backward and update, without one look at a result: a CUDA graph can hold all of it."""
-        tokens, targets = self.corpus.batch(self._starts_now, self.trials[0].block_size)
+        assert self._batch_now is not None
+        tokens, targets = self.corpus.batch(self._batch_now, self.trials[0].block_size)
         self.model.gradients.zero_()
         losses = torch.zeros_like(self.minibatch_losses)
         parts = zip(*(torch.chunk(whole, self.micro_batches, dim=1) for whole in (tokens, targets)), strict=True)

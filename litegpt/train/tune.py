@@ -96,7 +96,7 @@ def updates_per_second(
     finally:
         pack = None  # type: ignore[assignment]  # its memory is the next one's
         gc.collect()
-        if corpus.train.device.type == "cuda":
+        if corpus.device.type == "cuda":
             torch.cuda.empty_cache()
 
 

@@ -8,14 +8,16 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from litegpt.plan.trial import Trial
 from litegpt.train.checkpoint import Progress, read_checkpoint, restore
-from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.corpus import Corpus
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
 from litegpt.train.pack import Pack
+from litegpt.train.tokenizer import CharacterTokenizer
 
 WORDS = ("the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "over", "mat", "hill", "and")
 SMALL = Trial(
@@ -54,7 +56,7 @@ def tokenizer(text: str) -> CharacterTokenizer:
 
 @pytest.fixture(scope="session")
 def corpus(text: str, tokenizer: CharacterTokenizer) -> Corpus:
-    return Corpus(tokenizer.encode(text), int(len(text) * 0.9))
+    return Corpus(*np.split(tokenizer.encode(text), [int(len(text) * 0.9)]))
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ class Trained:
         self,
         pack: Pack,
         folder: Path,
-        symbols: tuple[str, ...],
+        tokenizer: CharacterTokenizer,
         progress: list[Progress] | None = None,
         stop_at: int | None = None,
         poison: dict[int, int] | None = None,
@@ -127,7 +129,7 @@ class Trained:
             self.files.append(
                 TrialFiles(folder / str(index) / "checkpoint.safetensors", folder / str(index) / "best.safetensors")
             )
-        self.training = Training(pack, self.files, symbols, self.seen, progress)
+        self.training = Training(pack, self.files, tokenizer, self.seen, progress)
 
         def should_stop() -> bool:
             for index, step in (poison or {}).items():
@@ -156,6 +158,6 @@ def train(pack_of: PackOf, tmp_path: Path, tokenizer: CharacterTokenizer) -> Tra
         folder = tmp_path / f"training{count}"
         for index, files in enumerate(resume or ()):  # the same files, as in a trial's own folder
             shutil.copytree(files.checkpoint.parent, folder / str(index))
-        return Trained(pack, folder, tokenizer.symbols, progress, **options)  # type: ignore[arg-type]
+        return Trained(pack, folder, tokenizer, progress, **options)  # type: ignore[arg-type]
 
     return run

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from litegpt.plan.errors import InputError
 from litegpt.plan.trial import Trial
 from litegpt.train.checkpoint import Progress, read_checkpoint, restore, restore_weights, save_checkpoint
-from litegpt.train.corpus import CharacterTokenizer
 from litegpt.train.pack import Pack
+from litegpt.train.tokenizer import CharacterTokenizer
 
 ROWS = ("first", "second", "updates")
 
@@ -183,7 +183,7 @@ class TestDamage:
                 read = read_checkpoint(checkpoint)
                 assert isinstance(read.trial, Trial)
                 assert isinstance(read.progress, Progress)
-                assert isinstance(read.symbols, tuple)
+                assert isinstance(read.tokenizer, CharacterTokenizer)
                 restore(pack, 0, read)
             except InputError:
                 refused += 1
@@ -247,5 +247,5 @@ class TestDamage:
 
         monkeypatch.setattr("os.fsync", full)
         with pytest.raises(OSError, match="No space"):
-            save_checkpoint(pack_of(small), 0, Progress(), ("a",), checkpoint)
+            save_checkpoint(pack_of(small), 0, Progress(), CharacterTokenizer("a"), checkpoint)
         assert checkpoint.read_bytes() == before

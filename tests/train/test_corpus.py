@@ -1,4 +1,4 @@
-"""The tokenizer, the splits and the windows of evaluation."""
+"""The splits, their batches and the windows of evaluation."""
 
 from __future__ import annotations
 
@@ -8,45 +8,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 
 from litegpt.plan.trial import Trial
-from litegpt.train.corpus import IGNORED, CharacterTokenizer, Corpus
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_every_text_survives_the_tokenizer(text: str) -> None:
-    tokenizer = CharacterTokenizer(tuple(sorted(set(text))))
-    tokens = tokenizer.encode(text)
-    assert tokens.dtype == np.int64
-    assert tokens.max() < tokenizer.vocab_size == len(set(text))
-    assert tokenizer.decode(tokens.tolist()) == text
-
-
-def test_tokens_are_in_code_point_order() -> None:
-    tokenizer = CharacterTokenizer("\nab€😀")
-    assert tokenizer.encode("😀b\n€a").tolist() == [4, 2, 0, 3, 1]
-
-
-@pytest.mark.parametrize("unknown", ["!", "~", "é", "😀"])
-def test_an_unknown_character_is_named(unknown: str) -> None:
-    with pytest.raises(ValueError, match=f"{unknown!r} is not in the vocabulary"):
-        CharacterTokenizer("abc").encode(f"ab{unknown}c")
-
-
-def test_the_empty_text_has_no_tokens() -> None:
-    assert CharacterTokenizer("abc").encode("").tolist() == []
+from litegpt.train.batches import Batches
+from litegpt.train.corpus import IGNORED, Corpus
 
 
 def test_the_splits_meet_at_the_cut() -> None:
-    corpus = Corpus(np.arange(100), 90)
+    corpus = Corpus(*np.split(np.arange(100), [90]))
     assert corpus.train.tolist() == list(range(90))
     assert corpus.validation.tolist() == list(range(90, 100))
 
 
 def test_batches_are_sequences_of_the_training_split() -> None:
-    corpus = Corpus(np.arange(100), 90)
+    corpus = Corpus(*np.split(np.arange(100), [90]))
     assert corpus.positions(8) == 82
     last = corpus.positions(8) - 1
     tokens, targets = corpus.batch(torch.tensor([[0, last], [5, 7]]), 8)
@@ -57,7 +32,7 @@ def test_batches_are_sequences_of_the_training_split() -> None:
 
 @pytest.mark.parametrize("length", [*range(9, 28), 100])
 def test_validation_windows_count_each_token_once(length: int) -> None:
-    corpus = Corpus(np.arange(200 + length), 200)
+    corpus = Corpus(*np.split(np.arange(200 + length), [200]))
     windows = corpus.validation_windows(8)
     counted = windows.targets[windows.targets != IGNORED]
     assert sorted(counted.tolist()) == list(range(201, 200 + length)), "every token but the first, once"
@@ -68,7 +43,7 @@ def test_validation_windows_count_each_token_once(length: int) -> None:
 
 @pytest.mark.parametrize("length", [9, 20, 100])
 def test_training_windows_are_as_many_and_spread_over_the_split(length: int) -> None:
-    corpus = Corpus(np.arange(1000 + length), 1000)
+    corpus = Corpus(*np.split(np.arange(1000 + length), [1000]))
     windows = corpus.training_windows(8)
     assert len(windows.inputs) == len(corpus.validation_windows(8).inputs)
     assert windows.count == windows.targets.numel()
@@ -83,7 +58,7 @@ def test_training_windows_are_as_many_and_spread_over_the_split(length: int) -> 
 
 
 def test_training_windows_of_a_split_shorter_than_validation_are_all_of_it() -> None:
-    windows = Corpus(np.arange(100), 20).training_windows(8)
+    windows = Corpus(*np.split(np.arange(100), [20])).training_windows(8)
     assert windows.inputs[:, 0].tolist() == [0, 8]
 
 
@@ -117,3 +92,31 @@ def test_an_evaluation_is_the_exact_mean_over_the_split(
     again = pack.evaluate()
     assert torch.equal(again[1], val_losses), "no dropout, nothing random"
     assert torch.equal(again[0], train_losses)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
+def test_streamed_batches_are_those_of_a_corpus_on_the_device(small: Trial, dtype: type, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Over several tables of steps, and where a resumed pack begins in the middle of one."""
+    monkeypatch.setattr("litegpt.train.batches.STREAMED_TOKENS", 3 * 2 * small.batch_size * (small.block_size + 1))
+    trials = [dataclasses.replace(small, seed=seed) for seed in range(2)]
+    splits = np.split(np.random.default_rng(0).integers(0, 20, 2000).astype(dtype), [1800])
+    held, streamed = Corpus(*splits), Corpus(*splits, streamed=True)
+    for steps in (range(10), range(4, 9)):
+        ways = [(corpus, Batches(trials, corpus)) for corpus in (held, streamed)]
+        for step in steps:
+            (inputs, targets), (same_inputs, same_targets) = (
+                corpus.batch(batches.at(step), small.block_size) for corpus, batches in ways
+            )
+            assert torch.equal(inputs, same_inputs)
+            assert torch.equal(targets, same_targets)
+            assert torch.equal(inputs[..., 1:], targets[..., :-1])
+
+
+def test_a_long_split_is_evaluated_in_windows_spread_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litegpt.train.corpus.EVALUATED_TOKENS", 80)
+    corpus = Corpus(np.arange(5000), np.arange(1000))
+    for windows, length in ((corpus.validation_windows(8), 1000), (corpus.training_windows(8), 5000)):
+        assert windows.count == windows.inputs.numel() == 80
+        assert (windows.targets == windows.inputs + 1).all()
+        assert windows.inputs[0, 0] == 0
+        assert windows.inputs[-1, 0] > 0.8 * length

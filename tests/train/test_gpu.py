@@ -11,17 +11,17 @@ from litegpt.plan.device import Device
 from litegpt.plan.memory import training_memory
 from litegpt.plan.trial import Trial
 from litegpt.plan.tuning import Tuning
-from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.corpus import Corpus
 from litegpt.train.model import SDPA_BATCH, attend
 from litegpt.train.pack import Pack
+from litegpt.train.tokenizer import CharacterTokenizer
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture
 def on_gpu(corpus: Corpus) -> Corpus:
-    tokens = torch.cat([corpus.train, corpus.validation]).numpy()
-    return Corpus(tokens, len(corpus.train), "cuda")
+    return Corpus(corpus.train.numpy(), corpus.validation.numpy(), "cuda")
 
 
 def losses(pack: Pack, steps: int = 20) -> torch.Tensor:
@@ -58,13 +58,13 @@ def test_a_graph_draws_new_masks_at_every_step(on_gpu: Corpus, tokenizer: Charac
     """A rate of 0 leaves the weights alone, so that losses of one batch differ by their masks alone."""
     trial = replace(small, n_embd=64, dropout=0.5, learning_rate=1e-30, weight_decay=0.0)
     pack = Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")
-    pack._prepare_tables()
-    pack._starts[:] = pack._starts[0].clone()
+    pack._batches.at(0)
+    pack._batches._table[:] = pack._batches._table[0].clone()
     first = losses(pack, 8)
     assert len(first.unique()) == 8
     again = Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")
-    again._prepare_tables()
-    again._starts[:] = again._starts[0].clone()
+    again._batches.at(0)
+    again._batches._table[:] = again._batches._table[0].clone()
     torch.testing.assert_close(losses(again, 8), first, atol=1e-4, rtol=0)
 
 

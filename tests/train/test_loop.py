@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from litegpt.plan.trial import Trial
-from litegpt.train.corpus import CharacterTokenizer
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
+from litegpt.train.tokenizer import CharacterTokenizer
 
-SYMBOLS = ("a", "b")
+TOKENIZER = CharacterTokenizer("ab")
 
 
 def files_in(folder: Path, n_trials: int) -> list[TrialFiles]:
@@ -43,7 +43,7 @@ def test_shared_time_is_divided_by_the_width(pack_of, small: Trial, tmp_path: Pa
     events: list[Evaluated | Ended | Beat] = []
     trials = [dataclasses.replace(small, seed=seed) for seed in range(width)]
     pack, files = pack_of(*trials), files_in(tmp_path, width)
-    Training(pack, files, SYMBOLS, events.append, clock=lambda: next(ticks)).run()
+    Training(pack, files, TOKENIZER, events.append, clock=lambda: next(ticks)).run()
     seconds = [event.progress.seconds for event in events if isinstance(event, Ended)]
     assert len(set(seconds)) == 1
     assert sum(seconds) == pytest.approx(next(ticks) - 0.25, abs=0.5)
@@ -52,7 +52,7 @@ def test_shared_time_is_divided_by_the_width(pack_of, small: Trial, tmp_path: Pa
 def test_a_beat_comes_between_evaluations(pack_of, small: Trial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     ticks = itertools.count(0.0, 0.1)
     events: list[Evaluated | Ended | Beat] = []
-    Training(pack_of(small), files_in(tmp_path, 1), SYMBOLS, events.append, clock=lambda: next(ticks)).run()
+    Training(pack_of(small), files_in(tmp_path, 1), TOKENIZER, events.append, clock=lambda: next(ticks)).run()
     beats = [event.step for event in events if isinstance(event, Beat)]
     assert len(beats) >= 8, "one every half second of five"
     assert beats == sorted(set(beats))
@@ -66,7 +66,7 @@ def test_checkpoints_take_a_small_share_of_the_time(pack_of, small: Trial, tmp_p
         return now
 
     trial = dataclasses.replace(small, eval_interval=1)
-    training = Training(pack_of(trial), files_in(tmp_path, 1), SYMBOLS, lambda event: None, clock=clock)
+    training = Training(pack_of(trial), files_in(tmp_path, 1), TOKENIZER, lambda event: None, clock=clock)
     save, advance = training._save, training.pack.advance
 
     def slow_save() -> None:

@@ -14,8 +14,9 @@ from torch.utils._pytree import tree_leaves
 from litegpt.plan.device import Device
 from litegpt.plan.memory import training_memory
 from litegpt.plan.trial import Trial
-from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.corpus import Corpus
 from litegpt.train.pack import Pack
+from litegpt.train.tokenizer import CharacterTokenizer
 
 CPU = Device("here", "cpu", 16e9, "fp32")
 WIDE = {"n_layer": 2, "n_embd": 64, "block_size": 32, "batch_size": 32, "dropout": 0.2}

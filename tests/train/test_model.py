@@ -229,7 +229,9 @@ def plain_losses(plain: PlainGPT, trial: Trial, corpus: Corpus) -> list[float]:
     losses = []
     for step in range(trial.max_iters):
         optimizer.param_groups[0]["lr"] = learning_rate(trial, step)
-        rows = torch.stack([corpus.train[start : start + trial.block_size + 1] for start in starts[step, 0].tolist()])
+        rows = torch.stack(
+            [corpus.train[start : start + trial.block_size + 1] for start in starts[step, 0].tolist()]
+        ).long()
         loss = F.cross_entropy(plain(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()

@@ -9,8 +9,9 @@ import torch
 
 from litegpt.plan.trial import Trial
 from litegpt.train.checkpoint import read_checkpoint
-from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.corpus import Corpus
 from litegpt.train.pack import Pack
+from litegpt.train.tokenizer import CharacterTokenizer
 
 LOSSES = pytest.approx
 

@@ -12,16 +12,17 @@ from litegpt.plan.errors import InputError
 from litegpt.plan.trial import Trial
 from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, save_quantised
 from litegpt.train.model import ModelShape, parameter_shapes
+from litegpt.train.tokenizer import CharacterTokenizer
 
-SYMBOLS = tuple("abcdefg")
+TOKENIZER = CharacterTokenizer("abcdefg")
 
 
 @pytest.fixture
 def checkpoint(small: Trial) -> Checkpoint:
     generator = torch.Generator().manual_seed(0)
-    shapes = parameter_shapes(ModelShape.of(small, len(SYMBOLS)))
+    shapes = parameter_shapes(ModelShape.of(small, TOKENIZER.vocab_size))
     tensors = {f"weights/{name}": torch.randn(shape, generator=generator) for name, shape in shapes}
-    return Checkpoint(tensors, small, Progress(step=7), SYMBOLS, {})
+    return Checkpoint(tensors, small, Progress(step=7), TOKENIZER, {})
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -29,7 +30,11 @@ def test_a_weight_is_off_by_half_a_level_at_most(checkpoint: Checkpoint, tmp_pat
     path = tmp_path / "best.safetensors"
     save_quantised(checkpoint, bits, path)
     back = read_checkpoint(path)
-    assert (back.trial, back.symbols, back.progress) == (checkpoint.trial, SYMBOLS, Progress(step=7))
+    assert (back.trial, back.tokenizer.state(), back.progress) == (
+        checkpoint.trial,
+        TOKENIZER.state(),
+        Progress(step=7),
+    )
     assert back.tensors.keys() == checkpoint.tensors.keys()
     for name, tensor in checkpoint.tensors.items():
         if tensor.dim() == 1:
@@ -44,7 +49,7 @@ def test_a_weight_is_off_by_half_a_level_at_most(checkpoint: Checkpoint, tmp_pat
 
 def test_four_bits_are_a_sixth_of_the_file(checkpoint: Checkpoint, tmp_path: Path) -> None:
     wide = dataclasses.replace(checkpoint.trial, n_embd=128, n_head=4)
-    shapes = parameter_shapes(ModelShape.of(wide, len(SYMBOLS)))
+    shapes = parameter_shapes(ModelShape.of(wide, TOKENIZER.vocab_size))
     whole = dataclasses.replace(
         checkpoint, trial=wide, tensors={f"weights/{name}": torch.ones(shape) for name, shape in shapes}
     )

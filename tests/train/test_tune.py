@@ -10,8 +10,9 @@ import torch
 
 from litegpt.plan.trial import Trial
 from litegpt.plan.tuning import Tuning
-from litegpt.train.corpus import CharacterTokenizer, Corpus
+from litegpt.train.corpus import Corpus
 from litegpt.train.pack import Pack
+from litegpt.train.tokenizer import CharacterTokenizer
 from litegpt.train.tune import tune, updates_per_second
 
 

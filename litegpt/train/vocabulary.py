@@ -1,0 +1,95 @@
+"""Vocabularies of words and byte pairs, learned from a training split with Hugging Face's tokenizers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from litegpt.plan.split import SplitText
+from litegpt.plan.trial import BYTES, Trial
+from litegpt.plan.whole_file import write_whole
+from litegpt.train.tokenizer import (
+    CHARACTER_OF,
+    WORD,
+    ByteTokenizer,
+    CharacterTokenizer,
+    LearnedTokenizer,
+    Tokenizer,
+)
+
+LEARNING_CHARACTERS = 1 << 25
+"""Of a longer training split, about so many characters are learned from, in parts spread evenly over it."""
+
+
+def tokenizer_for(trial: Trial, text: SplitText, folder: Path) -> Tokenizer:
+    """Return a trial's tokenizer on a text. One that is learned is kept in `folder`, and the same from then on.
+
+    Raises OSError where it cannot be written there.
+    """
+    if trial.tokenizer == "char":
+        return CharacterTokenizer(text.corpus.symbols)
+    if trial.tokenizer == "byte":
+        return ByteTokenizer()
+    path = folder / f"{trial.tokenizer}-{trial.vocab_size}-{text.digest[:8]}.json"
+    try:
+        return LearnedTokenizer(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged
+        learn = learn_words if trial.tokenizer == "word" else learn_byte_pairs
+        tokenizer = learn(_sample(text), trial.vocab_size)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, tokenizer.definition.encode())
+        return tokenizer
+
+
+def learn_byte_pairs(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
+    """Return a byte-level BPE of `vocab_size` tokens (Sennrich et al. 2016, arXiv:1508.07909).
+
+    A pair that occurs once is none; tokens that never occur fill the vocabulary up.
+    """
+    tokenizer = _byte_level(models.BPE())
+    alphabet = sorted(CHARACTER_OF.values())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, initial_alphabet=alphabet, min_frequency=2, show_progress=False
+    )
+    tokenizer.train_from_iterator(parts, trainer)
+    return _filled(tokenizer, vocab_size)
+
+
+def learn_words(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
+    """Return the single bytes and the most frequent words, `vocab_size` tokens together.
+
+    In the library's terms a BPE without merges that looks whole words up first; tokens that never occur fill it up.
+    """
+    counts = Counter(itertools.chain.from_iterable(map(WORD.findall, parts)))
+    words = ("".join(CHARACTER_OF[byte] for byte in word.encode(errors="replace")) for word, _ in counts.most_common())
+    longer = itertools.islice((word for word in words if len(word) > 1), vocab_size - BYTES)
+    vocabulary = {piece: token for token, piece in enumerate([*sorted(CHARACTER_OF.values()), *longer])}
+    return _filled(_byte_level(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True)), vocab_size)
+
+
+def _byte_level(model: models.BPE) -> tokenizers.Tokenizer:
+    tokenizer = tokenizers.Tokenizer(model)
+    words = pre_tokenizers.Split(tokenizers.Regex(WORD.pattern), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _filled(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> LearnedTokenizer:
+    definition = json.loads(tokenizer.to_str())
+    vocabulary: dict[str, int] = definition["model"]["vocab"]
+    definition["model"]["vocab"] = vocabulary | {f"<unused {n}>": n for n in range(len(vocabulary), vocab_size)}
+    return LearnedTokenizer(json.dumps(definition, ensure_ascii=False, indent=1))
+
+
+def _sample(text: SplitText) -> Iterator[str]:
+    every = -(-text.train_characters // LEARNING_CHARACTERS)
+    return itertools.islice(text.train(), 0, None, every)

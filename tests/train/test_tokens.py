@@ -1,0 +1,118 @@
+"""Long texts as tokens in files: made once, the tokens of a short text, whoever dies or waits meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from litegpt.plan.corpus import read_corpus
+from litegpt.plan.split import SplitRule, SplitText
+from litegpt.train import tokens as module
+from litegpt.train.tokenizer import ByteTokenizer, CharacterTokenizer, Tokenizer
+from litegpt.train.tokens import tokenised
+from litegpt.train.vocabulary import learn_byte_pairs
+
+TEXT = "the quick brown fox — jumps over the lazy dog\n" * 100
+PAIRS = learn_byte_pairs(iter([TEXT]), 300)
+
+
+@pytest.fixture
+def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitText:
+    """A text that is taken for a long one, and read in many pieces."""
+    (tmp_path / "text.txt").write_text(TEXT)
+    monkeypatch.setattr("litegpt.plan.corpus.PIECE_BYTES", 100)
+    monkeypatch.setattr(module, "MAPPED_FROM", 0)
+    return read_corpus("text.txt", tmp_path).split(SplitRule())
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("tokenizer", [CharacterTokenizer(sorted(set(TEXT))), ByteTokenizer(), PAIRS])
+def test_mapped_tokens_are_those_in_memory(
+    split: SplitText, cache: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped = tokenised(split, tokenizer, cache)
+    monkeypatch.setattr(module, "MAPPED_FROM", 1 << 30)
+    held = tokenised(split, tokenizer, cache / "never")
+    for one, other in zip(mapped, held, strict=True):
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
+    assert isinstance(mapped[0], np.memmap)
+    assert not (cache / "never").exists()
+    assert "".join(tokenizer.decode(mapped[1].tolist())) == split.validation_text
+
+
+def test_tokens_are_made_once(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tokenised(split, ByteTokenizer(), cache)
+
+    def encode_again(*_: object) -> None:
+        raise AssertionError("they are there already")
+
+    monkeypatch.setattr(ByteTokenizer, "encode_parts", encode_again)
+    again = tokenised(split, ByteTokenizer(), cache)
+    assert np.array_equal(first[0], again[0])
+
+
+def test_another_text_split_or_tokenizer_has_tokens_of_its_own(split: SplitText, cache: Path, tmp_path: Path) -> None:
+    tokenised(split, ByteTokenizer(), cache)
+    tokenised(split, PAIRS, cache)
+    tokenised(split.corpus.split(SplitRule("blocks")), ByteTokenizer(), cache)
+    (tmp_path / "other.txt").write_text(TEXT + "!")
+    tokens = tokenised(read_corpus("other.txt", tmp_path).split(SplitRule()), ByteTokenizer(), cache)
+    assert tokens[1][-1] == ord("!")
+    assert len([entry for entry in cache.iterdir() if entry.is_dir()]) == 4
+
+
+def test_what_a_killed_worker_left_is_made_anew(split: SplitText, cache: Path) -> None:
+    expected = tokenised(split, ByteTokenizer(), cache)[0].tolist()
+    (folder,) = (entry for entry in cache.iterdir() if entry.is_dir())
+    folder.rename(folder.with_suffix(".tmp"))
+    (folder.with_suffix(".tmp") / "train.bin").write_bytes(b"half")
+    assert tokenised(split, ByteTokenizer(), cache)[0].tolist() == expected
+    assert [entry.suffix for entry in cache.iterdir() if entry.is_dir()] == [""]
+
+
+def test_a_full_disk_leaves_nothing_half_done(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            tokenised(split, ByteTokenizer(), cache)
+    assert not [entry for entry in cache.iterdir() if entry.is_dir()]
+    assert len(tokenised(split, ByteTokenizer(), cache)[0]) > 0
+
+
+def test_of_several_workers_one_makes_the_tokens(split: SplitText, cache: Path) -> None:
+    """The others wait, and say so."""
+    begun, beats = threading.Event(), []
+
+    class Slow(ByteTokenizer):
+        def encode(self, text: str) -> np.ndarray:
+            begun.set()
+            while not beats:
+                pass
+            return super().encode(text)
+
+    first = threading.Thread(target=tokenised, args=(split, Slow(), cache))
+    first.start()
+    begun.wait()
+    tokens = tokenised(split, Slow(), cache, lambda: beats.append(1))
+    first.join()
+    assert "".join(ByteTokenizer().decode(tokens[1].tolist())) == split.validation_text
+
+
+def test_what_nobody_has_used_for_long_is_deleted(split: SplitText, cache: Path) -> None:
+    tokenised(split, ByteTokenizer(), cache)
+    (old,) = (entry for entry in cache.iterdir() if entry.is_dir())
+    os.utime(old, (0, 0))
+    tokenised(split, PAIRS, cache)
+    assert not old.exists()

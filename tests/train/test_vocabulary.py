@@ -1,0 +1,101 @@
+"""Vocabularies that are learned: what is in them, and that a study keeps the one it began with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from litegpt.plan.corpus import read_corpus
+from litegpt.plan.split import SplitRule, SplitText
+from litegpt.plan.trial import Trial
+from litegpt.train import vocabulary
+from litegpt.train.tokenizer import ByteTokenizer, CharacterTokenizer, LearnedTokenizer
+from litegpt.train.vocabulary import learn_byte_pairs, learn_words, tokenizer_for
+
+TEXT = "the cat and the dog and the bird\n" * 30 + "hapax " * 1
+UNSEEN = " zebra" * 40
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> SplitText:
+    """A text whose validation split has a word that training lacks."""
+    (tmp_path / "text.txt").write_text(TEXT + UNSEEN)
+    return read_corpus("text.txt", tmp_path).split(SplitRule(fraction=len(UNSEEN) / len(TEXT + UNSEEN)))
+
+
+def pieces(tokenizer: LearnedTokenizer) -> set[str]:
+    return {"".join(tokenizer.decode([token])) for token in range(256, tokenizer.vocab_size)}
+
+
+def test_words_are_the_most_frequent_ones() -> None:
+    counts = Counter({" the": 60, " and": 60, "the": 30, " cat": 30, " dog": 30, " bird": 30})
+    assert pieces(learn_words(iter([TEXT]), 256 + len(counts))) == set(counts)
+
+
+def test_byte_pairs_are_merged_by_their_frequency() -> None:
+    """By hand: "ab" occurs 5 times, " ab" 4 times, " abc" twice."""
+    assert pieces(learn_byte_pairs(iter(["abc abc abc ab ab"]), 259)) == {"ab", " ab", " abc"}
+
+
+@pytest.mark.parametrize("learn", [learn_words, learn_byte_pairs])
+def test_tokens_that_never_occur_fill_a_vocabulary_up(learn) -> None:  # type: ignore[no-untyped-def]
+    tokenizer = learn(iter(["ab ab <unused 299>"]), 300)
+    assert tokenizer.vocab_size == 300
+    assert pieces(tokenizer) >= {""}
+    assert 299 not in tokenizer.encode("ab <unused 299>")
+
+
+def test_what_is_learned_is_the_same_in_another_process() -> None:
+    program = (
+        "from pathlib import Path; from litegpt.train.vocabulary import learn_byte_pairs as learn; "
+        "text = next(Path('data').glob('*.txt')).read_text(encoding='utf-8'); "
+        "print(learn(iter([text]), 1000).definition)"
+    )
+    root = Path(__file__).parents[2]
+    said = {
+        subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_only_the_training_split_is_learned_from(small: Trial, split: SplitText, tmp_path: Path, kind: str) -> None:
+    trial = replace(small, tokenizer=kind, vocab_size=300)
+    tokenizer = tokenizer_for(trial, split, tmp_path / "tokenizers")
+    assert len(tokenizer.encode(" the")) == 1
+    assert len(tokenizer.encode(" zebra")) > 3, "spelled"
+
+
+def test_a_study_keeps_its_vocabulary(small: Trial, split: SplitText, tmp_path: Path) -> None:
+    trial = replace(small, tokenizer="bpe", vocab_size=270)
+    tokenizer_for(trial, split, tmp_path)
+    (kept,) = tmp_path.glob("bpe-270-*.json")
+    other = learn_byte_pairs(iter(["other words"]), 270)
+    kept.write_text(other.definition)
+    assert tokenizer_for(trial, split, tmp_path).state() == other.state(), "it is read, not learned again"
+    kept.write_text(other.definition[:100])
+    assert tokenizer_for(trial, split, tmp_path).vocab_size == 270, "a damaged one is learned again"
+    assert json.loads(kept.read_text())["model"]["type"] == "BPE"
+
+
+def test_of_a_long_text_a_part_is_learned_from(
+    small: Trial, split: SplitText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vocabulary, "LEARNING_CHARACTERS", 10)
+    monkeypatch.setattr("litegpt.plan.corpus.PIECE_BYTES", 34)
+    tokenizer = tokenizer_for(replace(small, tokenizer="word", vocab_size=300), split, tmp_path)
+    assert len(tokenizer.encode(" and")) == 1
+    assert len(tokenizer.encode("hapax")) == 5
+
+
+def test_characters_and_bytes_are_given(small: Trial, split: SplitText, tmp_path: Path) -> None:
+    assert isinstance(tokenizer_for(small, split, tmp_path / "none"), CharacterTokenizer)
+    assert isinstance(tokenizer_for(replace(small, tokenizer="byte"), split, tmp_path / "none"), ByteTokenizer)
+    assert not (tmp_path / "none").exists()
