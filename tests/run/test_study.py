@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from litegpt.cli.main import main
 from litegpt.plan.study import read_study
 from tests.run.study_files import NewStudy, StudyFiles
 
@@ -234,6 +236,20 @@ def test_the_snapshot_is_a_study_that_can_be_read(study: StudyFiles, over: Over)
     snapshot = read_study(study.results / "study.toml")
     assert snapshot.name == "tiny"
     assert [phase.name for phase in snapshot.phases] == ["wide", "narrow", "exact", "again"]
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_loss_of_weights_in_fewer_bits(
+    study: StudyFiles, over: Over, tmp_path: Path, capsys: pytest.CaptureFixture[str], bits: int
+) -> None:
+    shutil.copytree(study.results, tmp_path / "tiny")
+    (_, trial), ended = next(item for item in study.endings().items() if item[0][0] == "exact")
+    assert main(["quantize", str(tmp_path / "tiny" / "exact" / trial), "--bits", str(bits), "--json"]) == 0
+    original, fewer = json.loads(capsys.readouterr().out)
+    assert original["val_loss"] == pytest.approx(ended["best_val_loss"], abs=1e-6)
+    assert fewer["val_loss"] == pytest.approx(original["val_loss"], abs=0.002 if bits == 8 else 0.1)
+    assert fewer["val_loss"] != original["val_loss"]
+    assert fewer["size"] < original["size"]
 
 
 def test_nothing_is_left_running(study: StudyFiles, over: Over) -> None:

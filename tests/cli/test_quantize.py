@@ -1,0 +1,75 @@
+"""Weights in fewer bits through the command; how right they are is in tests/train."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from litegpt.cli.main import main
+from litegpt.results.folder import TrialFolder
+
+KEPT = Path(__file__).parents[1] / "results" / "written_by_0_1"
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> TrialFolder:
+    """A trial with its weights, without the text it was trained on."""
+    shutil.copytree(KEPT, tmp_path / "results")
+    (folder,) = (tmp_path / "results" / "kept" / "second").iterdir()
+    return TrialFolder(folder)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_weights_lie_beside_the_originals_and_write_text(
+    trial: TrialFolder, capsys: pytest.CaptureFixture[str], bits: int
+) -> None:
+    before = trial.best.read_bytes()
+    assert main(["quantize", str(trial.path), "--bits", str(bits)]) == 0
+    printed, narrated = capsys.readouterr()
+    assert [line.split()[:2] for line in printed.splitlines()] == [["32", "bits"], [str(bits), "bits"]]
+    assert trial.quantised(bits).name in printed
+    assert "validation loss" not in printed
+    assert "the losses were not measured" in narrated
+    assert trial.best.read_bytes() == before
+    assert main(["sample", str(trial.path), "--bits", str(bits), "--prompt", "ab", "--length", "30"]) == 0
+    written = capsys.readouterr().out.removesuffix("\n")
+    assert (written[:2], len(written)) == ("ab", 2 + 30)
+    assert set(written) <= set(" abcde")
+
+
+def test_what_a_program_reads(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quantize", str(trial.path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    files = (trial.best, trial.quantised(8))
+    assert told == [
+        {"path": str(file), "bits": bits, "size": file.stat().st_size, "val_loss": None}
+        for file, bits in zip(files, (32, 8), strict=True)
+    ]
+
+
+def test_a_trial_without_weights(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in (trial.path / "nothing", trial.path.parent):
+        assert main(["quantize", str(folder)]) == 2
+        assert "no best.safetensors here" in capsys.readouterr().err
+    trial.best.write_bytes(trial.best.read_bytes()[:-8])
+    assert main(["quantize", str(trial.path)]) == 2
+    printed, complaint = capsys.readouterr()
+    assert (printed, len(complaint.splitlines())) == ("", 1)
+    assert "cannot be read" in complaint
+    assert not trial.quantised(8).exists()
+
+
+def test_weights_that_cannot_be_written(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    trial.quantised(4).mkdir()
+    assert main(["quantize", str(trial.path), "--bits", "4"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert list(trial.path.glob("*.tmp")) == []
+
+
+def test_bits_that_there_are_not(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["quantize", str(trial.path), "--bits", "5"])
+    assert "invalid choice: 5" in capsys.readouterr().err
