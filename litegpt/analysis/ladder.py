@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from litegpt.analysis.study_text import read_study_text
+from litegpt.plan.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.samples import Copied, Sample, read_samples
 from litegpt.results.state import StudyState, TrialState
-from litegpt.train.verbatim import CorpusIndex
+from litegpt.train.verbatim import CHARACTERS_MAX, CorpusIndex
 
 RUNGS = 18  # as many as the original's table has
 
@@ -43,13 +44,17 @@ class CopyMeter:
 
 
 def study_corpus(folder: StudyFolder, state: StudyState) -> CorpusIndex | None:
-    """Return the corpus that a study ran on, prepared; None where it is not at hand, or another text by now."""
+    """Return the corpus that a study ran on, prepared; None where it is too long, not at hand, or another by now."""
+    if state.corpus is not None and state.corpus.characters > CHARACTERS_MAX:
+        return None
     found = read_study_text(folder, state)
     if found is None:
         return None
     study, corpus = found
-    split = corpus.split(study.split)
-    return CorpusIndex(split.train_text, split.validation_text)
+    try:
+        return CorpusIndex.of(corpus.split(study.split))
+    except InputError:  # it changes at this moment
+        return None
 
 
 def read_rungs(

@@ -51,41 +51,39 @@ def run(arguments: argparse.Namespace) -> Exit:
 def _record(split: SplitText) -> dict[str, object]:
     from litegpt.text.describe import describe  # it loads numpy
 
-    corpus = split.corpus
-    description = describe(split.train_text + split.validation_text, split.train_characters)
     return {
-        "corpus": corpus.path,
-        "sha256": corpus.sha256,
+        "corpus": split.corpus.path,
+        "sha256": split.corpus.sha256,
         "training_characters": split.train_characters,
         "validation_characters": split.validation_characters,
-        "vocab_size": len(corpus.symbols),
-        **dataclasses.asdict(description),
+        "vocab_size": len(split.corpus.symbols),
+        **dataclasses.asdict(describe(split)),
     }
 
 
 def _print(console: Console, split: SplitText) -> None:
-    from litegpt.text.describe import describe  # it loads numpy
+    from litegpt.text.describe import describe, line_numbers  # it loads numpy
     from litegpt.text.duplicates import WINDOW
 
     corpus = split.corpus
-    cut = split.train_characters
-    text = split.train_text + split.validation_text
-    about = describe(text, cut)
+    about = describe(split)
     console.print(Text(inert(corpus.path), style="bold"), soft_wrap=True)
     sizes = _table("right", "left")
     for name, number, more in (
-        ("characters", about.characters, f"{len(about.symbols):,} different"),
+        ("characters", about.characters, f"{len(corpus.symbols):,} different"),
+        ("training split", split.train_characters, ""),
+        ("validation split", split.validation_characters, inert(split.rule.told)),
         ("lines", about.lines, f"the longest has {about.longest_line:,} characters"),
         ("paragraphs", about.paragraphs, ""),
         ("words", about.words, f"{about.distinct_words:,} different"),
-        ("training split", cut, ""),
-        ("validation split", len(text) - cut, split.rule.told),
     ):
-        sizes.add_row(name, f"{number:,}", more)
+        sizes.add_row(name, f"{number:,}", Text(more))
     console.print(sizes)
+    if about.described < about.characters:
+        console.print(f"  lines and what follows: of {about.described:,} characters, spread evenly over the text")
 
     _head(console, "Most frequent")
-    shares = [f"{_shown(c)} {100 * n / len(text):.1f} %" for c, n in list(about.symbols.items())[:FREQUENT]]
+    shares = [f"{_shown(c)} {100 * n / about.described:.1f} %" for c, n in list(about.symbols.items())[:FREQUENT]]
     for row in (shares[: FREQUENT // 2], shares[FREQUENT // 2 :]):
         console.print(Text("  " + "".join(f"{share:<13}" for share in row).rstrip()))
 
@@ -103,14 +101,14 @@ def _print(console: Console, split: SplitText) -> None:
 
     _head(console, "In it twice")
     twice = about.duplicates
-    beginning = "" if twice.looked_at == len(text) else f" of the first {twice.looked_at:,} characters"
-    console.print(f"  {100 * twice.share:.2f} %{beginning}, in stretches of {WINDOW} characters and more")
+    console.print(f"  {100 * twice.share:.2f} %, in stretches of {WINDOW} characters and more")
     console.print(f"  {100 * twice.validation_share:.2f} % of the validation split stands in the training split")
     passages = _table("left", "right", "left")
+    lines = line_numbers(corpus, (place for passage in twice.passages for place in (passage.start, passage.earlier)))
     for passage in twice.passages:
-        here, there = (text.count("\n", 0, at) + 1 for at in (passage.start, passage.earlier))
-        shown = inert(text[passage.start : passage.start + passage.length].strip())[:PASSAGE_CHARACTERS]
-        passages.add_row(f"line {here:,} as {there:,}", f"{passage.length:,}", Text(shown))
+        shown = inert("".join(corpus.pieces(passage.start, passage.start + passage.length)).strip())
+        where = f"line {lines[passage.start]:,} as {lines[passage.earlier]:,}"
+        passages.add_row(where, f"{passage.length:,}", Text(shown[:PASSAGE_CHARACTERS]))
     if twice.passages:
         console.print(passages)
 

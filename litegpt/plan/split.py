@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BLOCKS = 100  # of a text; a large one has more
 BLOCK_CHARACTERS_MAX = 1 << 16
+STRETCH_CHARACTERS = 1 << 18  # of a sample of a long text
 
 HOWS = ("last", "blocks", "files")
 SPLIT_KEYS = {
@@ -70,9 +71,9 @@ class SplitRule:
                 count = -(-length // size)
                 wanted = min(max(1, round(count * self.fraction)), max(1, count - 1), count)
                 drawn = sorted(random.Random(self.seed).sample(range(count), wanted))
-                return _joined([(block * size, min(length, (block + 1) * size)) for block in drawn])
+                return joined([(block * size, min(length, (block + 1) * size)) for block in drawn])
             case "files":
-                return _joined(self._file_ranges(corpus))
+                return joined(self._file_ranges(corpus))
         return [(int(length * (1 - self.fraction)), length)]
 
     def _file_ranges(self, corpus: CorpusText) -> list[Range]:
@@ -117,7 +118,7 @@ class SplitText:
     @property
     def validation_characters(self) -> int:
         """The length of the validation split."""
-        return sum(end - start for start, end in self.validation_ranges)
+        return _length(self.validation_ranges)
 
     def train(self) -> Iterator[str]:
         """Yield the training split in pieces of a megabyte at most."""
@@ -148,12 +149,43 @@ class SplitText:
             )
 
 
-def _joined(ranges: list[Range]) -> list[Range]:
+def last(ranges: Sequence[Range], characters: int) -> list[Range]:
+    """Return the last `characters` of some ranges."""
+    length = _length(ranges)
+    return cut(ranges, max(0, length - characters), length)
+
+
+def spread(ranges: Sequence[Range], characters: int, stretch: int = STRETCH_CHARACTERS) -> list[Range]:
+    """Return some ranges whole, or about `characters` of them, at least two stretches that are spread evenly."""
+    length = _length(ranges)
+    if length <= max(characters, 2 * stretch):
+        return list(ranges)
+    count = max(2, characters // stretch)
+    starts = [number * (length - stretch) // (count - 1) for number in range(count)]
+    return joined([part for start in starts for part in cut(ranges, start, start + stretch)])
+
+
+def _length(ranges: Sequence[Range]) -> int:
+    return sum(end - start for start, end in ranges)
+
+
+def cut(ranges: Sequence[Range], start: int, end: int) -> list[Range]:
+    """Return characters `start` to `end` of what the ranges are together."""
+    parts, at = [], 0
+    for first, after in ranges:
+        part = (first + max(0, start - at), first + min(after - first, end - at))
+        if part[0] < part[1]:
+            parts.append(part)
+        at += after - first
+    return parts
+
+
+def joined(ranges: Iterable[Range]) -> list[Range]:
     """Return ranges in order, those that touch as one."""
-    joined: list[Range] = []
+    wider: list[Range] = []
     for start, end in ranges:
-        if joined and joined[-1][1] == start:
-            joined[-1] = (joined[-1][0], end)
+        if wider and wider[-1][1] == start:
+            wider[-1] = (wider[-1][0], end)
         else:
-            joined.append((start, end))
-    return joined
+            wider.append((start, end))
+    return wider

@@ -240,7 +240,7 @@ class PackTrainer:
         for row, attempt, ending in rows:
             attempt.add_sample(ending.progress.best_val_step or 0, ending.progress.best_val_loss, *texts[row])
 
-    def _generate(self, pack: Pack) -> list[tuple[str, str, Copied]]:
+    def _generate(self, pack: Pack) -> list[tuple[str, str, Copied | None]]:
         """Return (prompt, text, how much of it is copied) for each trial of a pack."""
         prompt = self.tokenizer.opening
         tokens = generate(
@@ -254,8 +254,8 @@ class PackTrainer:
         texts = [text[:SAMPLE_CHARACTERS] for text in decoded]
         return [(prompt, text, self._measure(text)) for text in texts]
 
-    def _measure(self, text: str) -> Copied:
-        """Return how much of a text is copied from the corpus, which is prepared for that the first time."""
+    def _measure(self, text: str) -> Copied | None:
+        """Return how much of a text is copied from the corpus, which is prepared for that the first time, if short."""
         if self._index is None:
-            self._index = CorpusIndex(self.text.train_text, self.text.validation_text)
-        return Copied(**self._index.measure(text).figures())
+            self._index = CorpusIndex.of(self.text)
+        return None if self._index is None else Copied(**self._index.measure(text).figures())

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
-from litegpt.text.baselines import baseline_losses
+from litegpt.plan.corpus import CorpusText
+from litegpt.plan.split import Range, SplitText, cut, joined, spread
+from litegpt.text.baselines import split_baselines
 from litegpt.text.clean import PART_CHARACTERS, RULES, clean_part, split_lines
-from litegpt.text.duplicates import Duplicates, find_duplicates
+from litegpt.text.duplicates import Duplicates, Passage, find_duplicates
 from litegpt.text.lines import Line, Log
 
+DESCRIBED_CHARACTERS = 1 << 24  # a longer text would take minutes, and gigabytes
 RARE = 3  # times: a symbol of the vocabulary that a model cannot learn
 LONG_TEXT = 10_000  # characters: in a shorter one everything is rare
 SCRIPT_SHARE = 0.01  # of the letters: less, and a script is foreign to the text
@@ -43,9 +47,10 @@ class OddCharacter:
 
 @dataclass(frozen=True)
 class Description:
-    """A text, described."""
+    """A text, described: of a long one a sample, which all but `characters` and the baselines are of."""
 
     characters: int
+    described: int  # characters, in the sample
     lines: int
     longest_line: int  # characters
     paragraphs: int
@@ -54,13 +59,19 @@ class Description:
     symbols: Mapping[str, int]  # how often each character occurs, the most frequent first
     odd: tuple[OddCharacter, ...]
     duplicates: Duplicates
-    cleaning: Mapping[str, int]  # what each rule would change in the first PART_CHARACTERS
+    cleaning: Mapping[str, int]  # what each rule would change in the first PART_CHARACTERS of the sample
     examples: Mapping[str, str]  # of that
     baselines: Mapping[str, float]  # nats a character; empty for a text too short to split
 
 
-def describe(text: str, cut: int) -> Description:
-    """Return what `text` is like; its validation split is from `cut` on."""
+def describe(split: SplitText) -> Description:
+    """Return what a text is like; of one that has more than DESCRIBED_CHARACTERS, what a sample of it is like."""
+    corpus = split.corpus
+    share = DESCRIBED_CHARACTERS / max(1, corpus.characters)
+    training = spread(split.train_ranges, int(share * split.train_characters))
+    validation = spread(split.validation_ranges, int(share * split.validation_characters))
+    ranges = sorted(training + validation)
+    text = "".join(corpus.read(ranges))
     symbols = dict(Counter(text).most_common())
     words = Counter(_WORD.findall(text.casefold()))
     lines = text.split("\n")
@@ -68,34 +79,66 @@ def describe(text: str, cut: int) -> Description:
     beginning = split_lines(text[:PART_CHARACTERS])
     clean_part([Line(number, line) for number, line in enumerate(beginning, 1)], tuple(RULES), log)
     return Description(
-        characters=len(text),
+        characters=corpus.characters,
+        described=len(text),
         lines=len(lines) - (not lines[-1]),
         longest_line=max(map(len, lines)),
         paragraphs=sum(bool(paragraph.strip()) for paragraph in text.split("\n\n")),
         words=words.total(),
         distinct_words=len(words),
         symbols=symbols,
-        odd=tuple(_odd_characters(text, symbols)),
-        duplicates=find_duplicates(text, cut),
+        odd=tuple(_odd_characters(text, symbols, corpus, ranges)),
+        duplicates=_duplicates(corpus, training, validation),
         cleaning={rule: log.counts[rule] for rule in RULES if log.counts[rule]},
         examples=log.examples,
-        baselines=baseline_losses(text[:cut], text[cut:]) if 0 < cut < len(text) - 1 else {},
+        baselines=split_baselines(split) if split.train_characters and split.validation_characters > 1 else {},
     )
 
 
-def _odd_characters(text: str, symbols: Mapping[str, int]) -> list[OddCharacter]:
+def line_numbers(corpus: CorpusText, places: Iterable[int]) -> dict[int, int]:
+    """Return the number of the line that each character stands in."""
+    numbers: dict[int, int] = {}
+    wanted = sorted(set(places), reverse=True)
+    line, at = 1, 0
+    for piece in corpus.pieces(end=wanted[0] + 1) if wanted else ():
+        while wanted and wanted[-1] < at + len(piece):
+            place = wanted.pop()
+            numbers[place] = line + piece.count("\n", 0, place - at)
+        line, at = line + piece.count("\n"), at + len(piece)
+    return numbers
+
+
+def _duplicates(corpus: CorpusText, training: Sequence[Range], validation: Sequence[Range]) -> Duplicates:
+    """Return what a sample holds twice, and where in the corpus that stands."""
+    text = "".join(corpus.read(training))
+    ranges = joined([*training, *validation])
+    joints = list(accumulate(end - start for start, end in ranges))[:-1]
+    found = find_duplicates(text + "".join(corpus.read(validation)), len(text), joints)
+    passages = []
+    for passage in found.passages:
+        here, there = (cut(ranges, place, place + 1)[0][0] for place in (passage.start, passage.earlier))
+        passages.append(Passage(max(here, there), min(here, there), passage.length))
+    return replace(found, passages=tuple(passages))
+
+
+def _odd_characters(
+    text: str, symbols: Mapping[str, int], corpus: CorpusText, ranges: Sequence[Range]
+) -> list[OddCharacter]:
     scripts: Counter[str] = Counter()
     for character, count in symbols.items():
         if character.isalpha():
             scripts[_script(character)] += count
     at_home = {script for script, count in scripts.items() if count >= SCRIPT_SHARE * scripts.total()}
-    found = []
-    for character, count in symbols.items():
-        why = _oddity(character, count, len(text), at_home)
-        if why:
-            name = unicodedata.name(character, "no name").lower()
-            line = text.count("\n", 0, text.find(character)) + 1
-            found.append(OddCharacter(character, name, why, count, line))
+    why = {character: _oddity(character, count, len(text), at_home) for character, count in symbols.items()}
+    places = {
+        character: cut(ranges, at := text.index(character), at + 1)[0][0] for character, reason in why.items() if reason
+    }
+    lines = line_numbers(corpus, places.values())
+    found = [
+        OddCharacter(character, unicodedata.name(character, "no name").lower(), reason, count, lines[places[character]])
+        for character, count in symbols.items()
+        if (reason := why[character])
+    ]
     return sorted(found, key=lambda odd: (ODDITIES.index(odd.why), -odd.count))
 
 

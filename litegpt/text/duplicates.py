@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,6 @@ import numpy as np
 WINDOW_DOUBLINGS = 6
 WINDOW = 1 << WINDOW_DOUBLINGS
 """Characters that a passage has at least."""
-CHARACTERS_MAX = 32_000_000
-"""Of a longer text the beginning is looked at: the windows' hashes take forty bytes a character."""
 PASSAGES = 5
 TELLING_CHARACTERS = 10  # different ones: fewer is a line of dashes
 
@@ -33,14 +32,15 @@ class Duplicates:
     share: float  # of all characters
     validation_share: float  # of the validation split's, standing in the training split
     passages: tuple[Passage, ...]  # the longest
-    looked_at: int  # characters
 
 
-def find_duplicates(text: str, cut: int) -> Duplicates:
-    """Return what of `text` stands in it before, in passages of WINDOW characters and more; training ends at `cut`."""
-    text = text[:CHARACTERS_MAX]
+def find_duplicates(text: str, cut: int, joints: Iterable[int] = ()) -> Duplicates:
+    """Return what of `text` stands in it before, in passages of WINDOW characters and more; training ends at `cut`.
+
+    At `joints` begins what does not belong to what is before it. It takes sixty bytes a character.
+    """
     if len(text) < WINDOW:
-        return Duplicates(0.0, 0.0, (), len(text))
+        return Duplicates(0.0, 0.0, ())
     hashes = _window_hashes(text)
     order = np.argsort(hashes, kind="stable")
     begins = np.flatnonzero(np.diff(hashes[order], prepend=~hashes[order[:1]]))  # of the runs of equal windows
@@ -49,6 +49,8 @@ def find_duplicates(text: str, cut: int) -> Duplicates:
     first[order] = np.repeat(order[begins], lengths)
     places = np.arange(len(first))
     again = first < places
+    for joint in joints:
+        again[max(0, joint - WINDOW + 1) : joint] = False
     passages = sorted(_passages(first, again), key=lambda passage: -passage.length)
     telling = (p for p in passages if len(set(text[p.start : p.start + p.length])) >= TELLING_CHARACTERS)
     validation = len(text) - cut
@@ -57,7 +59,6 @@ def find_duplicates(text: str, cut: int) -> Duplicates:
         share=float(_covered(again, len(text)).mean()),
         validation_share=copied / validation if validation > 0 else 0.0,
         passages=tuple(passage for passage, _ in zip(telling, range(PASSAGES), strict=False)),
-        looked_at=len(text),
     )
 
 

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from litegpt.plan.split import SplitText
+
 STRETCH = 8  # words: shorter ones are common turns of phrase
+CHARACTERS_MAX = 1 << 24
+"""Of a longer text nobody looks at what is copied from it: its index takes twenty bytes a character in every worker."""
 WORD = re.compile(r"\S+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, of no pattern: Fibonacci hashing
 
@@ -126,6 +130,12 @@ class Memorisation:
 
 class CorpusIndex:
     """Both splits of a corpus, prepared."""
+
+    @classmethod
+    def of(cls, split: SplitText) -> CorpusIndex | None:
+        """Prepare a text; None where it has more than CHARACTERS_MAX characters."""
+        is_long = split.corpus.characters > CHARACTERS_MAX
+        return None if is_long else cls(split.train_text, split.validation_text)
 
     def __init__(self, training: str, validation: str) -> None:
         """Prepare the texts of the splits."""

@@ -9,7 +9,7 @@ import pytest
 from litegpt.plan.corpus import CorpusText, read_corpus
 from litegpt.plan.edit import snapshot
 from litegpt.plan.errors import InputError
-from litegpt.plan.split import SplitRule
+from litegpt.plan.split import SplitRule, cut, last, spread
 from litegpt.plan.study import parse_study
 
 TEXTS = {"a.txt": "alpha " * 70, "b.txt": "beta " * 90, "c.txt": "gamma " * 50, "d.txt": "delta " * 30}
@@ -108,6 +108,17 @@ def test_a_text_too_short_to_split(tmp_path: Path, text: str, how: str) -> None:
     assert split.train_text + split.validation_text in (text, text[::-1])
     with pytest.raises(InputError, match=r"the corpus is too short: its smaller split has .* a block of 8 needs 9"):
         split.check_length(8)
+
+
+def test_parts_of_ranges() -> None:
+    ranges = [(10, 20), (30, 35), (40, 100)]
+    assert last(ranges, 62) == [(33, 35), (40, 100)]
+    assert last(ranges, 1000) == ranges
+    assert cut(ranges, 0, 11) == [(10, 20), (30, 31)]
+    assert cut(ranges, 15, 16) == [(40, 41)]
+    assert spread(ranges, 75, stretch=4) == ranges
+    assert spread(ranges, 14, stretch=4) == [(10, 14), (60, 64), (96, 100)]
+    assert spread(ranges, 1, stretch=4) == [(10, 14), (96, 100)]
 
 
 @pytest.mark.parametrize(

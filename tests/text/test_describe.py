@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import random
 import string
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litegpt.text.describe import describe
+from litegpt.plan.corpus import read_corpus
+from litegpt.plan.split import SplitRule, spread
+from litegpt.text.describe import Description, describe
 from litegpt.text.duplicates import WINDOW, find_duplicates
+
+LAST = SplitRule()
 
 
 def letters(count: int, seed: int) -> str:
@@ -17,8 +25,20 @@ def letters(count: int, seed: int) -> str:
     return "".join(generator.choice(string.ascii_lowercase + " ") for _ in range(count))
 
 
-def test_a_text_is_counted() -> None:
-    about = describe("The cat's mat.\n\nThe half-way house\nis here.\n", 40)
+@pytest.fixture
+def described(tmp_path: Path) -> Callable[..., Description]:
+    """Describe a text, its last tenth being for validation unless a rule says otherwise."""
+
+    def describe_text(text: str, rule: SplitRule = LAST) -> Description:
+        (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+        return describe(read_corpus("text.txt", tmp_path).split(rule))
+
+    return describe_text
+
+
+def test_a_text_is_counted(described: Callable[..., Description]) -> None:
+    about = described("The cat's mat.\n\nThe half-way house\nis here.\n")
+    assert about.described == about.characters
     assert (about.characters, about.lines, about.paragraphs, about.longest_line) == (44, 4, 2, 18)
     assert (about.words, about.distinct_words) == (8, 7)
     assert next(iter(about.symbols.items())) == ("h", 5)
@@ -26,18 +46,18 @@ def test_a_text_is_counted() -> None:
     assert list(about.baselines) == ["unigram", "bigram", "trigram", "5-gram"]
 
 
-def test_odd_characters_are_told_the_worst_first() -> None:
+def test_odd_characters_are_told_the_worst_first(described: Callable[..., Description]) -> None:
     text = "plain text in small letters \u00e9\u00e8\n" * 1000 + "\ufffd \x07 \u00a0 \u041f \u201c ~ \n"
-    odd = {found.character: found for found in describe(text, len(text) * 9 // 10).odd}
+    odd = {found.character: found for found in described(text).odd}
     assert list(odd) == ["\ufffd", "\x07", "\u00a0", "\u041f", "\u201c", "~"]
     assert odd["\x07"].why == "invisible"
     assert odd["\u041f"].why == "another script"
     assert (odd["~"].why, odd["~"].count, odd["~"].line) == ("rare", 1, 1001)
 
 
-def test_a_text_in_another_script_is_at_home_in_it() -> None:
+def test_a_text_in_another_script_is_at_home_in_it(described: Callable[..., Description]) -> None:
     text = "мой дядя самых честных правил\n" * 500
-    assert describe(text, len(text) * 9 // 10).odd == ()
+    assert described(text).odd == ()
 
 
 def test_a_passage_that_is_there_twice_is_found_with_its_place() -> None:
@@ -49,6 +69,31 @@ def test_a_passage_that_is_there_twice_is_found_with_its_place() -> None:
     assert found.share == 150 / len(whole)
     assert found.validation_share == 150 / (len(whole) - 2000)
     assert find_duplicates(whole, 100).validation_share == 0, "both are in the validation split"
+
+
+def test_places_are_those_in_the_text_wherever_it_is_cut(described: Callable[..., Description]) -> None:
+    text = letters(2000, 1)
+    lines = [text[at : at + 50] for at in range(0, 2000, 50)]
+    lines[30] = "~" + lines[30]
+    whole = "\n".join([*lines, *lines[3:8], *lines[:1]]) + "\n" + letters(8000, 2)
+    start = len("\n".join(lines)) + 1
+    for rule in (SplitRule(), SplitRule("blocks", 0.3), SplitRule("blocks", 0.3, seed=2)):
+        about = described(whole, rule)
+        assert about.lines == whole.count("\n") + 1
+        longest = about.duplicates.passages[0]
+        assert whole[longest.start : longest.start + longest.length] == whole[longest.earlier :][: longest.length]
+        assert start - 1 <= longest.start < start + 5 * 51
+        assert [(odd.character, odd.line) for odd in about.odd if odd.character == "~"] == [("~", 31)]
+
+
+def test_a_long_text_is_described_by_a_sample(described: Callable[..., Description], monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("litegpt.text.describe.spread", partial(spread, stretch=500))
+    monkeypatch.setattr("litegpt.text.describe.DESCRIBED_CHARACTERS", 5000)
+    text = letters(20_000, 4)
+    about = described(text + "~" * 5000, SplitRule(fraction=0.2))
+    assert about.characters == 25_000
+    assert about.described == 5000
+    assert about.symbols.keys() == set(text) | {"~"}, "its end is in it"
 
 
 def test_less_than_a_window_is_no_passage() -> None:

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from litegpt.plan.corpus import read_corpus
+from litegpt.plan.split import SplitRule
 from litegpt.text import ngram
-from litegpt.text.baselines import ORDERS, baseline_losses, encode
+from litegpt.text.baselines import ORDERS, baseline_losses, encode, split_baselines
 from litegpt.text.ngram import FALLBACK_DISCOUNTS, NGramModel
 
 NOVELLA = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")
@@ -119,12 +121,12 @@ def test_baselines_of_the_novella() -> None:
     assert found["unigram"] > found["bigram"] > found["trigram"] > found["5-gram"] > 1.2
 
 
-def test_the_end_of_a_long_training_split_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_long_training_split_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litegpt.text.baselines.TRAINING_CHARACTERS", 1000)
-    training, validation = NOVELLA[:2500], NOVELLA[2500:3000]
-    assert baseline_losses(training, validation) == pytest.approx(
-        baseline_losses(training[-1000:], validation), rel=1e-2
-    )
+    (tmp_path / "text.txt").write_text(NOVELLA[:3000], encoding="utf-8")
+    split = read_corpus("text.txt", tmp_path).split(SplitRule(fraction=1 / 6))
+    cut = split.train_characters
+    assert split_baselines(split) == baseline_losses(NOVELLA[cut - 1000 : cut], NOVELLA[cut:3000])
 
 
 def test_symbols_are_numbered_as_they_are_given() -> None:

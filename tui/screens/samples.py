@@ -31,7 +31,6 @@ BEST_OF_PHASE = 3
 TRIALS = 40
 LENGTH = 400  # characters
 TEMPERATURE = 0.8
-LONGEST_CORPUS = 10_000_000  # characters: a longer one takes long to prepare
 
 
 LOSS, PHASE, STEP = Column("loss", "loss", 6), Column("phase", "phase", 8, is_left=True), Column("step", "step", 6)
@@ -245,8 +244,7 @@ class SamplesScreen(StudyScreen):
         """Learn the training text, to find what is copied from it."""
         from litegpt.analysis.ladder import study_corpus  # here, because it brings NumPy along
 
-        is_long = state.corpus is not None and state.corpus.characters > LONGEST_CORPUS
-        corpus = None if is_long else study_corpus(self.feed.place.folder, state)
+        corpus = study_corpus(self.feed.place.folder, state)
         if corpus is not None:
             self.app.call_from_thread(self._compare, corpus)
 
