@@ -12,6 +12,7 @@ from litegpt.analysis.leaderboard import Row, leaderboard, varying
 from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.query import Query
 from litegpt.plan.phase import RANKINGS
+from litegpt.results.ranking import ranking_of
 from litegpt.results.state import TrialState
 from tui.feed import Feed
 from tui.messages import TrialKey
@@ -51,6 +52,7 @@ FIGURES = {
     "train_loss": Column("train_loss", "train", 6),
     "val_loss": Column("val_loss", "val", 6),
     "best_val_loss": Column("best_val_loss", "best val", 8),
+    "best_bits_per_char": Column("best_bits_per_char", "bits/char", 9),
     "best_val_step": Column("best_val_step", "at step", 7),
     "gap": Column("gap", "gap", 6),
     "final_loss": Column("final_loss", "final", 6),
@@ -65,7 +67,7 @@ LEAST_WANTED = (
 )
 """What goes first where the screen is narrow."""
 
-UNKNOWN: dict[str, Any] = dict.fromkeys((*RANKINGS, "best_val_step"))
+UNKNOWN: dict[str, Any] = dict.fromkeys((*RANKINGS, "best_val_step", "bits_per_char"))
 
 STATE_CELLS: dict[str, Cell] = {
     "queued": ("· queued", "dim"),
@@ -92,10 +94,12 @@ class Board:
     def __init__(self, feed: Feed) -> None:
         self.rows: list[Row] = []  # as shown
         self.hyperparameters: tuple[str, ...] = ()  # those that vary
+        self.best = self.sort = ranking_of(())  # the figure that suits the trials, and the column they are sorted by
         self.step: int | None = None
         self.phase: str | None = None
         self._feed = feed
         self._ranked: list[Row] = []
+        self._has_other_tokens = False  # than characters
         self._records: list[dict[str, object]] | None = None
         self._noise: dict[tuple[str | None, str], float | None] = {}
         self._sparks: dict[TrialKey, tuple[int, str]] = {}
@@ -106,13 +110,18 @@ class Board:
         """How many rows there are without the filter."""
         return len(self._ranked)
 
-    def rank(self, phase: str | None, by: str, step: int | None) -> None:
-        """Rank a phase's trials (of all phases: None), as they were at a step (now: None)."""
+    def rank(self, phase: str | None, by: str | None, step: int | None) -> None:
+        """Rank a phase's trials (of all phases: None), as they were at a step (now: None).
+
+        By what suits the trials where `by` is no ranking.
+        """
         self.phase, self.step = phase, step
-        by = by if by in RANKINGS else "best_val_loss"
         phases = [self._feed.state.phases[phase]] if phase in self._feed.state.phases else None
         trials = [trial for p in phases or self._feed.state.phases.values() for trial in p.current()]
         trials = [self._as_of(trial, step) for trial in trials]
+        self.best = ranking_of(trials)
+        by = by if by in RANKINGS else self.best
+        self._has_other_tokens = any(trial.settings.tokenizer != "char" for trial in trials)
         vocab = self._feed.state.corpus.vocab_size if self._feed.state.corpus else None
         seeds = len({trial.settings.seed for trial in trials}) > 1
         noise = self._figure_noise(phase, by, trials)
@@ -120,9 +129,10 @@ class Board:
         self.hyperparameters = tuple(name for name in varying(self._ranked) if name != "seed")
         self._records = None
 
-    def arrange(self, sort: str, descending: bool, query: Query) -> None:
-        """Filter and sort the rows."""
-        rows = self._ranked
+    def arrange(self, sort: str | None, descending: bool, query: Query) -> None:
+        """Filter the rows and sort them by a column, or by the figure that suits the trials."""
+        rows, sort = self._ranked, sort or self.best
+        self.sort = sort
         if query.terms:
             if self._records is None:
                 self._records = [row.record() for row in rows]
@@ -150,6 +160,8 @@ class Board:
             longest = max((len(name) for name in self._feed.state.phases), default=5)
             columns = {"phase": Column("phase", "phase", min(12, max(5, longest)), is_left=True), **columns}
         columns = {name: column for name, column in (columns | FIGURES).items() if name not in hidden}
+        if not self._has_other_tokens:
+            columns.pop("best_bits_per_char", None)
         room = width - RANK.width - 1
         dropped = [name for name in LEAST_WANTED if name in columns]
         shown = {name for name in columns if name not in dropped}
@@ -184,7 +196,7 @@ class Board:
             return self._spark(keys_of(row)[0]), "dim"
         if name == "phase":
             return row.phase, "dim"
-        return show(value_of(name)(row), name), "strong" if name == "best_val_loss" else ""
+        return show(value_of(name)(row), name), "strong" if name == self.best else ""
 
     def _spark(self, key: TrialKey) -> str:
         curve = self._feed.curve(key)
@@ -216,6 +228,8 @@ class Board:
             train_loss=curve.at(at, "train_loss"),
             val_loss=curve.at(at, "val_loss"),
             final_loss=curve.at(at, "final_loss"),
+            bits_per_char=curve.at(at, "bits_per_char"),
+            best_bits_per_char=None if best is None else curve.at(best[1], "bits_per_char"),
             seconds=curve.at(at, "seconds"),
             best_val_loss=None if best is None else best[0],
             best_val_step=None if best is None else best[1],

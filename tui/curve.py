@@ -11,7 +11,7 @@ from typing import Literal
 
 from litegpt.results.metrics import Evaluation
 
-Figure = Literal["train_loss", "val_loss", "final_loss", "seconds"]
+Figure = Literal["train_loss", "val_loss", "final_loss", "bits_per_char", "seconds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,7 @@ class Curve:
     train_loss: array[float]
     val_loss: array[float]
     final_loss: array[float]
+    bits_per_char: array[float]  # of the validation loss
     seconds: array[float]
     last: Evaluation | None  # the latest evaluation, whole
 
@@ -34,6 +35,7 @@ class Curve:
             array("d", [_gap(row.train_loss) for row in rows]),
             array("d", [_gap(row.val_loss) for row in rows]),
             array("d", [_gap(row.final_loss) for row in rows]),
+            array("d", [_gap(row.bits_per_char) for row in rows]),
             array("d", [_gap(row.seconds) for row in rows]),
             rows[-1] if rows else None,
         )
@@ -48,18 +50,20 @@ class Curve:
 
     def evaluations(self) -> list[Evaluation]:
         """Return the evaluations again; of their figures, those that are kept."""
-        columns = zip(self.steps, self.train_loss, self.val_loss, self.final_loss, self.seconds, strict=True)
+        losses = (self.train_loss, self.val_loss, self.final_loss, self.bits_per_char)
+        columns = zip(self.steps, *losses, self.seconds, strict=True)
         return [
             Evaluation(
                 step=int(step),
                 train_loss=_known(train),
                 val_loss=_known(val),
                 final_loss=_known(final),
+                bits_per_char=_known(bits),
                 seconds=_known(seconds),
                 tokens_per_second=None,
                 learning_rate=None,
             )
-            for step, train, val, final, seconds in columns
+            for step, train, val, final, bits, seconds in columns
         ]
 
     def at(self, step: float, figure: Figure) -> float | None:

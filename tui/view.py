@@ -27,7 +27,7 @@ class View:
     focus: TrialKey | None = None
     marks: set[TrialKey] = field(default_factory=set)
     filter: str = ""
-    sort: str = "best_val_loss"
+    sort: str | None = None  # a column; None: what suits the trials
     descending: bool = False
     step: int | None = None  # the time machine: ranks as they were at this step; a restart is back in the present
     screens: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -75,6 +75,6 @@ _FIELDS = {entry.name for entry in dataclasses.fields(View)}
 
 def _is_sound(view: View) -> bool:
     """Tell whether what was read has the types it should have; the file is the user's to edit."""
-    kinds: dict[str, type | UnionType] = {"tab": str, "filter": str, "sort": str, "screens": dict}
-    kinds |= {"phase": str | None, "step": int | None}
+    kinds: dict[str, type | UnionType] = {"tab": str, "filter": str, "screens": dict}
+    kinds |= {"phase": str | None, "sort": str | None, "step": int | None}
     return all(isinstance(getattr(view, name), kind) for name, kind in kinds.items())

@@ -15,7 +15,7 @@ from litegpt.plan.trial import HYPERPARAMETERS
 from litegpt.results.metrics import Evaluation
 from litegpt.results.state import TrialState
 
-FIGURES = ("train_loss", "val_loss", "seconds")
+FIGURES = ("train_loss", "val_loss", "bits_per_char", "seconds")
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,24 @@ def _segments(trials: Sequence[TrialState], curves: Curves, figure: str) -> tupl
     )
 
 
-def median_course(curves: Sequence[Sequence[Evaluation]]) -> tuple[list[int], list[float], list[float]]:
-    """Return (steps, median training losses, median validation losses) of several curves."""
+def median_course(
+    curves: Sequence[Sequence[Evaluation]], figure: str = "val_loss"
+) -> tuple[list[int], list[float], list[float]]:
+    """Return (steps, median training losses, median validation losses) of several curves.
+
+    Of another figure of the validation text, such as bits per character, without training losses.
+    """
     train: dict[int, list[float]] = defaultdict(list)
     validation: dict[int, list[float]] = defaultdict(list)
     for curve in curves:
         for evaluation in curve:
-            if evaluation.train_loss is not None and evaluation.val_loss is not None:
+            measured = getattr(evaluation, figure)
+            if evaluation.train_loss is not None and measured is not None:
                 train[evaluation.step].append(evaluation.train_loss)
-                validation[evaluation.step].append(evaluation.val_loss)
-    steps = sorted(train)
-    return steps, [statistics.median(train[s]) for s in steps], [statistics.median(validation[s]) for s in steps]
+                validation[evaluation.step].append(measured)
+    steps = sorted(validation)
+    training = [statistics.median(train[step]) for step in steps] if figure == "val_loss" else []
+    return steps, training, [statistics.median(validation[step]) for step in steps]
 
 
 def matched_groups(trials: Iterable[TrialState], name: str) -> list[dict[int | float | str, TrialState]]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from litegpt.analysis.page import Block, Grid, Paragraph
 from litegpt.analysis.study_text import read_study_text
 from litegpt.plan.errors import InputError
-from litegpt.plan.split import SplitText
+from litegpt.plan.split import SplitRule, SplitText
+from litegpt.plan.trial import Trial
 from litegpt.plan.whole_file import write_whole
+from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState, TrialState
 
@@ -48,44 +50,63 @@ def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
 
 def measure_baselines(folder: StudyFolder, split: SplitText) -> Baselines:
     """Return the baselines of a text, measured and put on record unless they are. InputError: it is too short."""
-    known = _read(folder, split.corpus.sha256)
+    known = _read(folder, split.corpus.sha256, split.rule)
     if known is not None:
         return known
     split.check_length(1)
-    from litegpt.text.baselines import baseline_losses  # it loads numpy
+    from litegpt.text.baselines import split_baselines  # it loads numpy
 
-    losses = baseline_losses(split.train_text, split.validation_text)
+    losses = split_baselines(split)
     record = {"sha256": split.corpus.sha256, **split.rule.keys, "val_loss": losses}
     with contextlib.suppress(OSError):  # results that may only be read are measured each time
         write_whole(folder.path / FILE_NAME, json.dumps(record, indent=1).encode() + b"\n")
     return losses
 
 
-def _read(folder: StudyFolder, sha256: str) -> Baselines | None:
+def _read(folder: StudyFolder, sha256: str, rule: SplitRule | None = None) -> Baselines | None:
     try:
         record = json.loads((folder.path / FILE_NAME).read_text(encoding="utf-8"))
         losses = {str(name): float(loss) for name, loss in record["val_loss"].items()}
         known = record["sha256"] == sha256
+        if rule is not None:
+            known &= all(record[key] == value for key, value in rule.keys.items())
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or damaged: measured again
         return None
     return losses if known and all(map(math.isfinite, losses.values())) else None
 
 
-def beats_bar(loss: float | None, baselines: Baselines | None) -> bool | None:
-    """Whether a validation loss is better than the trigram's; None where one of them is unknown."""
-    return None if loss is None or baselines is None or BAR not in baselines else loss < baselines[BAR]
+def beats_bar(bits: float | None, baselines: Baselines | None) -> bool | None:
+    """Whether bits per character are fewer than the trigram's; None where one of them is unknown."""
+    bar = bits_per_char(baselines.get(BAR)) if baselines else None
+    return None if bits is None or bar is None else bits < bar
+
+
+def baseline_levels(baselines: Baselines | None, trials: Iterable[Trial], figure: str) -> Baselines:
+    """Return where the baselines stand beside a figure of trials; nowhere if it is a loss of other tokens than theirs.
+
+    `figure` is a loss of RANKINGS or metrics.jsonl, or bits per character.
+    """
+    if not baselines:
+        return {}
+    if figure in ("bits_per_char", "best_bits_per_char"):
+        return {name: loss / math.log(2) for name, loss in baselines.items()}
+    return baselines if all(trial.tokenizer == "char" for trial in trials) else {}
 
 
 def baseline_blocks(baselines: Baselines | None, trials: Sequence[TrialState]) -> Iterator[Block]:
     """Yield what a report says of the baselines, nothing where there are none."""
     if not baselines:
         return
-    losses = [trial.best_val_loss for trial in trials if trial.state == "done" and trial.best_val_loss is not None]
+    is_in_characters = all(trial.settings.tokenizer == "char" for trial in trials)
+    figure = "best_val_loss" if is_in_characters else "best_bits_per_char"
+    known = [own for trial in trials if trial.state == "done" and (own := getattr(trial, figure)) is not None]
+    levels = baseline_levels(baselines, [], figure)
     yield Paragraph(
         "What counting alone predicts, on the same validation text: n-grams of characters with Kneser-Ney smoothing."
     )
     rows = tuple(
-        (name, f"{loss:.4f}", f"{sum(own < loss for own in losses):,} of {len(losses):,}")
-        for name, loss in baselines.items()
+        (name, f"{level:.4f}", f"{sum(own < level for own in known):,} of {len(known):,}")
+        for name, level in levels.items()
     )
-    yield Grid(("baseline", "validation loss", "trials that beat it"), rows, ("baseline",))
+    unit = "validation loss" if is_in_characters else "bits per character"
+    yield Grid(("baseline", unit, "trials that beat it"), rows, ("baseline",))

@@ -95,7 +95,9 @@ def importance_chart(found: Importance) -> Chart:
 
 
 def front_chart(
-    groups: Sequence[tuple[str, Sequence[tuple[float, float]]]], front: Sequence[tuple[float, float]]
+    groups: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    front: Sequence[tuple[float, float]],
+    label: str = "best validation loss",
 ) -> Chart:
     """Return loss against seconds, a colour a phase, and the line that nothing is below and left of."""
 
@@ -108,31 +110,35 @@ def front_chart(
             axes.step(*zip(*front, strict=True), where="post", color=MARKER, lw=1.2, label="front")
         axes.set_xscale("log")
         axes.set_xlabel("seconds")
-        axes.set_ylabel("best validation loss")
+        axes.set_ylabel(label)
         axes.legend(fontsize=8)
 
-    return draw("front", "Best validation loss against time; nothing is below and left of the line", paint)
+    return draw("front", f"{label.capitalize()} against time; nothing is below and left of the line", paint)
 
 
 def courses_chart(
     groups: Sequence[tuple[str, Sequence[int], Sequence[float], Sequence[float]]],
     guess: float | None,
     baselines: Mapping[str, float] = MappingProxyType({}),
+    label: str = "loss",
 ) -> Chart:
-    """Return the median losses of each phase's trials over the steps, among what guessing and counting come to."""
+    """Return the median losses of each phase's trials over the steps, among what guessing and counting come to.
+
+    A group is (phase, steps, training, validation); without training losses it has one line.
+    """
     levels = {**({} if guess is None else {"uniform guess": guess}), **baselines}
 
     def paint(axes: Axes) -> None:
         for (phase, steps, train, validation), colour in zip(groups, itertools.cycle(COLOURS), strict=False):
             axes.plot(steps, validation, color=colour, lw=1.8, label=f"{phase}, validation")
-            axes.plot(steps, train, "--", color=colour, lw=1.2, label=f"{phase}, training")
+            if train:
+                axes.plot(steps, train, "--", color=colour, lw=1.2, label=f"{phase}, training")
         for name, level in levels.items():
             axes.axhline(level, color=MARKER, lw=0.8, ls=":")
             axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
         axes.set_xlabel("step")
-        axes.set_ylabel("median loss")
+        axes.set_ylabel(f"median {label}")
         axes.legend(fontsize=8, ncols=2)
 
-    return draw(
-        "courses", "Median loss of each phase's trials: solid for unseen text, dashed for the training text", paint
-    )
+    lines = "solid for unseen text, dashed for the training text" if any(train for _, _, train, _ in groups) else ""
+    return draw("courses", f"Median {label} of each phase's trials: {lines or 'unseen text'}", paint)

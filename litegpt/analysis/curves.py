@@ -30,7 +30,7 @@ def at_step(trial: TrialState, curve: Sequence[Evaluation], step: int) -> TrialS
     """
     known = [evaluation for evaluation in curve if evaluation.step <= step]
     last = known[-1] if known else None
-    best = min(((e.val_loss, e.step) for e in known if e.val_loss is not None), default=(None, None))
+    best = min(((e.val_loss, e.step, e.bits_per_char) for e in known if e.val_loss is not None), default=(None,) * 3)
     ended = trial.step is not None and trial.step <= step
     return dataclasses.replace(
         trial,
@@ -41,6 +41,8 @@ def at_step(trial: TrialState, curve: Sequence[Evaluation], step: int) -> TrialS
         val_loss=last.val_loss if last else None,
         best_val_loss=best[0],
         best_val_step=best[1],
+        bits_per_char=last.bits_per_char if last else None,
+        best_bits_per_char=best[2],
         final_loss=last.final_loss if last else None,
         tokens_per_second=last.tokens_per_second if last else None,
     )

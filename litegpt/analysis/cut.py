@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from litegpt.plan.trial import Trial
-from litegpt.results.ranking import DEFAULT_RANKING, rank
+from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import PhaseState, StudyState
 
 WINNERS = 8
@@ -49,10 +49,10 @@ class Cut:
         return words
 
 
-def cut_safety(state: StudyState, by: str = DEFAULT_RANKING, winners: int = WINNERS) -> list[Cut]:
+def cut_safety(state: StudyState, by: str | None = None, winners: int = WINNERS) -> list[Cut]:
     """Return a cut for every promotion, and for every two phases in a row that have settings in common.
 
-    A promotion is judged by its own figure; `by` is for phases that none joins.
+    A promotion is judged by its own figure; `by` is for phases that none joins (None: by what suits their trials).
     """
     phases = list(state.phases.values())
     cuts: list[Cut] = []
@@ -61,7 +61,8 @@ def cut_safety(state: StudyState, by: str = DEFAULT_RANKING, winners: int = WINN
         if source is None:
             continue
         promotion = target.promotion
-        cut = _cut(source, target, promotion.by if promotion else by, promotion.top if promotion else None, winners)
+        figure = promotion.by if promotion else by or ranking_of([*source.current(), *target.current()])
+        cut = _cut(source, target, figure, promotion.top if promotion else None, winners)
         if cut is not None:
             cuts.append(cut)
     return cuts

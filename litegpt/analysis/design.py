@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.phase import RANKINGS
 from litegpt.plan.settings import LENGTH
-from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.plan.trial import HYPERPARAMETERS, tokens_differ
 from litegpt.results.state import TrialState
 
 TRIALS_MIN = 8
@@ -21,6 +21,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in RANKINGS},
 }
 """What importance can be asked about, and the figures it looks at."""
+
+
+def default_target(trials: Iterable[TrialState]) -> str:
+    """Return what importance is asked about where nothing else is: the loss, or what compares between tokenizers."""
+    return "best_bits_per_char" if tokens_differ(trial.settings for trial in trials) else "loss"
 
 
 @dataclass(frozen=True)

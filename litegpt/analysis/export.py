@@ -18,6 +18,7 @@ from litegpt.results.state import StudyState, TrialState
 SCALARS = {
     "loss/train": "train_loss",
     "loss/validation": "val_loss",
+    "bits_per_char/validation": "bits_per_char",
     "loss/minibatch": "final_loss",
     "seconds": "seconds",
     "tokens_per_second": "tokens_per_second",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from litegpt.analysis.curves import Curves, key_of
 from litegpt.analysis.overfitting import overfitting
 from litegpt.plan.cost import training_flops
+from litegpt.plan.trial import vocabulary_size
 from litegpt.results.state import TrialState
 
 SLOW = 2.0  # times what its siblings took
@@ -42,17 +43,21 @@ class Suspicion:
 def suspicious(
     trials: Iterable[TrialState], curves: Curves | None = None, alphabet: int | None = None
 ) -> list[Suspicion]:
-    """Return what deserves a second look: trials that are slow, ended badly, or predict worse than guessing."""
+    """Return what deserves a second look: trials that are slow, ended badly, or predict worse than guessing.
+
+    `alphabet` is how many different characters the text has: what a guess chooses from where tokens are characters.
+    """
     listed = list(trials)
     found = [s for trial in listed if (s := _badly_ended(trial)) is not None]
     for phase in dict.fromkeys(trial.phase for trial in listed):
         found += _slow([trial for trial in listed if trial.phase == phase and trial.state == "done"], alphabet)
-    if alphabet is not None and alphabet > 1:
-        guess = math.log(alphabet)
-        for trial in listed:
-            if trial.state == "done" and (words := _guesses(trial, guess, curves, alphabet)) is not None:
-                kind = "learned nothing" if (trial.best_val_loss or 0) > UNLEARNED * guess else "worse than guessing"
-                found.append(Suspicion(trial.phase, trial.id, kind, words))
+    for trial in listed:
+        vocabulary = vocabulary_size(trial.settings, alphabet or 0)
+        if trial.state == "done" and vocabulary > 1 and (words := _guesses(trial, vocabulary, curves)) is not None:
+            learned = (trial.best_val_loss or 0) <= UNLEARNED * math.log(vocabulary)
+            found.append(
+                Suspicion(trial.phase, trial.id, "worse than guessing" if learned else "learned nothing", words)
+            )
     return found
 
 
@@ -88,17 +93,18 @@ def _slow(trials: Sequence[TrialState], alphabet: int | None) -> list[Suspicion]
     return found
 
 
-def _guesses(trial: TrialState, guess: float, curves: Curves | None, alphabet: int) -> str | None:
+def _guesses(trial: TrialState, vocabulary: int, curves: Curves | None) -> str | None:
+    guess = math.log(vocabulary)
     if trial.val_loss is None or trial.val_loss <= UNLEARNED * guess:
         return None
     words = f"validation loss {trial.val_loss:.2f} at the end, a uniform guess has {guess:.2f}"
-    course = overfitting(curves[key_of(trial)], alphabet) if curves and key_of(trial) in curves else None
+    course = overfitting(curves[key_of(trial)], vocabulary) if curves and key_of(trial) in curves else None
     if course is not None and course.since is not None:
         words += f"; its best was {course.best_val_loss:.2f} at step {course.best_val_step:,}"
     return words
 
 
-def _shape(trial: TrialState) -> tuple[int, ...]:
+def _shape(trial: TrialState) -> tuple[object, ...]:
     settings = trial.settings
     return (
         settings.n_layer,
@@ -107,6 +113,8 @@ def _shape(trial: TrialState) -> tuple[int, ...]:
         settings.block_size,
         settings.batch_size,
         settings.max_iters,
+        settings.tokenizer,
+        settings.vocab_size,
     )
 
 

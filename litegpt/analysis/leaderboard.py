@@ -14,11 +14,11 @@ from litegpt.plan.cost import parameter_count
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.phase import RANKINGS
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
-from litegpt.results.ranking import DEFAULT_RANKING
+from litegpt.results.ranking import ranking_of
 from litegpt.results.state import TrialState, TrialStatus
 
 RANKED_STATES = ("done", "running")
-MEANS = (*RANKINGS, "tokens_per_second")
+MEANS = (*RANKINGS, "bits_per_char", "tokens_per_second")
 
 
 @dataclass(kw_only=True)
@@ -40,6 +40,8 @@ class Row:
     val_loss: float | None
     best_val_loss: float | None
     best_val_step: int | None
+    bits_per_char: float | None  # of val_loss
+    best_bits_per_char: float | None  # of best_val_loss
     final_loss: float | None
     seconds: float | None
     tokens_per_second: float | None
@@ -63,7 +65,7 @@ class Row:
 
 def leaderboard(
     trials: Iterable[TrialState],
-    by: str = DEFAULT_RANKING,
+    by: str | None = None,
     *,
     query: Query | None = None,
     alphabet: int | None = None,
@@ -72,9 +74,12 @@ def leaderboard(
 ) -> list[Row]:
     """Return the rows that the query lets through, best first; ranks are among all the trials given.
 
-    `noise` is the figure's standard deviation (`evaluation_noise`); None marks no ties, unless repeated seeds tell it.
-    Trials that have not ended well, or lack the figure, come last without a rank. InputError: `by` ranks nothing.
+    `by` is one of RANKINGS, None what suits these trials (`ranking_of`). `noise` is that figure's standard deviation
+    (`evaluation_noise`); None marks no ties, unless repeated seeds tell it. Trials that have not ended well, or lack
+    the figure, come last without a rank. InputError: `by` ranks nothing.
     """
+    trials = list(trials)
+    by = by or ranking_of(trials)
     if by not in RANKINGS:
         raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
     groups = _groups(trials, group_seeds)

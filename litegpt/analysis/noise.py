@@ -12,6 +12,7 @@ CURVE_FIGURE = {
     "train_loss": "train_loss",
     "val_loss": "val_loss",
     "best_val_loss": "val_loss",
+    "best_bits_per_char": "bits_per_char",
     "final_loss": "final_loss",
 }
 THIRD_DIFFERENCE = (1, -3, 3, -1)

@@ -33,11 +33,11 @@ class Overfitting:
         return f"{word}, worse than guessing" if self.worse_than_guessing and self.since is not None else word
 
 
-def overfitting(curve: Sequence[Evaluation], alphabet: int | None = None, noise: float = 0.0) -> Overfitting | None:
+def overfitting(curve: Sequence[Evaluation], vocabulary: int | None = None, noise: float = 0.0) -> Overfitting | None:
     """Return how a trial's validation loss went; None with fewer than two evaluations of it.
 
     Overfitting: it ends above its best by more than a hundredth and twice the noise. Improving: it ends below what it
-    was halfway, by as much. Flat: neither.
+    was halfway, by as much. Flat: neither. `vocabulary` is how many tokens a uniform guess chooses from.
     """
     known = [(e.step, e.val_loss, e.train_loss) for e in curve if e.val_loss is not None and math.isfinite(e.val_loss)]
     if len(known) < 2:
@@ -58,5 +58,5 @@ def overfitting(curve: Sequence[Evaluation], alphabet: int | None = None, noise:
         last_val_loss=last_loss,
         gap=None if last_train is None else last_loss - last_train,
         since=best_step if course == "overfitting" else None,
-        worse_than_guessing=alphabet is not None and alphabet > 1 and last_loss > math.log(alphabet),
+        worse_than_guessing=vocabulary is not None and vocabulary > 1 and last_loss > math.log(vocabulary),
     )

@@ -26,10 +26,11 @@ ALIASES = {
     "train": "train_loss",
     "val": "val_loss",
     "best": "best_val_loss",
+    "bpc": "best_bits_per_char",
     "final": "final_loss",
     "params": "parameters",
 }
-FIGURES = ("train_loss", "val_loss", "best_val_loss", "final_loss", "seconds")
+FIGURES = ("train_loss", "val_loss", "best_val_loss", "bits_per_char", "best_bits_per_char", "final_loss", "seconds")
 FIELDS = (
     *HYPERPARAMETERS,
     *FIGURES,

@@ -6,45 +6,32 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from litegpt.analysis import charts, figures, importance
 from litegpt.analysis.anova import anova
 from litegpt.analysis.bands import bands, matched, median_course
-from litegpt.analysis.baselines import Baselines, baseline_blocks
-from litegpt.analysis.curves import Curves, key_of
+from litegpt.analysis.baselines import baseline_blocks
+from litegpt.analysis.curves import key_of
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import TARGETS, design
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.ladder import CopyMeter, Rung, ladder, read_rungs
 from litegpt.analysis.leaderboard import leaderboard, varying
+from litegpt.analysis.material import Material
 from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.overfitting import overfitting
 from litegpt.analysis.page import Block, Grid, Heading, Listing, Notes, Paragraph
 from litegpt.plan.cost import parameter_count
 from litegpt.plan.errors import InputError
-from litegpt.results.folder import StudyFolder
-from litegpt.results.ranking import DEFAULT_RANKING, rank
-from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.state import StudyState, TrialState
+from litegpt.results.text import FIGURE_NAMES
 
 WINNERS = 10
 TEXT_CHARACTERS = 160
 EFFECTS = 8
 SUSPICIONS = 20
 NOISE_CURVES = 48
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a report is written from."""
-
-    folder: StudyFolder
-    state: StudyState
-    phases: tuple[PhaseState, ...]  # those with trials that are done
-    trials: tuple[TrialState, ...]
-    curves: Curves
-    alphabet: int | None
-    baselines: Baselines | None = None
 
 
 def report_blocks(material: Material) -> Iterator[Block]:
@@ -86,16 +73,16 @@ def _run(material: Material) -> Iterator[Block]:
 def _won(material: Material) -> Iterator[Block]:
     yield Heading("What won")
     phase = material.phases[-1]
-    noise = evaluation_noise(
-        [material.curves[key_of(t)] for t in rank(phase.current())[:NOISE_CURVES]], DEFAULT_RANKING
-    )
+    by = ranking_of(phase.current())
+    noise = evaluation_noise([material.curves[key_of(t)] for t in rank(phase.current())[:NOISE_CURVES]], by)
     rows = leaderboard(phase.current(), alphabet=material.alphabet, noise=noise)
     names = [name for name in varying(rows) if name != "eval_interval"]
+    has_bits = any(row.settings.tokenizer != "char" for row in rows)
     grid = []
     for row in (row for row in rows[:WINNERS] if row.rank is not None):
-        course = overfitting(material.curves[(row.phase, row.id)], material.alphabet)
+        course = overfitting(material.curves[(row.phase, row.id)], material.vocabulary(row.settings))
         settings = (figures.value(getattr(row.settings, name)) for name in names)
-        losses = (row.train_loss, row.val_loss, row.best_val_loss)
+        losses = (row.train_loss, row.val_loss, row.best_val_loss, *((row.best_bits_per_char,) if has_bits else ()))
         grid.append(
             (
                 f"{row.tie}=" if row.tied else str(row.rank),
@@ -107,9 +94,9 @@ def _won(material: Material) -> Iterator[Block]:
                 course.word if course else "-",
             )
         )
-    head = ("rank", *names, "train", "val", "best val", "at", "final", "time", "course")
-    yield Paragraph(f"The best of {phase.name} by best validation loss.")
-    yield Grid(head, tuple(grid), ("course",))
+    head = ("train", "val", "best val", *(("bits/char",) if has_bits else ()), "at", "final", "time", "course")
+    yield Paragraph(f"The best of {phase.name} by {FIGURE_NAMES[by]}.")
+    yield Grid(("rank", *names, *head), tuple(grid), ("course",))
     if any(row.tied for row in rows[:WINNERS]):
         margin = f" ({noise:.4f})" if noise else ""
         yield Notes((f"= noise cannot tell it from the first of that rank{margin}",))
@@ -118,14 +105,16 @@ def _won(material: Material) -> Iterator[Block]:
 def _overfitting(material: Material) -> Iterator[Block]:
     yield Heading("Learning or memorising")
     rows = []
-    groups, guess = [], math.log(material.alphabet) if material.alphabet else None
+    vocabularies = {material.vocabulary(trial.settings) for trial in material.trials}
+    vocabulary = vocabularies.pop() if len(vocabularies) == 1 else None
+    groups, guess = [], math.log(vocabulary) if vocabulary else None
     for phase in material.phases:
         done = [trial for trial in phase.current() if trial.state == "done"]
-        courses = [c for t in done if (c := overfitting(material.curves[key_of(t)], material.alphabet))]
-        if not courses:
+        found = [(t, overfitting(material.curves[key_of(t)], material.vocabulary(t.settings))) for t in done]
+        courses = [course for _, course in found if course]
+        best, last = (_median([t for t, course in found if course], name) for name in (material.best, material.last))
+        if best is None or last is None:
             continue
-        best = statistics.median(c.best_val_loss for c in courses)
-        last = statistics.median(c.last_val_loss for c in courses)
         step = statistics.median(c.best_val_step for c in courses)
         words = [sum(c.course == word for c in courses) for word in ("improving", "flat", "overfitting")]
         worse = sum(c.worse_than_guessing for c in courses)
@@ -133,13 +122,16 @@ def _overfitting(material: Material) -> Iterator[Block]:
         if guess is not None and last > guess:
             told = f"{phase.name} ends worse than a uniform guess ({last:.2f} against {guess:.2f})"
             yield Paragraph(f"{told}; its best, {best:.2f}, was near step {step:,.0f}.")
-        groups.append((phase.name, *median_course([material.curves[key_of(trial)] for trial in done])))
-    head = ("phase", "best validation", "at step", "last validation", "improving", "flat", "overfitting")
-    yield Paragraph("Validation losses are medians over the trials that are done; the rest counts trials.")
+        groups.append((phase.name, *median_course([material.curves[key_of(trial)] for trial in done], material.last)))
+    is_loss = material.last == "val_loss"
+    best_head, last_head = ("best validation", "last validation") if is_loss else ("best bits/char", "last bits/char")
+    head = ("phase", best_head, "at step", last_head, "improving", "flat", "overfitting")
+    medians = "Validation losses" if is_loss else "Bits per character"
+    yield Paragraph(f"{medians} are medians over the trials that are done; the rest counts trials.")
     yield Grid((*head, "worse than guessing"), tuple(rows), ("phase",))
     yield from baseline_blocks(material.baselines, material.trials)
     if groups:
-        yield charts.courses_chart(groups, guess, material.baselines or {})
+        yield charts.courses_chart(groups, guess, material.levels, "loss" if is_loss else FIGURE_NAMES[material.last])
 
 
 def _by_hyperparameter(material: Material) -> Iterator[Block]:
@@ -149,7 +141,7 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
         "The tables compare each value with the others on otherwise equal settings."
     )
     try:
-        factors = design(material.trials, DEFAULT_RANKING).factors
+        factors = design(material.trials, material.best).factors
     except InputError as error:
         yield Paragraph(str(error))
         return
@@ -157,11 +149,11 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
         name = "n_embd" if "n_embd" in factor.members else factor.members[0]
         if factor.members[1:]:
             yield Paragraph(f"{factor.name} go together; by {name}:")
-        for figure, label in (("train_loss", "training loss"), ("val_loss", "validation loss")):
+        for figure in ("train_loss", "val_loss") if material.last == "val_loss" else (material.last,):
             found = bands(material.trials, material.curves, name, figure)
             if any(band.segments for band in found):
-                yield charts.bands_chart(found, name, figure, label)
-        rows = matched(material.trials, name)
+                yield charts.bands_chart(found, name, figure, FIGURE_NAMES[figure])
+        rows = matched(material.trials, name, material.best)
         if rows:
             cells = tuple(
                 (
@@ -172,27 +164,27 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
                 )
                 for row in rows
             )
-            yield Grid((name, "best validation loss", "against the others", "settings"), cells)
+            yield Grid((name, FIGURE_NAMES[material.best], "against the others", "settings"), cells)
 
 
 def _importance(material: Material) -> Iterator[Block]:
     yield Heading("What mattered")
     notes: dict[str, None] = {}
     try:
-        for target in ("loss", "loss and time", DEFAULT_RANKING):
+        others = ("loss", "loss and time") if material.last == "val_loss" else ()  # a minibatch's loss is a token's
+        for target in (*others, material.best):
             if not _has_figures(material, target):
                 continue
             for method in (importance.forest, importance.permutation):
                 found = method(material.trials, target)
                 notes |= dict.fromkeys(found.notes)
                 yield charts.importance_chart(found)
-        variance = anova(material.trials, DEFAULT_RANKING)
+        variance = anova(material.trials, material.best)
         effects = tuple((effect.name, f"{effect.share:.1%}") for effect in variance.effects[:EFFECTS])
         rest = variance.rest + sum(effect.share for effect in variance.effects[EFFECTS:])
-        yield Paragraph(
-            "Exact analysis of the variance of the best validation loss, "
-            f"over {variance.cells:,} settings of {variance.phase}."
-        )
+        what = FIGURE_NAMES[material.best]
+        over = f"over {variance.cells:,} settings of {variance.phase}"
+        yield Paragraph(f"Exact analysis of the variance of the {what}, {over}.")
         yield Grid(("effect", "share"), (*effects, ("everything else", f"{rest:.1%}")), ("effect",))
         notes |= dict.fromkeys(variance.notes)
     except InputError as error:
@@ -205,10 +197,12 @@ def _cost(material: Material) -> Iterator[Block]:
     yield Heading("What it cost")
     total = sum(trial.seconds or 0.0 for trial in material.trials)
     yield Paragraph(f"All trials together took {figures.duration(total)} of trial time.")
-    groups = [(p.name, [_point(trial) for trial in rank(p.current()) if trial.seconds]) for p in material.phases]
-    front = pareto_front(material.trials)
+    best = material.best
+    ranked = [(phase.name, rank(phase.current(), best)) for phase in material.phases]
+    groups = [(name, [_point(trial, best) for trial in trials if trial.seconds]) for name, trials in ranked]
+    front = pareto_front(material.trials, best)
     if front:
-        yield charts.front_chart(groups, [_point(trial) for trial in front])
+        yield charts.front_chart(groups, [_point(trial, best) for trial in front], FIGURE_NAMES[best])
     found = suspicious(material.trials, material.curves, material.alphabet)
     kinds: dict[str, list[str]] = defaultdict(list)
     for suspicion in found:
@@ -220,12 +214,12 @@ def _cost(material: Material) -> Iterator[Block]:
 
 def _text(material: Material) -> Iterator[Block]:
     yield Heading("What a loss reads like")
-    rungs = read_rungs(material.folder, material.trials, meter=CopyMeter(material.folder, material.state))
+    rungs = read_rungs(material.folder, material.trials, material.last, CopyMeter(material.folder, material.state))
     if not rungs:
         yield Paragraph("No samples were written.")
         return
     known = any(rung.copied for rung in rungs)
-    head = ("phase", "validation loss", *(("copied", "longest", "control") if known else ()), "text")
+    head = ("phase", FIGURE_NAMES[material.last], *(("copied", "longest", "control") if known else ()), "text")
     chosen = ladder(rungs)
     rows = [(r.trial.phase, f"{r.loss:.3f}", *_copied(r, known), r.sample.text[:TEXT_CHARACTERS]) for r in chosen]
     yield Grid(head, tuple(rows), ("text", "phase"))
@@ -288,8 +282,13 @@ def _copied(rung: Rung, known: bool = True) -> tuple[str, ...]:
     return (f"{rung.copied.share:.0%}", str(rung.copied.longest), f"{rung.copied.validation_share:.0%}")
 
 
-def _point(trial: TrialState) -> tuple[float, float]:
-    return (trial.seconds or 0.0, trial.best_val_loss or 0.0)
+def _point(trial: TrialState, loss: str) -> tuple[float, float]:
+    return (trial.seconds or 0.0, getattr(trial, loss) or 0.0)
+
+
+def _median(trials: Sequence[TrialState], figure: str) -> float | None:
+    known = [value for trial in trials if (value := getattr(trial, figure)) is not None]
+    return statistics.median(known) if known else None
 
 
 def _parameters(trials: Sequence[TrialState], alphabet: int | None) -> str:

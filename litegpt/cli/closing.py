@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -11,14 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from litegpt.analysis.baselines import BAR, Baselines, beats_bar, study_baselines
+from litegpt.analysis import figures
+from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
 from litegpt.plan.study import Study
+from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import StudyFolder
 from litegpt.results.metrics import read_metrics
-from litegpt.results.ranking import rank
+from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.samples import Sample, read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
-from litegpt.results.text import inert
+from litegpt.results.text import FIGURE_NAMES, inert
 
 LEADERBOARD_ROWS = 10
 CHART_TRIALS = 6
@@ -48,15 +50,19 @@ def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:
 
 def _leaderboard(phase: PhaseState, trials: Sequence[TrialState]) -> Table:
     varying = varying_names(trials)
-    title = Text(f"{phase.name}: the best of {len(phase.current())} trials by validation loss")
+    figure = FIGURE_NAMES[ranking_of(trials).removeprefix("best_")]
+    has_bits = any(trial.settings.tokenizer != "char" for trial in trials)
+    title = Text(f"{phase.name}: the best of {len(phase.current())} trials by {figure}")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("", *varying, "train loss", "val loss", "best val", "at step", "seconds"):
+    bits = ("bits/char",) if has_bits else ()
+    for heading in ("", *varying, "train loss", "val loss", "best val", *bits, "at step", "seconds"):
         table.add_column(heading, justify="right")
     for place, trial in enumerate(trials[:LEADERBOARD_ROWS], start=1):
         table.add_row(
             str(place),
-            *(f"{getattr(trial.settings, name):g}" for name in varying),
+            *(figures.value(getattr(trial.settings, name)) for name in varying),
             *(_figure(loss) for loss in (trial.train_loss, trial.val_loss, trial.best_val_loss)),
+            *([_figure(trial.best_bits_per_char)] if has_bits else []),
             "" if trial.best_val_step is None else str(trial.best_val_step),
             "" if trial.seconds is None else f"{trial.seconds:.1f}",
         )
@@ -64,12 +70,10 @@ def _leaderboard(phase: PhaseState, trials: Sequence[TrialState]) -> Table:
 
 
 def varying_names(trials: Sequence[TrialState]) -> list[str]:
-    """Return the numeric hyperparameters in which these trials differ; of a single trial, those that say most."""
+    """Return the hyperparameters in which these trials differ; of a single trial, those that say most."""
     if len(trials) == 1:
         return ["n_layer", "n_embd", "block_size", "learning_rate"]
-    names = [field.name for field in dataclasses.fields(trials[0].settings)]
-    names = [name for name in names if isinstance(getattr(trials[0].settings, name), int | float)]
-    return [name for name in names if len({getattr(trial.settings, name) for trial in trials}) > 1]
+    return [name for name in HYPERPARAMETERS if len({getattr(trial.settings, name) for trial in trials}) > 1]
 
 
 def _figure(loss: float | None) -> str:
@@ -78,10 +82,13 @@ def _figure(loss: float | None) -> str:
 
 def _print_comparison(console: Console, trials: Sequence[TrialState], baselines: Baselines | None) -> None:
     """Say which trials predict no better than a baseline that only counts characters."""
-    worse = [trial for trial in trials if beats_bar(trial.best_val_loss, baselines) is False]
+    worse = [trial for trial in trials if beats_bar(trial.best_bits_per_char, baselines) is False]
     if baselines and worse:
         told = "No trial beats" if len(worse) == len(trials) else f"{len(worse)} of {len(trials)} trials do not beat"
-        line = f"{told} the {BAR}, which only counts characters ({baselines[BAR]:.4f})."
+        bar = f"{baselines[BAR]:.4f}"
+        if any(trial.settings.tokenizer != "char" for trial in trials):
+            bar = f"{bits_per_char(baselines[BAR]):.4f} bits per character"
+        line = f"{told} the {BAR}, which only counts characters ({bar})."
         console.print(Text(line), soft_wrap=True)
 
 
@@ -94,16 +101,18 @@ def _print_chart(
 ) -> None:
     from litegpt.analysis.terminal_charts import Series, loss_chart
 
+    figure = ranking_of(phase.current()).removeprefix("best_")
+    levels = baseline_levels(baselines, [trial.settings for trial in trials], figure)
     series = []
     for place, trial in enumerate(trials, start=1):
         evaluations = read_metrics(folder.trial(phase.name, trial.id).metrics)
-        points = [(float(evaluation.step), evaluation.val_loss) for evaluation in evaluations]
+        points = [(float(evaluation.step), getattr(evaluation, figure)) for evaluation in evaluations]
         series.append(Series(f"{place}: {trial.id}", points))
     last = max((step for entry in series for step, _ in entry.points), default=0.0)
     for name in DRAWN_BASELINES:
-        if baselines and name in baselines:
-            series.append(Series(f"{name}, by counting", [(0.0, baselines[name]), (last, baselines[name])]))
-    console.print(Text("validation loss by step", style="dim"))
+        if name in levels:
+            series.append(Series(f"{name}, by counting", [(0.0, levels[name]), (last, levels[name])]))
+    console.print(Text(f"{FIGURE_NAMES[figure]} by step", style="dim"))
     color = console.is_terminal and not console.is_dumb_terminal and not os.environ.get("NO_COLOR")
     print(loss_chart(series, width=min(console.width, 100), height=CHART_HEIGHT, color=color))
 

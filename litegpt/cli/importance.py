@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from litegpt.analysis.design import TARGETS
+from litegpt.analysis.design import TARGETS, default_target
 from litegpt.cli.command import Exit, complain
 from litegpt.cli.leaderboard import choose_phase
 from litegpt.plan.errors import InputError
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
     parser.add_argument("--phase", metavar="NAME", help="only this phase (default: all phases, pooled)")
-    parser.add_argument("--target", default="loss", metavar="TARGET", help=f"{', '.join(TARGETS)} (default: loss)")
+    defaults = "default: loss, best_bits_per_char where tokenizers differ"
+    parser.add_argument("--target", metavar="TARGET", help=f"{', '.join(TARGETS)} ({defaults})")
     parser.add_argument("--seed", type=int, default=0, help="of the forests and the shuffles (default: 0)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     trials = [trial for phase in phases for trial in phase.current()]
     from litegpt.analysis import importance
 
-    target, seed = arguments.target, arguments.seed
+    target, seed = arguments.target or default_target(trials), arguments.seed
     forest = importance.forest(trials, target, seed)
     permutation = importance.permutation(trials, target, seed)
     scores = importance.scores(trials, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.analysis import figures
-from litegpt.analysis.baselines import BAR, Baselines, beats_bar, study_baselines
+from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
 from litegpt.analysis.curves import at_step, key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.imported import imported_vocab_size
@@ -22,15 +23,17 @@ from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.query import parse_query
 from litegpt.cli.command import Exit, complain
 from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.phase import RANKINGS
+from litegpt.plan.phase import RANKINGS, default_ranking
+from litegpt.plan.trial import tokens_differ
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.ranking import DEFAULT_RANKING, rank
+from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.samples import read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.results.text import inert
 
-COMPARED = {"val_loss": "val", "best_val_loss": "best val"}
+BITS = "bits/char"
+COMPARED = {"val_loss": "val", "best_val_loss": "best val", "best_bits_per_char": BITS}
 """The columns of what baselines compare with."""
 TOP = 20
 PIPE_WIDTH = 1000  # columns: a pipe has no edge
@@ -42,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
     parser.add_argument("--phase", metavar="NAME", help="only this phase (default: the last that has results)")
     parser.add_argument("--all-phases", action="store_true", help="the trials of all phases together")
-    parser.add_argument("--by", default=DEFAULT_RANKING, help=f"{', '.join(RANKINGS)} (default: {DEFAULT_RANKING})")
+    defaults = f"default: {default_ranking(False)}, {default_ranking(True)} where tokenizers differ"
+    parser.add_argument("--by", metavar="FIGURE", help=f"{', '.join(RANKINGS)} ({defaults})")
     parser.add_argument("--top", type=int, metavar="N", help=f"only the N best (default: {TOP}, with --json all)")
     parser.add_argument(
         "--filter",
@@ -68,12 +72,13 @@ def run(arguments: argparse.Namespace) -> Exit:
     if query.step is not None:
         curves = read_curves(folder, trials)
         trials = [at_step(trial, curves[key_of(trial)], query.step) for trial in trials]
+    by = arguments.by or ranking_of(trials)
     rows = leaderboard(
         trials,
-        arguments.by,
+        by,
         query=query,
         alphabet=state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal),
-        noise=evaluation_noise(read_curves(folder, _sampled(phases, trials, arguments.by)).values(), arguments.by),
+        noise=evaluation_noise(read_curves(folder, _sampled(phases, trials, by)).values(), by),
     )
     top = arguments.top if arguments.top is not None else None if arguments.json else TOP
     shown = rows if top is None else rows[: max(0, top)]
@@ -82,20 +87,19 @@ def run(arguments: argparse.Namespace) -> Exit:
     if arguments.json:
         records = [
             row.record()
-            | {f"beats_{BAR}": beats_bar(row.best_val_loss, baselines)}
+            | {f"beats_{BAR}": beats_bar(row.best_bits_per_char, baselines)}
             | ({"copied": copied[row.id]} if copied else {})
             for row in shown
         ]
         print("[" + ",\n ".join(map(json.dumps, records)) + "]")  # a line a row: indenting thousands takes a while
         return Exit.WELL
     named = " and ".join(phase.name for phase in phases)
-    title = f"{state.study or folder.study} · {named} · by {arguments.by}"
+    title = f"{state.study or folder.study} · {named} · by {by}"
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=PIPE_WIDTH)
-    compared = baselines if arguments.by in COMPARED else None
-    console.print(leaderboard_table(shown, rows, title, console.width, copied, compared, arguments.by))
+    console.print(leaderboard_table(shown, rows, title, console.width, copied, baselines, by))
     if rows and rows[0].rank is None:
-        complain(f"none of them has {arguments.by}{'' if query.step is None else f' at step {query.step}'}")
+        complain(f"none of them has {by}{'' if query.step is None else f' at step {query.step}'}")
     if len(shown) < len(rows):
         complain(f"{len(shown)} of {len(rows):,} rows; --top {len(rows)} shows all")
     for cut in cut_safety(state, arguments.by):
@@ -119,8 +123,8 @@ def choose_phase(state: StudyState, name: str | None) -> PhaseState:
 def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str) -> list[TrialState]:
     """Return the trials whose curves tell the noise: the best, because ties matter there."""
     share = max(1, NOISE_CURVES // max(1, len(phases)))
-    by = by if any(getattr(trial, by) is not None for trial in trials) else DEFAULT_RANKING
-    return [trial for phase in phases for trial in rank(phase.current(), by)[:share]]
+    known = any(getattr(trial, by) is not None for trial in trials)
+    return [trial for phase in phases for trial in rank(phase.current(), by if known else None)[:share]]
 
 
 def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict[str, float | None]:
@@ -147,7 +151,7 @@ def leaderboard_table(
     width: int,
     copied: Mapping[str, float | None] | None = None,
     baselines: Baselines | None = None,
-    by: str = DEFAULT_RANKING,
+    by: str = "best_val_loss",
 ) -> Table:
     """Return the rows for people, with the hyperparameters in which `rows` differ.
 
@@ -166,6 +170,7 @@ def leaderboard_table(
         "train": [figures.loss(row.train_loss) for row in shown],
         "val": [figures.loss(row.val_loss) for row in shown],
         "best val": [figures.loss(row.best_val_loss) for row in shown],
+        BITS: [figures.loss(row.best_bits_per_char) for row in shown],
         "at": [figures.count(row.best_val_step) for row in shown],
         "final": [figures.loss(row.final_loss) for row in shown],
         "gap": [figures.loss(row.gap) for row in shown],
@@ -180,17 +185,23 @@ def leaderboard_table(
         columns["copied"] = ["-" if share is None else f"{share:.0%}" for share in shares]
     if all(row.seeds == 1 for row in rows):
         del columns["seeds"], columns["spread"]
+    compared = by
+    if all(row.settings.tokenizer == "char" for row in rows):
+        if by != "best_bits_per_char":
+            del columns[BITS]
+    elif by == "best_val_loss" and not tokens_differ(row.settings for row in rows):
+        compared = "best_bits_per_char"  # the order is the same, and baselines have it too
     captions = ["= noise cannot tell it from the first of that rank"] if any(row.tied for row in shown) else []
     inserted: set[int] = set()
-    if baselines and by in COMPARED:
-        losses = [getattr(row, by) if row.rank is not None else None for row in shown]
-        if any(beats_bar(loss, baselines) is False for loss in losses):
+    levels = baseline_levels(baselines, [row.settings for row in rows], compared) if compared in COMPARED else {}
+    if levels:
+        own = [getattr(row, compared) if row.rank is not None else None for row in shown]
+        worse = [i for i, figure in enumerate(own) if figure is not None and figure >= levels.get(BAR, math.inf)]
+        for i in worse:
+            columns[COMPARED[compared]][i] = f"\N{DAGGER}{columns[COMPARED[compared]][i]}"
+        if worse:
             captions.append(f"\N{DAGGER} no better than the {BAR}, which only counts characters")
-            cells = columns[COMPARED[by]]
-            for i, loss in enumerate(losses):
-                if beats_bar(loss, baselines) is False:
-                    cells[i] = f"\N{DAGGER}{cells[i]}"
-        inserted = _insert_baselines(columns, losses, baselines, COMPARED[by])
+        inserted = _insert_baselines(columns, own, levels, COMPARED[compared])
     _drop_to_fit(columns, width)
     table = Table(
         title=Text(inert(title)), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False
@@ -205,22 +216,34 @@ def leaderboard_table(
 
 
 def _insert_baselines(
-    columns: dict[str, list[str]], losses: Sequence[float | None], baselines: Baselines, heading: str
+    columns: dict[str, list[str]], own: Sequence[float | None], levels: Baselines, heading: str
 ) -> set[int]:
     """Insert a row for each baseline before the first trial that it beats; return which rows these are."""
     inserted: set[int] = set()
-    for name, loss in sorted(baselines.items(), key=lambda item: item[1]):
-        worse = (i for i, own in enumerate(losses) if own is None or own > loss)
-        at = next(worse, len(losses)) + len(inserted)
+    for name, level in sorted(levels.items(), key=lambda item: item[1]):
+        worse = (i for i, figure in enumerate(own) if figure is None or figure > level)
+        at = next(worse, len(own)) + len(inserted)
         inserted.add(at)
         for column, cells in columns.items():
-            cells.insert(at, {"rank": name, heading: figures.loss(loss)}.get(column, ""))
+            cells.insert(at, {"rank": name, heading: figures.loss(level)}.get(column, ""))
     return inserted
 
 
 def _drop_to_fit(columns: dict[str, list[str]], width: int) -> None:
     named_by_id = ("n_head", "max_iters", "batch_size", "block_size", "n_layer", "n_embd", "learning_rate")
-    for heading in ("gap", "state", "at", "parameters", "final", "time", *named_by_id, "train", "val", "id"):
+    for heading in (
+        "gap",
+        "state",
+        "at",
+        "parameters",
+        "final",
+        "time",
+        *named_by_id,
+        "train",
+        "val",
+        *(["best val"] if BITS in columns else []),
+        "id",
+    ):
         widths = [max(map(len, (name, *cells))) + 2 for name, cells in columns.items()]
         if sum(widths) > width:
             columns.pop(heading, None)

@@ -14,7 +14,7 @@ from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Promotion
 from litegpt.plan.study import parse_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.ranking import DEFAULT_RANKING
+from litegpt.results.ranking import ranking_of
 from litegpt.results.text import inert
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", type=Path, help="the study file that the phase is written into")
     parser.add_argument("--from", dest="source", required=True, metavar="PHASE", help="the phase whose best go on")
     parser.add_argument("--top", type=int, required=True, metavar="K", help="how many")
-    parser.add_argument("--by", default=DEFAULT_RANKING, help=f"{', '.join(RANKINGS)} (default: {DEFAULT_RANKING})")
+    parser.add_argument("--by", help=f"{', '.join(RANKINGS)} (default: as the leaderboard)")
     parser.add_argument(
         "--how", choices=HOWS, default="narrow", help="narrow: their values span a new grid; exact: those trials"
     )
@@ -40,7 +40,9 @@ def run(arguments: argparse.Namespace) -> Exit:
     text = read_text(arguments.study)
     study = parse_study(text, arguments.study)
     state = read_journal(StudyFolder(arguments.results, study.name).journal)
-    promotion = Promotion(arguments.source, arguments.top, arguments.by, arguments.how, arguments.start)
+    source = state.phases.get(arguments.source)
+    by = arguments.by or ranking_of(source.current() if source else ())
+    promotion = Promotion(arguments.source, arguments.top, by, arguments.how, arguments.start)
     preview = preview_promotion(study, text, state, promotion, arguments.name, arguments.max_iters)
     if preview.unfinished:
         complain(f"{preview.unfinished:,} trials of {promotion.source} have not ended: the best may change")

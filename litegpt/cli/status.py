@@ -19,6 +19,7 @@ from litegpt.plan.study import Study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import JournalReader
 from litegpt.results.progress import phase_progress
+from litegpt.results.ranking import ranking_of
 from litegpt.results.state import PhaseState, StudyState
 from litegpt.results.text import inert
 from litegpt.run.edited import edits
@@ -60,8 +61,9 @@ def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, An
     phases = []
     for phase in study.phases:
         progress = phase_progress(state.phases.get(phase.name, PhaseState(phase.name)))
-        counts = ("trials", "queued", "running", "done", "diverged", "failed", "stopped", "excluded", "best_val_loss")
-        phases.append({"name": phase.name, **{name: getattr(progress, name) for name in counts}})
+        counts = ("trials", "queued", "running", "done", "diverged", "failed", "stopped", "excluded")
+        told = {name: getattr(progress, name) for name in (*counts, "best_val_loss", "best_bits_per_char")}
+        phases.append({"name": phase.name, **told})
     runner, holder = runner_at_work(folder.lock), read_holder(folder.lock)
     return {
         "study": study.name,
@@ -69,6 +71,7 @@ def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, An
         "killed": holder if runner is None else None,  # a runner that left no farewell
         "paused": state.paused if runner else None,
         "edited": edits(study, state, folder),
+        "ranking": ranking_of(state.trials()),  # what the best of different phases compare by
         "phases": phases,
     }
 
@@ -93,10 +96,11 @@ def _page(told: dict[str, Any]) -> Group:
 def _table(told: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0)
     headings = ("trials", "queued", "running", "done", "diverged", "failed", "stopped")
-    for heading in ("phase", *headings, "best val"):
+    best_heading = "best val" if told["ranking"] == "best_val_loss" else "best bits/char"
+    for heading in ("phase", *headings, best_heading):
         table.add_column(heading, justify="left" if heading == "phase" else "right")
     for phase in told["phases"]:
-        best = phase["best_val_loss"]
+        best = phase[told["ranking"]]
         counts = [str(phase[heading] or "") for heading in headings]
         table.add_row(Text(phase["name"]), *counts, "" if best is None else f"{best:.4f}")
     return table

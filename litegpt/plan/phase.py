@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from litegpt.plan.settings import LENGTH, Setting, Value
+from litegpt.plan.expression import Expression
+from litegpt.plan.settings import DEFAULTS, LENGTH, Setting, Value
 
-RANKINGS = ("train_loss", "val_loss", "best_val_loss", "final_loss", "seconds")
+RANKINGS = ("train_loss", "val_loss", "best_val_loss", "final_loss", "best_bits_per_char", "seconds")
 HOWS = ("narrow", "exact")
 STARTS = ("scratch", "checkpoint")
+
+
+def default_ranking(tokens_differ: bool) -> str:
+    """Return what trials are ranked by where nothing else is asked for: losses compare where tokens are the same."""
+    return "best_bits_per_char" if tokens_differ else "best_val_loss"
 
 
 @dataclass(frozen=True)
@@ -67,3 +73,20 @@ class Phase:
         """Return its axes after those of the phases it comes from."""
         inherited = {} if self.source is None else self.source.all_axes()
         return {**inherited, **self.axes}
+
+    def tokens_differ(self) -> bool:
+        """Tell whether its trials may differ in what their tokens are."""
+        choices = (self._choices(name) for name in ("tokenizer", "vocab_size"))
+        return any(len(values) > 1 or any(isinstance(value, Expression) for value in values) for values in choices)
+
+    def _choices(self, name: str) -> set[Setting]:
+        """Return the values that its trials may have of a hyperparameter which has a default."""
+        own = self.fixed.get(name, self.defaults.get(name, DEFAULTS[name]))
+        choices = {settings.get(name, own) for settings in self.listed}
+        if name in self.axes:
+            choices.update(self.axes[name])
+        elif self.source is not None and name not in self.fixed:
+            choices |= self.source._choices(name)
+        elif self.axes or self.source is not None:
+            choices.add(own)
+        return choices

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -77,6 +78,11 @@ HYPERPARAMETERS: dict[str, type] = {name: hint for name, hint in get_type_hints(
 def vocabulary_size(trial: Trial, alphabet: int) -> int:
     """Return how many tokens a trial's model knows, on a text of `alphabet` different characters."""
     return trial.vocab_size or (alphabet if trial.tokenizer == "char" else BYTES)
+
+
+def tokens_differ(trials: Iterable[Trial]) -> bool:
+    """Tell whether trials differ in what their tokens are: their losses, which are a token's, do not compare then."""
+    return len({(trial.tokenizer, trial.vocab_size) for trial in trials}) > 1
 
 
 def evaluation_steps(trial: Trial) -> list[int]:

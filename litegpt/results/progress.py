@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from litegpt.results.ranking import DEFAULT_RANKING, rank
+from litegpt.results.ranking import rank
 from litegpt.results.state import PhaseState, StudyState, TrialState
 
 
@@ -32,6 +32,10 @@ class PhaseProgress:
     def best_val_loss(self) -> float | None:
         return None if self.best is None else self.best.best_val_loss
 
+    @property
+    def best_bits_per_char(self) -> float | None:
+        return None if self.best is None else self.best.best_bits_per_char
+
 
 def phase_progress(phase: PhaseState) -> PhaseProgress:
     """Return how far a phase is."""
@@ -41,7 +45,7 @@ def phase_progress(phase: PhaseState) -> PhaseProgress:
         trials=sum(counts.values()),
         **counts,
         excluded=len(phase.excluded),
-        best=next(iter(rank(phase.current(), DEFAULT_RANKING)), None),
+        best=next(iter(rank(phase.current())), None),
     )
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.phase import RANKINGS
+from litegpt.plan.phase import RANKINGS, default_ranking
+from litegpt.plan.trial import tokens_differ
 from litegpt.results.state import TrialState
 
-DEFAULT_RANKING = "best_val_loss"
+
+def ranking_of(trials: Iterable[TrialState]) -> str:
+    """Return what these trials are ranked by where nothing else is asked for."""
+    return default_ranking(tokens_differ(trial.settings for trial in trials))
 
 
-def rank(trials: Iterable[TrialState], by: str = DEFAULT_RANKING) -> list[TrialState]:
+def rank(trials: Iterable[TrialState], by: str | None = None) -> list[TrialState]:
     """Return the trials that are done and have the figure, the least first; equal ones in the order of their ids.
 
-    Raises InputError for a figure that is none of RANKINGS.
+    Without a figure, by what suits these trials (`ranking_of`). InputError: the figure is none of RANKINGS.
     """
+    trials = list(trials)
+    by = by or ranking_of(trials)
     if by not in RANKINGS:
         raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
     ranked = [(figure, trial.id, trial) for trial in trials if (figure := getattr(trial, by)) is not None]

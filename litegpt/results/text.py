@@ -13,6 +13,16 @@ HARMFUL = re.compile(
 )
 """A character that moves the cursor, recolours or reorders a terminal's line, or cannot be printed at all."""
 
+FIGURE_NAMES = {
+    "train_loss": "training loss",
+    "val_loss": "validation loss",
+    "best_val_loss": "best validation loss",
+    "final_loss": "minibatch loss",
+    "bits_per_char": "bits per character",
+    "best_bits_per_char": "best bits per character",
+    "seconds": "seconds",
+}
+
 
 def inert(text: str, *, newlines: bool = False) -> str:
     """Return text that cannot act on a terminal: each harmful character becomes one visible symbol (ESC becomes ␛).

@@ -111,11 +111,12 @@ class Attempt:
                 step=event.step,
                 train_loss=event.train_loss,
                 val_loss=event.val_loss,
+                bits_per_char=evaluation.bits_per_char,
                 tokens_per_second=event.tokens_per_second,
             )
         )
 
-    def add_sample(self, step: int, loss: float | None, prompt: str, text: str, copied: Copied) -> None:
+    def add_sample(self, step: int, loss: float | None, prompt: str, text: str, copied: Copied | None) -> None:
         """Add a generated text, unless an earlier attempt has written it already."""
         if any(sample.step == step for sample in read_samples(self.folder.samples)):
             return

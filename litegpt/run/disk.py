@@ -12,7 +12,7 @@ from litegpt.plan.cost import weight_bytes
 from litegpt.plan.study import Study
 from litegpt.plan.trial import Trial
 from litegpt.results.folder import StudyFolder
-from litegpt.results.ranking import DEFAULT_RANKING, rank
+from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import PhaseState, StudyState, TrialState
 
 BEST_KEPT = 10  # trials of each phase whose weights stay to sample from, under keep = "promoted"
@@ -110,7 +110,7 @@ def kept_weights(study: Study, state: StudyState, phase: PhaseState, trials: Seq
 
 def _kept_counts(study: Study, state: StudyState, phase: str) -> dict[str, int]:
     """Return how many of the best trials by each ranking keep their weights."""
-    counts = {DEFAULT_RANKING: BEST_KEPT} if study.keep == "promoted" else {}
+    counts = {ranking_of(state.phases[phase].current()): BEST_KEPT} if study.keep == "promoted" else {}
     for later in study.phases:
         promotion = later.promotion
         if promotion is None or promotion.source != phase:

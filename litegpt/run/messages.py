@@ -117,6 +117,7 @@ class TrialEvaluated(Message):
     train_loss: float | None
     val_loss: float | None
     tokens_per_second: float | None
+    bits_per_char: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,7 @@ class RunningTrial:
     settings: Trial
     step: int = 0
     val_loss: float | None = None
+    bits_per_char: float | None = None
     tokens_per_second: float | None = None
 
 
@@ -168,6 +169,7 @@ class PhaseRun:
             case messages.TrialEvaluated() if message.trial in self.running:
                 running = self.running[message.trial]
                 running.step, running.val_loss = message.step, message.val_loss
+                running.bits_per_char = message.bits_per_char
                 running.tokens_per_second = message.tokens_per_second or running.tokens_per_second
             case messages.TrialOver():
                 self._end(worker, message)

@@ -15,9 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.plan.cost import training_flops
+from litegpt.plan.trial import tokens_differ
 from litegpt.results.progress import PhaseProgress, phase_progress
-from litegpt.results.state import PhaseState
-from litegpt.results.text import duration, inert
+from litegpt.results.ranking import ranking_of
+from litegpt.results.state import PhaseState, StudyState
+from litegpt.results.text import FIGURE_NAMES, duration, inert
 from litegpt.run.phase_run import RunningTrial
 from litegpt.run.runner import Runner
 
@@ -114,7 +116,7 @@ class PlainView:
         for phase in runner.state.phases.values():
             if phase.ended is not None and phase.name not in self._phase_ends:
                 self._phase_ends.add(phase.name)
-                self._print(_phase_line(phase_progress(phase)))
+                self._print(_phase_line(phase, runner.state))
         if runner.paused != self._paused:
             self._paused = runner.paused
             self._print(f"paused: {inert(self._paused)}" if self._paused else "going on")
@@ -123,17 +125,18 @@ class PlainView:
             self._due = now + LINE_SECONDS
             self._forecast.update(runner)
             phase = runner.state.phases[runner.running[0].phase]
-            self._print(f"{_phase_line(phase_progress(phase))}, {self._forecast.words()}")
+            self._print(f"{_phase_line(phase, runner.state)}, {self._forecast.words()}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _phase_line(progress: PhaseProgress) -> str:
+def _phase_line(phase: PhaseState, state: StudyState) -> str:
+    progress, figure = phase_progress(phase), ranking_of(state.trials())
     parts = [f"{progress.phase}: {progress.ended}/{progress.trials} trials"]
     parts += [f"{count} {name}" for name, count in _troubles(progress)]
-    if progress.best_val_loss is not None:
-        parts.append(f"best validation loss {progress.best_val_loss:.3f}")
+    if (best := getattr(progress, figure)) is not None:
+        parts.append(f"{FIGURE_NAMES[figure]} {best:.3f}")
     return ", ".join(parts)
 
 
@@ -179,7 +182,9 @@ class LiveView:
 
 def _phase_table(runner: Runner) -> Table:
     table = Table(box=None, padding=(0, 1), show_edge=False)
-    for heading in ("phase", "", "trials", "running", "best val loss"):
+    figure = ranking_of(runner.state.trials())
+    best_heading = "best val loss" if figure == "best_val_loss" else "best bits/char"
+    for heading in ("phase", "", "trials", "running", best_heading):
         table.add_column(heading, justify="left" if heading in ("phase", "") else "right", header_style="dim")
     for phase in runner.phases:
         progress = phase_progress(runner.state.phases.get(phase.name, PhaseState(phase.name)))
@@ -189,20 +194,22 @@ def _phase_table(runner: Runner) -> Table:
             ProgressBar(total=max(1, progress.trials), completed=progress.ended, width=24),
             Text.assemble(f"{progress.ended}/{progress.trials}" if progress.trials else "waits", (trouble, "red")),
             str(progress.running or ""),
-            "" if progress.best_val_loss is None else f"{progress.best_val_loss:.3f}",
+            "" if (best := getattr(progress, figure)) is None else f"{best:.3f}",
         )
     return table
 
 
 def _running_table(running: list[RunningTrial]) -> Table:
     table = Table(box=None, padding=(0, 1), show_edge=False)
-    for heading in ("trial", "step", "val loss", "tokens/s"):
+    has_bits = tokens_differ(trial.settings for trial in running)
+    for heading in ("trial", "step", "bits/char" if has_bits else "val loss", "tokens/s"):
         table.add_column(heading, justify="left" if heading == "trial" else "right", header_style="dim")
     for trial in running[:RUNNING_ROWS]:
+        figure = trial.bits_per_char if has_bits else trial.val_loss
         table.add_row(
             Text(trial.settings.id),
             f"{trial.step}/{trial.settings.max_iters}",
-            "" if trial.val_loss is None else f"{trial.val_loss:.3f}",
+            "" if figure is None else f"{figure:.3f}",
             "" if trial.tokens_per_second is None else f"{trial.tokens_per_second:,.0f}",
         )
     if len(running) > RUNNING_ROWS:

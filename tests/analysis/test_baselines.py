@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,8 @@ def test_json_tells_of_trials_alone_and_whether_they_beat_the_trigram(study: Stu
 def test_nothing_is_beaten_where_nothing_is_known() -> None:
     assert beats_bar(None, RECORD) is None
     assert beats_bar(1.0, None) is None
-    assert beats_bar(1.0, RECORD) is False
+    assert beats_bar(1.0 / math.log(2), RECORD) is False
+    assert beats_bar(1.4, RECORD) is True
 
 
 def test_the_report_lists_them(study: StudyFolder) -> None:

@@ -141,7 +141,7 @@ MEMORISED = [
 
 
 def test_memorising_reads_as_what_it_is() -> None:
-    found = overfitting(curve(MEMORISED), alphabet=86)
+    found = overfitting(curve(MEMORISED), vocabulary=86)
     assert found is not None
     assert found.word == "overfitting since step 700, worse than guessing"  # ln 86 is 4.45
     assert (found.best_val_loss, found.best_val_step, found.last_val_loss) == (1.76, 700, 4.77)

@@ -116,7 +116,8 @@ def test_the_keys_are_the_contract(path: Path, small_study: list[Event]) -> None
     assert keys["pack_ended"] == {"pack", "phase", "trials", "wall_seconds"}
     assert keys["trial_ended"] == {
         *("phase", "trial", "attempt", "state", "reason", "failure", "step", "seconds", "train_loss", "val_loss"),
-        *("best_val_loss", "best_val_step", "final_loss", "tokens_per_second"),
+        *("best_val_loss", "best_val_step", "bits_per_char", "best_bits_per_char", "final_loss"),
+        "tokens_per_second",
     }
     promotions = [record["promotion"] for record in records(path) if record["event"] == "phase_planned"]
     assert promotions[0] is None

@@ -15,7 +15,6 @@ from textual.widgets import Static
 from litegpt.plan.draft import Draft
 from litegpt.plan.entries import Entry, Place
 from litegpt.plan.errors import InputError
-from litegpt.results.ranking import DEFAULT_RANKING
 from litegpt.results.text import inert
 from tui.actions import refuse
 from tui.drafts import open_draft, remember
@@ -291,7 +290,7 @@ class GridScreen(StudyScreen):
             self.notify("save the edits first: ctrl+s", severity="warning")
         elif names:
             promotion = importlib.import_module("tui.screens.promotion")
-            self.app.push_screen(promotion.PromotionScreen(names[self.phase], [], DEFAULT_RANKING))
+            self.app.push_screen(promotion.PromotionScreen(names[self.phase], [], None))
 
     def action_pane(self, selector: str) -> None:
         """Go to the phases, or to the entries."""

@@ -14,7 +14,6 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 
 from litegpt.plan.phase import RANKINGS
-from litegpt.results.ranking import DEFAULT_RANKING
 from litegpt.results.state import StudyState
 from litegpt.results.text import inert
 from tui.board import Board, Cut, keys_of
@@ -115,7 +114,7 @@ class LeaderboardScreen(StudyScreen):
         self._columns = self.board.columns(max(20, table.content_size.width), view.of(self.TAB).get("hidden", []))
         place = self.board.place(view.focus)
         table.empty = self._sentence()
-        table.show(self._columns, len(self.board.rows), cursor=place, sorted_by=view.sort)
+        table.show(self._columns, len(self.board.rows), cursor=place, sorted_by=self.board.sort)
         table.border_title = self._title()
         table.border_subtitle = self._subtitle()
         if place is None and self.board.rows:
@@ -158,7 +157,7 @@ class LeaderboardScreen(StudyScreen):
     def _flags(self, index: int) -> str:
         row = self.board.rows[index]
         flags = ["marked"] if not self.view.marks.isdisjoint(keys_of(row)) else []
-        if self._cut is not None and self.view.sort == self._cut.by and row.rank == self._cut.top:
+        if self._cut is not None and self.board.sort == self._cut.by and row.rank == self._cut.top:
             flags.append("cut")
         return " ".join(flags)
 
@@ -234,7 +233,7 @@ class LeaderboardScreen(StudyScreen):
     def action_sort(self, by: int) -> None:
         """Sort by the next column."""
         names = [column.name for column in self._columns if column.name not in ("rank", "curve")]
-        at = names.index(self.view.sort) if self.view.sort in names else -1
+        at = names.index(self.board.sort) if self.board.sort in names else -1
         self._sort(names[(at + by) % len(names)])
 
     def action_reverse(self) -> None:
@@ -243,14 +242,14 @@ class LeaderboardScreen(StudyScreen):
 
     @on(Table.HeadingClicked, "#board")
     def _heading_clicked(self, event: Table.HeadingClicked) -> None:
-        if event.column == self.view.sort:
+        if event.column == self.board.sort:
             self.action_reverse()
         elif event.column != "curve":
-            self._sort(DEFAULT_RANKING if event.column == "rank" else event.column)
+            self._sort(None if event.column == "rank" else event.column)
 
-    def _sort(self, name: str) -> None:
+    def _sort(self, name: str | None) -> None:
         self.view.sort, self.view.descending = name, False
-        if name in RANKINGS:
+        if name is None or name in RANKINGS:
             self._rank()  # ranks are by this figure now
         else:
             self._arrange()
@@ -291,7 +290,7 @@ class LeaderboardScreen(StudyScreen):
             self.notify("there is nothing to promote yet", severity="warning")
             return
         marked = [key for row in self.board.rows for key in keys_of(row) if key in self.view.marks and key[0] == phase]
-        by = self.view.sort if self.view.sort in RANKINGS else DEFAULT_RANKING
+        by = self.view.sort if self.view.sort in RANKINGS else None
         promotion = importlib.import_module("tui.screens.promotion")  # late: it brings the study file's editor along
         self.app.push_screen(promotion.PromotionScreen(phase, marked, by))
 

@@ -24,7 +24,7 @@ from litegpt.plan.listed import append_chosen
 from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Promotion
 from litegpt.plan.study import parse_study
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
-from litegpt.results.ranking import rank
+from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.speed import measured_speed
 from litegpt.results.state import TrialState
 from litegpt.results.text import duration, inert
@@ -69,13 +69,13 @@ class PromotionScreen(ModalScreen[None]):
         Binding("pageup", "scroll(-1)", "Scroll up", show=False, id="promotion.up"),
     ]
 
-    def __init__(self, phase: str, marked: Sequence[TrialKey], by: str) -> None:
+    def __init__(self, phase: str, marked: Sequence[TrialKey], by: str | None) -> None:
         super().__init__()
         self._phase = phase
         self._marked = [key for key in marked if key[0] == phase]
         self._trials = Choice("trials", MARKED if self._marked else BEST, (BEST, MARKED) if self._marked else (BEST,))
         self._top = Choice("how many", str(len(self._marked) or TOP))
-        self._by = Choice("ranked by", by if by in RANKINGS else "best_val_loss", RANKINGS)
+        self._by = Choice("ranked by", by or "", RANKINGS)
         self._how = Choice("how", "narrow", HOWS)
         self._start = Choice("start from", "scratch", STARTS)
         self._iterations = Choice("iterations", "")
@@ -94,6 +94,7 @@ class PromotionScreen(ModalScreen[None]):
         return cast("ConsoleApp", self.app)
 
     def on_mount(self) -> None:
+        self._by.value = self._by.value or ranking_of(self._source())
         if not self._marked:
             self._top.value = str(min(TOP, len(self._done())) or TOP)
         longest = max((trial.settings.max_iters for trial in self._done()), default=0)
@@ -102,9 +103,12 @@ class PromotionScreen(ModalScreen[None]):
         self.query_one(Choices).focus()
         self._follow()
 
-    def _done(self) -> list[TrialState]:
+    def _source(self) -> list[TrialState]:
         known = self.console_app.feed.state.phases.get(self._phase)
-        return rank(known.current(), self._by.value) if known else []
+        return known.current() if known else []
+
+    def _done(self) -> list[TrialState]:
+        return rank(self._source(), self._by.value)
 
     @on(Choices.Changed)
     def _follow(self) -> None:
