@@ -30,6 +30,7 @@ class Draft:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.text, self.saved = path, text, text
+        self._checked: str | None = None  # the latest text that was found to be a study
         self._undone: list[str] = []
         self._past: list[str] = []
 
@@ -41,6 +42,10 @@ class Draft:
     @property
     def is_changed(self) -> bool:
         return self.text != self.saved
+
+    @property
+    def is_checked(self) -> bool:
+        return self.text == self._checked
 
     def phases(self) -> list[str]:
         """Return the phases' names."""
@@ -109,8 +114,11 @@ class Draft:
         return self._step(self._undone, self._past)
 
     def check(self) -> Study:
-        """Return the study that the text is. InputError: it is none, with the line."""
-        return parse_study(self.text, self.path)
+        """Return the study that the text is; a large grid takes seconds. InputError: it is none, with the line."""
+        text = self.text  # it may be edited meanwhile
+        study = parse_study(text, self.path)
+        self._checked = text
+        return study
 
     def difference(self) -> list[str]:
         """Return a unified diff from the file as it was read."""
@@ -119,7 +127,8 @@ class Draft:
 
     def save(self) -> None:
         """Write the file in one step. InputError: it is no study, or the file has changed on disk meanwhile."""
-        self.check()
+        if not self.is_checked:
+            self.check()
         save(self.path, self.text, expected=self.saved)
         self.saved = self.text
 

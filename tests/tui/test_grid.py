@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
-from litegpt.plan.study import read_study
+from litegpt.plan.study import Study, parse_study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from tests.tui.conftest import QUICK, STUDY, run, settled, text_of
@@ -141,6 +142,37 @@ def test_edits_are_undone_saved_and_shown_first(finished: Place) -> None:
         assert phase.fixed["dropout"] == 0.1
         assert "# a remark that must survive" in study_text(finished)
         await settled(app, pilot, lambda: app.feed.study is not None and bool(app.feed.study.phase("phase1").excludes))
+
+    run(app, drive)
+
+
+def test_permutations_are_never_looked_at_on_the_screens_thread(
+    finished: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    go_on = threading.Event()
+
+    def slow(text: str, path: Path) -> Study:
+        threads.append(threading.current_thread())
+        assert go_on.wait(10)
+        return parse_study(text, path)
+
+    monkeypatch.setattr("litegpt.plan.draft.parse_study", slow)
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await add(app, pilot, "a", "seed = 1, 2")
+        await pilot.press("ctrl+s")
+        await settled(app, pilot, lambda: bool(threads))
+        await add(app, pilot, "s", "dropout = 0.1")
+        go_on.set()
+        await settled(app, pilot, lambda: isinstance(app.screen, DiffScreen))
+        assert "+dropout = 0.1" in text_of(app), "what was edited meanwhile is checked too"
+        await pilot.press("enter")
+        await settled(app, pilot, lambda: "dropout = 0.1" in study_text(finished))
+        assert len(threads) == 2
+        assert threading.main_thread() not in threads
 
     run(app, drive)
 

@@ -274,6 +274,8 @@ class GridScreen(StudyScreen):
     def _checked(self, draft: Draft, problem: str | None) -> None:
         if problem is not None:
             self.notify(problem, title="not saved: this is no study yet", severity="error", markup=False)
+        elif not draft.is_checked:  # it was edited meanwhile
+            self._check(draft)
         elif draft is self.draft and self.is_current:
             self.app.push_screen(DiffScreen(draft.path.name, draft.difference()), self._save)
 
