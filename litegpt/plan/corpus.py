@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import codecs
 import glob
-import gzip
 import hashlib
 import os
 import re
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from litegpt.plan.compressed import opened
 from litegpt.plan.errors import InputError
 from litegpt.plan.split import Range, SplitRule, SplitText
 
@@ -74,7 +72,7 @@ class CorpusText:
                 alphabet.add(b"\n")
                 at += 1
             start, characters, offsets = at, list[int](), list[int]()
-            with _opened(path) as file:
+            with opened(path) as file:
                 version = _version(file)
                 for offset, text in _pieces(file, path):
                     characters.append(at)
@@ -156,18 +154,6 @@ def _files(path: str, base: Path) -> list[Path]:
     return files
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, decompressing it where need be, and say in one line what is wrong with it."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield cast(BinaryIO, file)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise InputError(f"the corpus is no whole gzip file: {error}", path) from None
-    except OSError as error:
-        raise InputError(f"the corpus cannot be read: {error.strerror}", path) from None
-
-
 def _version(file: BinaryIO) -> tuple[int, int]:
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns
@@ -199,16 +185,16 @@ def _pieces(file: BinaryIO, path: Path, offset: int = 0) -> Iterator[tuple[int, 
 
 def _read_parts(file: FileScan, parts: Sequence[Range]) -> Iterator[str]:
     """Yield parts of a file, which are in order; it is read forward only, because gzip cannot go back."""
-    with _opened(file.path) as opened:
-        if _version(opened) != file.version:
+    with opened(file.path) as content:
+        if _version(content) != file.version:
             raise _changed(file.path)
-        pieces = _pieces(opened, file.path)
+        pieces = _pieces(content, file.path)
         text, at = "", file.start  # the piece at hand, and where it begins
         for start, end in parts:
             if start > at + len(text) + 2 * PIECE_BYTES:
                 piece = bisect_right(file.characters, start) - 1
-                opened.seek(file.offsets[piece])
-                pieces = _pieces(opened, file.path, file.offsets[piece])
+                content.seek(file.offsets[piece])
+                pieces = _pieces(content, file.path, file.offsets[piece])
                 text, at = "", file.characters[piece]
             while start < end:
                 while start >= at + len(text):

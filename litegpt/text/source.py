@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from litegpt.plan.compressed import opened
 from litegpt.plan.errors import InputError
 from litegpt.text.epub import read_epub
 from litegpt.text.lines import PAGE, read_lines
@@ -33,8 +35,8 @@ class Source:
         return read_epub(self.path) if self.kind == "epub" else self._text_lines()
 
     def _text_lines(self) -> Iterator[str]:
-        with self.path.open(encoding=self.encoding, errors="replace") as file:
-            yield from read_lines(file)
+        with opened(self.path) as file:
+            yield from read_lines(io.TextIOWrapper(file, self.encoding, errors="replace"))
 
 
 def open_source(path: Path) -> Source:
@@ -44,29 +46,26 @@ def open_source(path: Path) -> Source:
     """
     if path.is_dir():
         raise InputError("a folder, where a text is wanted; clean its files one by one", path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            if head.startswith(b"%PDF-"):
-                return Source(path, "pdf", None)
-            if head.startswith(b"PK\x03\x04"):
-                return Source(path, "epub", None)
-            encoding = next((name for bom, name in BOMS.items() if head.startswith(bom)), None)
-            if encoding is None:
-                file.seek(0)
-                decoder = codecs.getincrementaldecoder("utf-8")()
-                encoding = "utf-8"
-                while block := file.read(BLOCK_BYTES):
-                    if b"\0" in block:
-                        raise InputError("this is no text: it holds NUL bytes", path)
-                    if encoding == "utf-8":
-                        try:
-                            decoder.decode(block)
-                        except UnicodeDecodeError:
-                            encoding = "cp1252"
-            return Source(path, "text", encoding)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path) from None
+    with opened(path) as file:
+        head = file.read(8)
+        if head.startswith(b"%PDF-"):
+            return Source(path, "pdf", None)
+        if head.startswith(b"PK\x03\x04"):
+            return Source(path, "epub", None)
+        encoding = next((name for bom, name in BOMS.items() if head.startswith(bom)), None)
+        if encoding is None:
+            file.seek(0)
+            decoder = codecs.getincrementaldecoder("utf-8")()
+            encoding = "utf-8"
+            while block := file.read(BLOCK_BYTES):
+                if b"\0" in block:
+                    raise InputError("this is no text: it holds NUL bytes", path)
+                if encoding == "utf-8":
+                    try:
+                        decoder.decode(block)
+                    except UnicodeDecodeError:
+                        encoding = "cp1252"
+        return Source(path, "text", encoding)
 
 
 def _pdf_lines(path: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import zipfile
 from pathlib import Path
@@ -172,6 +173,22 @@ def test_a_pdf_is_read_page_by_page(tmp_path: Path, capsys) -> None:  # type: ig
     write_pdf(tmp_path / "scan.pdf", [[]])
     assert main(["clean", str(tmp_path / "scan.pdf")]) == 2
     assert "OCR" in capsys.readouterr().err
+
+
+def test_a_compressed_text_is_read_as_it_is_within(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["clean", str(wrapped)]) == 0
+    cleaned = capsys.readouterr().out
+    packed = tmp_path / "packed.txt.gz"
+    packed.write_bytes(gzip.compress(wrapped.read_bytes()))
+    assert main(["clean", str(packed)]) == 0
+    assert capsys.readouterr().out == cleaned
+    assert main(["corpus", str(packed), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["characters"] == len(LINES)
+    packed.write_bytes(packed.read_bytes()[:-9])
+    for command in ("clean", "corpus"):
+        assert main([command, str(packed)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "is no whole gzip file" in line
 
 
 def test_a_corpus_is_described(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
