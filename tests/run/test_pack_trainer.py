@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from litegpt.plan.split import SplitRule
 from litegpt.plan.trial import Trial
 from litegpt.run import pack_trainer
 from litegpt.run.messages import Message, PackOver, ShapeTuned, TrainPack, TrialOver, TrialRequest
@@ -19,15 +21,19 @@ from tests.run.study_files import SMALL, Record, read_records
 
 TRIAL = replace(SMALL, dropout=0.0)
 TRIALS = [replace(TRIAL, seed=seed) for seed in range(5)]
+LAST = SplitRule()
 TIMES = ("seconds", "tokens_per_second", "time", "pack_width")
 
 Break = Callable[[Pack], bool]
 
 
-def run(folder: Path, trials: list[Trial], *, tune: bool = False) -> tuple[list[Message], dict[str, list[Record]]]:
+def run(
+    folder: Path, trials: list[Trial], *, tune: bool = False, corpus: str = "text.txt", split: SplitRule = LAST
+) -> tuple[list[Message], dict[str, list[Record]]]:
     """Train trials as one pack; return what was said and each trial's metrics, but for what they took."""
     text = "the cat sat on the mat and the dog ran over the hill " * 20
-    (folder / "text.txt").write_text(text, encoding="utf-8")
+    data = text.encode()
+    (folder / corpus).write_bytes(gzip.compress(data) if corpus.endswith(".gz") else data)
     requests = [
         TrialRequest(phase="p", settings=trial.settings(), folder=str(folder / trial.id), attempt=1) for trial in trials
     ]
@@ -35,10 +41,10 @@ def run(folder: Path, trials: list[Trial], *, tune: bool = False) -> tuple[list[
     PackTrainer("cpu", said.append).train(
         TrainPack(
             pack="p1",
-            corpus="text.txt",
+            corpus=corpus,
             corpus_base=str(folder),
-            corpus_sha256=hashlib.sha256(text.encode()).hexdigest(),
-            split={},
+            corpus_sha256=hashlib.sha256(data).hexdigest(),
+            split=asdict(split),
             trials=requests,
             tune=tune,
         ),
@@ -137,6 +143,16 @@ def test_a_shape_is_tuned_before_it_is_trained(tmp_path: Path) -> None:
         assert [record["val_loss"] for record in records] == [
             pytest.approx(record["val_loss"], abs=1e-5) for record in undisturbed[trial]
         ]
+
+
+def test_a_compressed_text_in_blocks_trains_as_the_plain_one_does(tmp_path: Path) -> None:
+    blocks = SplitRule("blocks", 0.25)
+    said, packed = run(_made(tmp_path / "a"), TRIALS[:1], corpus="text.txt.gz", split=blocks)
+    assert ends(said) == ["done"]
+    _, plain = run(_made(tmp_path / "b"), TRIALS[:1], split=blocks)
+    assert packed == plain
+    _, other = run(_made(tmp_path / "c"), TRIALS[:1], split=SplitRule("blocks", 0.25, seed=1))
+    assert other != plain
 
 
 def _made(folder: Path) -> Path:

@@ -159,6 +159,7 @@ EDITS = {
     "a value": ("0.1,\n]", "0.1,\n    0.2,\n]", ["first has 1 more trials"]),
     "a length": ("max_iters = 20", "max_iters = 25", ["first has 3 more and 3 fewer trials"]),
     "a cut": ("validation_fraction = 0.1", "validation_fraction = 0.2", ["validation_fraction is 0.2, it was 0.1"]),
+    "another split": ("keep = ", "split = 'blocks'\nkeep = ", ["split is blocks, it was last"]),
     "a name": ('name = "second"', 'name = "third"', ["third is new", "second is gone"]),
 }
 

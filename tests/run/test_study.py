@@ -13,6 +13,7 @@ import pytest
 from safetensors import safe_open
 
 from litegpt.cli.main import main
+from litegpt.cli.run import main as run_main
 from litegpt.plan.study import read_study
 from tests.run.study_files import NewStudy, StudyFiles
 
@@ -278,6 +279,25 @@ def test_another_corpus_is_refused(study: StudyFiles, over: Over) -> None:
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
     assert "corpus" in refused.stderr
+    assert study.journal.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("split = 'blocks'", "split is blocks, it was last when these results were trained"),
+        ("validation_fraction = 0.2", "validation_fraction is 0.2, it was 0.1 when these results were trained"),
+    ],
+)
+def test_another_split_is_refused(
+    study: StudyFiles, over: Over, capsys: pytest.CaptureFixture[str], key: str, told: str
+) -> None:
+    before = study.journal.read_bytes()
+    edited = study.file.with_name("edited.toml")
+    edited.write_text(study.file.read_text(encoding="utf-8").replace("\n\n", f"\n{key}\n\n", 1), encoding="utf-8")
+    assert run_main([str(edited), "--results", str(study.results.parent), "--device", "cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
     assert study.journal.read_bytes() == before
 
 
