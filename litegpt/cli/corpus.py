@@ -103,7 +103,7 @@ def _print(console: Console, split: SplitText) -> None:
     twice = about.duplicates
     console.print(f"  {100 * twice.share:.2f} %, in stretches of {WINDOW} characters and more")
     console.print(f"  {100 * twice.validation_share:.2f} % of the validation split stands in the training split")
-    passages = _table("left", "right", "left")
+    passages = _table("right", "left")
     lines = line_numbers(corpus, (place for passage in twice.passages for place in (passage.start, passage.earlier)))
     for passage in twice.passages:
         shown = inert("".join(corpus.pieces(passage.start, passage.start + passage.length)).strip())
