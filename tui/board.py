@@ -45,6 +45,8 @@ HEADINGS = {
     "tied_weights": "tied",
     "qk_norm": "qk norm",
     "optimizer": "optim",
+    "tokenizer": "tokens",
+    "vocab_size": "vocab",
 }
 RANK = Column("rank", "#", 5)
 FIGURES = {
@@ -274,7 +276,7 @@ def show(value: float | str | None, name: str) -> str:
         return f"{value:,}"
     if name == "gap":
         return f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}"
-    if name in RANKINGS:
+    if name in RANKINGS or name == "bits_per_char":
         return f"{value:.3f}" if value < 100 else f"{value:.1f}"
     return f"{value:g}"
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 from tui.charts.plot import Band
-from tui.curve import Curve
+from tui.curve import Curve, Figure
 from tui.messages import TrialKey
 
 
 class Envelope:
-    """What the trials of a phase that have ended lie between, by validation loss."""
+    """What the trials of a phase that have ended lie between, by a figure."""
 
-    def __init__(self) -> None:
+    def __init__(self, figure: Figure) -> None:
+        self._figure: Figure = figure
         self._taken: set[TrialKey] = set()
         self._limits: dict[float, tuple[float, float]] = {}
 
@@ -22,10 +23,10 @@ class Envelope:
             return
         self._taken.add(key)
         limits = self._limits
-        for step, loss in zip(curve.steps, curve.val_loss, strict=True):
-            if not math.isnan(loss):
-                low, high = limits.get(step, (loss, loss))
-                limits[step] = (min(low, loss), max(high, loss))
+        for step, value in zip(curve.steps, curve.column(self._figure), strict=True):
+            if not math.isnan(value):
+                low, high = limits.get(step, (value, value))
+                limits[step] = (min(low, value), max(high, value))
 
     def __contains__(self, key: TrialKey) -> bool:
         return key in self._taken

@@ -140,5 +140,5 @@ def courses_chart(
         axes.set_ylabel(f"median {label}")
         axes.legend(fontsize=8, ncols=2)
 
-    lines = "solid for unseen text, dashed for the training text" if any(train for _, _, train, _ in groups) else ""
-    return draw("courses", f"Median {label} of each phase's trials: {lines or 'unseen text'}", paint)
+    lines = ": solid for unseen text, dashed for the training text" if any(train for _, _, train, _ in groups) else ""
+    return draw("courses", f"Median {label} of each phase's trials{lines or ', on unseen text'}", paint)

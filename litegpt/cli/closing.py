@@ -54,15 +54,16 @@ def _leaderboard(phase: PhaseState, trials: Sequence[TrialState]) -> Table:
     has_bits = any(trial.settings.tokenizer != "char" for trial in trials)
     title = Text(f"{phase.name}: the best of {len(phase.current())} trials by {figure}")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    bits = ("bits/char",) if has_bits else ()
-    for heading in ("", *varying, "train loss", "val loss", "best val", *bits, "at step", "seconds"):
+    losses = {"train loss": "train_loss", "val loss": "val_loss", "best val": "best_val_loss"}
+    if has_bits:
+        losses = {"best val": "best_val_loss", "bits/char": "best_bits_per_char"}
+    for heading in ("", *varying, *losses, "at step", "seconds"):
         table.add_column(heading, justify="right")
     for place, trial in enumerate(trials[:LEADERBOARD_ROWS], start=1):
         table.add_row(
             str(place),
             *(figures.value(getattr(trial.settings, name)) for name in varying),
-            *(_figure(loss) for loss in (trial.train_loss, trial.val_loss, trial.best_val_loss)),
-            *([_figure(trial.best_bits_per_char)] if has_bits else []),
+            *(_figure(getattr(trial, name)) for name in losses.values()),
             "" if trial.best_val_step is None else str(trial.best_val_step),
             "" if trial.seconds is None else f"{trial.seconds:.1f}",
         )

@@ -231,20 +231,9 @@ def _insert_baselines(
 
 def _drop_to_fit(columns: dict[str, list[str]], width: int) -> None:
     named_by_id = ("n_head", "max_iters", "batch_size", "block_size", "n_layer", "n_embd", "learning_rate")
-    for heading in (
-        "gap",
-        "state",
-        "at",
-        "parameters",
-        "final",
-        "time",
-        *named_by_id,
-        "train",
-        "val",
-        *(["best val"] if BITS in columns else []),
-        "id",
-    ):
-        widths = [max(map(len, (name, *cells))) + 2 for name, cells in columns.items()]
+    last = ("train", "val", "id", "best val", *named_by_id) if BITS in columns else (*named_by_id, "train", "val", "id")
+    for heading in ("gap", "state", "at", "parameters", "final", "time", *last):
+        widths = [max(map(len, (name, *cells))) + 3 for name, cells in columns.items()]
         if sum(widths) > width:
             columns.pop(heading, None)
 

@@ -14,8 +14,9 @@ from textual.message import Message
 from textual.timer import Timer
 
 from litegpt.analysis import figures
+from litegpt.plan.trial import tokens_differ
 from litegpt.results.state import TrialState
-from litegpt.results.text import inert
+from litegpt.results.text import FIGURE_NAMES, inert
 from tui.charts.plot import Band, Line
 from tui.charts.scales import SCALES
 from tui.curve import Curve
@@ -25,7 +26,7 @@ from tui.screens.base import StudyScreen
 from tui.themes import series_colours
 from tui.widgets.chart import Chart
 from tui.widgets.curves_courses import Course, CourseAxis, CourseFigure, Courses, hyperparameters, phase_ends, shown
-from tui.widgets.curves_settings import FIGURES, CurvesSettings
+from tui.widgets.curves_settings import CurvesSettings
 from tui.widgets.curves_values import ValuesTable, sign
 from tui.widgets.table import Cell, Column, Table
 
@@ -123,6 +124,7 @@ class CurvesScreen(StudyScreen):
         if self._trials.keys() != before.keys():
             self.feed.want(self._trials.keys() - before.keys())
         self._hyperparameters = hyperparameters(trials) if trials else {}
+        self._chosen.tokens_differ = tokens_differ(trial.settings for trial in trials)
         self._show_names()
         self._make()
 
@@ -210,7 +212,11 @@ class CurvesScreen(StudyScreen):
     def _title(self) -> str:
         chosen, total = self._chosen, len(self._trials)
         count = f"{self._used:,} trials" if self._used == total else f"{self._used:,} of {total:,} trials"
-        parts = [f"{FIGURES[chosen.figure]} by {self._hyperparameter}", inert(self.view.phase or "all phases"), count]
+        parts = [
+            f"{FIGURE_NAMES[chosen.figure]} by {self._hyperparameter}",
+            inert(self.view.phase or "all phases"),
+            count,
+        ]
         parts += ["on equal settings"] if chosen.only_matched else []
         parts += [f"smoothed {chosen.weight:g}"] if chosen.weight else []
         parts += [f"x {chosen.x_scale}"] if chosen.x_scale != "linear" else []

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.timer import Timer
 
 from litegpt.analysis.design import TARGETS as FIGURES
+from litegpt.plan.trial import tokens_differ
 from litegpt.results.state import TrialState
 from litegpt.results.text import inert
 from tui.answering import Answerer
@@ -44,6 +45,8 @@ COLUMNS = (
     Column("information", "MI, nats", 8),
     Column("pearson", "Pearson r", 9),
 )
+BETWEEN_TOKENIZERS = {"best_bits_per_char": "best bits per character", "seconds": "time"}
+"""Where tokens differ, so that losses do not compare."""
 FRESH_SECONDS = 15.0  # while trials end, an answer holds this long
 
 
@@ -77,6 +80,7 @@ class ImportanceScreen(StudyScreen):
     def compose_panes(self) -> ComposeResult:
         self._answerer = Answerer()
         self._answers: dict[Question, Answer] = {}
+        self._targets = TARGETS
         self._shown = Answer()
         self._asked: Question | None = None  # and not answered yet
         self._answered_at = 0.0
@@ -110,13 +114,14 @@ class ImportanceScreen(StudyScreen):
 
     def _question(self, done: int) -> Question:
         chosen = self.view.of(self.TAB)
-        target = next((name for name in TARGETS if name == chosen.get("target")), "loss")
+        target = next((name for name in self._targets if name == chosen.get("target")), next(iter(self._targets)))
         method: Method = next((name for name in METHODS if name == chosen.get("method")), "forest")
         return Question(self.view.phase, target, method, done)
 
     def _show(self) -> None:
         """Show the chosen method's answer, and the others' where there is room."""
         trials = self._trials()
+        self._targets = BETWEEN_TOKENIZERS if tokens_differ(trial.settings for trial in trials) else TARGETS
         question = self._question(len(trials))
         methods = list(METHODS) if self.has_class("-huge") else [question.method]
         for method in METHODS:
@@ -153,7 +158,7 @@ class ImportanceScreen(StudyScreen):
         return self._answers[max(same, key=lambda asked: asked.done)] if same else None
 
     def _title(self, question: Question) -> str:
-        parts = (TARGETS[question.target], METHODS[question.method], inert(question.phase or "all phases"))
+        parts = (self._targets[question.target], METHODS[question.method], inert(question.phase or "all phases"))
         return " · ".join((*parts, f"{question.done:,} trials")).replace("[", "\\[")
 
     def _sentence(self) -> str:
@@ -207,7 +212,7 @@ class ImportanceScreen(StudyScreen):
 
     def action_target(self, by: int) -> None:
         """Ask about the next target."""
-        self._turn("target", list(TARGETS), self._question(0).target, by)
+        self._turn("target", list(self._targets), self._question(0).target, by)
 
     def action_method(self, by: int) -> None:
         """Ask by the next method."""

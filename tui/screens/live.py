@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -17,32 +16,26 @@ from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from litegpt.plan.trial import Trial, tokens_differ
 from litegpt.results.ranking import rank
-from litegpt.results.state import TrialState
 from tui.charts.plot import Line
-from tui.curve import Curve, Figure
+from tui.curve import Figure
 from tui.devices import Device, Devices
 from tui.envelope import Envelope
 from tui.first_run import FIRST_RUN
 from tui.forecast import Forecast
+from tui.live_figures import BETWEEN_TOKENIZERS, FIGURES, X_AXES, XAxis, tokens_name, x_values
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
 from tui.themes import series_colours
+from tui.widgets import running
 from tui.widgets.chart import Chart
 from tui.widgets.phases import devices_content, phases_content
-from tui.widgets.running import COLUMNS, running_cells
 from tui.widgets.table import Cell, Table, fitting
 
 ENDED_ROWS = 20
 LINES = 6  # trials drawn beside the envelope
 DEVICE_SECONDS = 2.0
-FIGURES: tuple[tuple[str, tuple[Figure, ...]], ...] = (
-    ("validation ━ and training ╌ loss", ("val_loss", "train_loss")),
-    ("validation loss", ("val_loss",)),
-    ("minibatch loss", ("final_loss",)),
-)
-XAxis = Literal["step", "seconds", "tokens"]
-X_AXES: tuple[XAxis, ...] = ("step", "seconds", "tokens")
 
 
 class LiveScreen(StudyScreen):
@@ -67,10 +60,11 @@ class LiveScreen(StudyScreen):
         devices: Sequence[Device]
 
     def compose_panes(self) -> ComposeResult:
-        self._envelopes: dict[str, Envelope] = {}
+        self._envelopes: dict[tuple[str, Figure], Envelope] = {}
         self._forecast = Forecast(self.feed)
         self._listed: list[TrialKey] = []
         self._follows = True
+        self._choices = len(FIGURES)
         self._ticks: Timer | None = None
         with Horizontal(id="live-top"):
             yield Static(id="phases", classes="pane")
@@ -137,8 +131,10 @@ class LiveScreen(StudyScreen):
         if self._follows and self._listed:
             self.view.focus = min(self._listed, key=self._loss) if is_live else self.view.focus or self._listed[0]
         at = self._listed.index(self.view.focus) if self.view.focus in self._listed else None
+        is_mixed = tokens_differ(trial.settings for key in self._listed if (trial := self.feed.trial(key)))
+        columns = running.BETWEEN_TOKENIZERS if is_mixed else running.COLUMNS
         with table.prevent(Table.Moved):
-            table.show(fitting(COLUMNS, table.content_size.width), len(self._listed), cursor=at)
+            table.show(fitting(columns, table.content_size.width), len(self._listed), cursor=at)
 
     @on(Table.Resized, "#running")
     def _resized(self) -> None:
@@ -151,9 +147,8 @@ class LiveScreen(StudyScreen):
 
     def _cells(self, row: int) -> list[Cell]:
         key = self._listed[row]
-        trial = self.feed.trial(key)
-        cells = running_cells(trial, self.feed.curve(key)) if trial else [("", "")] * len(COLUMNS)
-        return cells[: len(self.query_one("#running", Table).columns)]
+        trial, columns = self.feed.trial(key), self.query_one("#running", Table).columns
+        return running.running_cells(trial, self.feed.curve(key), columns) if trial else [("", "")] * len(columns)
 
     def _flags(self, row: int) -> str:
         return "marked" if self._listed[row] in self.view.marks else ""
@@ -161,38 +156,50 @@ class LiveScreen(StudyScreen):
     def _show_chart(self) -> None:
         chart = self.query_one("#live-chart", Chart)
         phase, settings = self._phase(), self.view.of(self.TAB)
-        title, figures = FIGURES[settings.get("figure", 0) % len(FIGURES)]
+        drawn = self._drawn(phase)
+        trials = [trial.settings for key, _ in drawn if (trial := self.feed.trial(key))]
+        trials += [trial.settings for trial in self.feed.state.phases[phase].current()] if phase else []
+        is_mixed = tokens_differ(trials)
+        choices = BETWEEN_TOKENIZERS if is_mixed else FIGURES
+        self._choices = len(choices)
+        title, figures = choices[settings.get("figure", 0) % len(choices)]
         axis: XAxis = next((axis for axis in X_AXES if axis == settings.get("axis")), "step")
         chart.border_title = f"{title} · {phase or 'nothing yet'}".replace("[", "\\[")
-        lines = self._lines(phase, figures, axis)
-        envelope = self._envelope(phase)
-        bands = [band] if axis == "step" and figures[0] != "final_loss" and (band := envelope.band("grey")) else []
-        if figures[0] != "final_loss":
-            lines = [*self._baseline(lines), *lines]
+        lines, bands = self._lines(drawn, figures, axis, is_mixed), []
+        if figures[0] == "bits_per_char" or (figures[0] == "val_loss" and not is_mixed):
+            lines = [*self._baseline(lines, trials, figures[0]), *lines]
+            band = self._envelope(phase, figures[0]).band("grey") if axis == "step" else None
+            bands = [band] if band else []
         chart.show(lines, bands, x_title=axis, empty=self._sentence())
 
-    def _lines(self, phase: str | None, figures: Sequence[Figure], axis: XAxis) -> list[Line]:
+    def _lines(
+        self, drawn: Sequence[tuple[TrialKey, str]], figures: Sequence[Figure], axis: XAxis, is_mixed: bool
+    ) -> list[Line]:
         """Return a line for each figure of each trial that is drawn; the focused one lies on top."""
         colours = series_colours(self.app)
         lines: list[Line] = []
-        for place, (key, sign) in enumerate(reversed(self._drawn(phase))):
+        for place, (key, sign) in enumerate(reversed(drawn)):
             curve, trial = self.feed.curve(key), self.feed.trial(key)
             if curve is None or trial is None or not len(curve):
                 continue
-            colour = "good" if sign == "★" else colours[(len(self._drawn(phase)) - 1 - place) % len(colours)]
-            xs = _x_values(curve, trial, axis)
+            colour = "good" if sign == "★" else colours[(len(drawn) - 1 - place) % len(colours)]
+            xs = x_values(curve, trial.settings, axis)
+            name = trial.id.rsplit("-", 1)[0] + (f" {tokens_name(trial.settings)}" if is_mixed else "")
             for figure in figures:
-                name = trial.id.rsplit("-", 1)[0] if figure == figures[0] else ""
+                is_first = figure == figures[0]
                 dash = 2 if figure == "train_loss" else 0
-                lines.append(Line(name, xs, curve.column(figure), colour, sign if name else "", dash))
+                ys = curve.column(figure)
+                lines.append(Line(name if is_first else "", xs, ys, colour, sign if is_first else "", dash))
         return lines
 
-    def _baseline(self, lines: Sequence[Line]) -> Iterator[Line]:
-        """Yield the loss that trials should beat as a line below all others."""
+    def _baseline(self, lines: Sequence[Line], trials: Sequence[Trial], figure: Figure) -> Iterator[Line]:
+        """Yield what trials should beat as a line below all others, if it has the figure's unit."""
         if self.feed.bar is not None and lines:
-            name, loss = self.feed.bar
+            from litegpt.analysis.baselines import baseline_levels  # late: the feed has loaded it for the bar
+
             xs = [min(line.xs[0] for line in lines), max(line.xs[-1] for line in lines)]
-            yield Line(name, xs, [loss, loss], "warn", dash=3)
+            for name, level in baseline_levels(dict([self.feed.bar]), trials, figure).items():
+                yield Line(name, xs, [level, level], "warn", dash=3)
 
     def _drawn(self, phase: str | None) -> list[tuple[TrialKey, str]]:
         """Return the trials to draw and their signs: the focused, the marked, those at work, and the best."""
@@ -211,9 +218,9 @@ class LiveScreen(StudyScreen):
         trial = self.feed.trial(key)
         return trial is not None and trial.state == "running"
 
-    def _envelope(self, name: str | None) -> Envelope:
+    def _envelope(self, name: str | None, figure: Figure) -> Envelope:
         """Return the envelope of a phase, with the curves that have been read since."""
-        envelope = self._envelopes.setdefault(name or "", Envelope())
+        envelope = self._envelopes.setdefault((name or "", figure), Envelope(figure))
         phase = self.feed.state.phases.get(name or "")
         for trial in phase.trials.values() if phase else ():
             key = (trial.phase, trial.id)
@@ -267,7 +274,7 @@ class LiveScreen(StudyScreen):
 
     def action_figure(self) -> None:
         settings = self.view.of(self.TAB)
-        settings["figure"] = (settings.get("figure", 0) + 1) % len(FIGURES)
+        settings["figure"] = (settings.get("figure", 0) + 1) % self._choices
         self._show_chart()
 
     def action_axis(self) -> None:
@@ -275,12 +282,3 @@ class LiveScreen(StudyScreen):
         axis = settings.get("axis", "step")
         settings["axis"] = X_AXES[(X_AXES.index(axis) + 1) % len(X_AXES)] if axis in X_AXES else "step"
         self._show_chart()
-
-
-def _x_values(curve: Curve, trial: TrialState, axis: XAxis) -> Sequence[float]:
-    if axis == "seconds":
-        return curve.seconds
-    if axis == "tokens":
-        tokens = trial.settings.batch_size * trial.settings.block_size
-        return array("d", [step * tokens for step in curve.steps])
-    return curve.steps

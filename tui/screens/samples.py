@@ -13,9 +13,10 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from litegpt.plan.errors import InputError
+from litegpt.plan.trial import tokens_differ
 from litegpt.results.ranking import rank
 from litegpt.results.samples import Sample
-from litegpt.results.state import StudyState
+from litegpt.results.state import StudyState, TrialState
 from litegpt.results.text import inert
 from tui.clipboard import copy_text
 from tui.copied import figures, highlighted, told
@@ -34,14 +35,16 @@ TEMPERATURE = 0.8
 
 
 LOSS, PHASE, STEP = Column("loss", "loss", 6), Column("phase", "phase", 8, is_left=True), Column("step", "step", 6)
+BITS = Column("loss", "bits/char", 9)
 COPIED, TRIAL = Column("copied", "copied", 6), Column("trial", "trial", 26, is_left=True)
 
 
 class Rung(NamedTuple):
-    """A sample on the ladder."""
+    """A sample on the ladder, and its loss; between tokenizers, its bits per character."""
 
     key: TrialKey
     sample: Sample
+    loss: float | None
 
 
 class Prompt(Input):
@@ -70,6 +73,7 @@ class SamplesScreen(StudyScreen):
 
     def compose_panes(self) -> ComposeResult:
         self._rungs: list[Rung] = []
+        self._is_mixed = False  # whether the trials differ in what their tokens are
         self._pinned: Rung | None = None
         self._corpus: CorpusIndex | None = None
         self._has_asked = False  # for the corpus
@@ -101,8 +105,14 @@ class SamplesScreen(StudyScreen):
         table = self.query_one(Table)
         at = self._rungs[table.cursor] if table.cursor < len(self._rungs) else None
         keys = self._keys()
-        rungs = [Rung(key, sample) for key in keys for sample in self.feed.samples(key) or ()]
-        self._rungs = sorted(rungs, key=lambda rung: (-_loss(rung.sample), rung.sample.step, rung.key))
+        trials = [trial for key in keys if (trial := self.feed.trial(key))]
+        self._is_mixed = tokens_differ(trial.settings for trial in trials)
+        self._rungs = [
+            Rung((trial.phase, trial.id), sample, _bits(sample, trial) if self._is_mixed else sample.loss)
+            for trial in trials
+            for sample in self.feed.samples((trial.phase, trial.id)) or ()
+        ]
+        self._rungs.sort(key=lambda rung: (-math.inf if rung.loss is None else -rung.loss, rung.sample.step, rung.key))
         table.border_title = f"text ladder · {len(self._rungs)} samples of {len(keys)} trials"
         table.empty = "No samples yet: a trial writes its first when it ends its first evaluations."
         place = self._rungs.index(at) if at in self._rungs else len(self._rungs) - 1
@@ -116,7 +126,7 @@ class SamplesScreen(StudyScreen):
     def _arrange(self, place: int) -> None:
         """Show the rungs in the columns that fit."""
         table = self.query_one(Table)
-        columns = [LOSS, PHASE, STEP]
+        columns = [BITS if self._is_mixed else LOSS, PHASE, STEP]
         columns += [COPIED] if any(rung.sample.copied for rung in self._rungs) else []
         room = table.content_size.width - sum(column.width + 1 for column in columns)
         if room - TRIAL.width > 20:
@@ -126,9 +136,9 @@ class SamplesScreen(StudyScreen):
         table.show(self._columns, len(self._rungs), cursor=max(0, place))
 
     def _cells(self, row: int) -> list[Cell]:
-        (phase, trial_id), sample = self._rungs[row]
+        (phase, trial_id), sample, loss = self._rungs[row]
         cells: dict[str, Cell] = {
-            "loss": ("-" if sample.loss is None else f"{sample.loss:.3f}", "strong"),
+            "loss": ("-" if loss is None else f"{loss:.3f}", "strong"),
             "phase": (inert(phase), "dim"),
             "step": (f"{sample.step:,}", "dim"),
             "copied": (f"{sample.copied.share:.0%}" if sample.copied else "-", ""),
@@ -157,11 +167,10 @@ class SamplesScreen(StudyScreen):
         if rung is None:
             pane.query_one(Static).update("")
             return
-        (phase, trial_id), sample = rung
-        loss = "" if sample.loss is None else f" · loss {sample.loss:.3f}"
-        pane.border_title = inert(f"{phase} · {trial_id.rsplit('-', 1)[0]} · step {sample.step:,}{loss}").replace(
-            "[", "\\["
-        )
+        (phase, trial_id), sample, loss = rung
+        told_loss = "" if loss is None else f" · {loss:.3f} bits/char" if self._is_mixed else f" · loss {loss:.3f}"
+        title = f"{phase} · {trial_id.rsplit('-', 1)[0]} · step {sample.step:,}{told_loss}"
+        pane.border_title = inert(title).replace("[", "\\[")
         pane.query_one(Static).update(self._lit(inert(sample.text, newlines=True).strip("\n")))
         pane.border_subtitle = told(figures(sample, self._corpus))
 
@@ -253,5 +262,8 @@ class SamplesScreen(StudyScreen):
         self._show_texts()
 
 
-def _loss(sample: Sample) -> float:
-    return math.inf if sample.loss is None else sample.loss
+def _bits(sample: Sample, trial: TrialState) -> float | None:
+    """Return a sample's loss in bits per character: a trial's tokens have the same length all along."""
+    if sample.loss is None or not trial.best_val_loss or trial.best_bits_per_char is None:
+        return None
+    return sample.loss * trial.best_bits_per_char / trial.best_val_loss

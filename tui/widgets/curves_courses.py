@@ -21,7 +21,7 @@ from tui.charts.scales import Scale
 from tui.curve import Curve
 from tui.messages import TrialKey
 
-CourseFigure = Literal["val_loss", "train_loss", "seconds"]
+CourseFigure = Literal["val_loss", "train_loss", "bits_per_char", "seconds"]
 CourseAxis = Literal["step", "time", "tokens"]
 
 

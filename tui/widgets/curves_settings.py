@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from tui.charts.scales import SCALES, Scale
 from tui.widgets.curves_courses import CourseAxis, CourseFigure
 
-FIGURES: dict[CourseFigure, str] = {"val_loss": "validation loss", "train_loss": "training loss", "seconds": "seconds"}
+FIGURES: tuple[CourseFigure, ...] = ("val_loss", "train_loss", "seconds")
+BETWEEN_TOKENIZERS: tuple[CourseFigure, ...] = ("bits_per_char", "seconds")
+"""Where tokens differ, so that means over losses say nothing."""
 AXES: tuple[CourseAxis, ...] = ("step", "time", "tokens")
 WEIGHTS = (0.0, 0.6, 0.9)
 AREAS = ("one", "all", "none")
 CHOICES: dict[str, Sequence[Any]] = {
-    "figure": list(FIGURES),
     "axis": AXES,
     "x_scale": SCALES,
     "smoothing": WEIGHTS,
@@ -29,10 +30,11 @@ class CurvesSettings:
 
     def __init__(self, plain: Callable[[], dict[str, Any]]) -> None:
         self._plain = plain
+        self.tokens_differ = False  # between the trials that are shown
 
     def turn(self, key: str, by: int = 1) -> None:
-        """Go to the next choice of CHOICES."""
-        choices = CHOICES[key]
+        """Go to the next choice of CHOICES, or the next figure."""
+        choices = self._figures if key == "figure" else CHOICES[key]
         self._plain()[key] = choices[(choices.index(self.choice(key, choices)) + by) % len(choices)]
 
     def choice(self, key: str, choices: Sequence[T]) -> T:
@@ -43,8 +45,12 @@ class CurvesSettings:
         self._plain()[key] = chosen
 
     @property
+    def _figures(self) -> Sequence[CourseFigure]:
+        return BETWEEN_TOKENIZERS if self.tokens_differ else FIGURES
+
+    @property
     def figure(self) -> CourseFigure:
-        return self.choice("figure", list(FIGURES))
+        return self.choice("figure", self._figures)
 
     @property
     def axis(self) -> CourseAxis:

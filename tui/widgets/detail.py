@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
@@ -54,7 +55,8 @@ class Detail(VerticalScroll):
         if row is None or trial is None:
             return
         self.border_title = inert(trial.id)
-        self.query_one("#figures", Static).update(_figures(row, trial, bar))
+        has_bits = trial.settings.tokenizer != "char" or not {"tokenizer", "vocab_size"}.isdisjoint(varying)
+        self.query_one("#figures", Static).update(_figures(row, trial, bar, has_bits))
         chart = self.query_one(Chart)
         if curve is None:
             chart.show([], empty="reading…")
@@ -70,10 +72,18 @@ class Detail(VerticalScroll):
         self.query_one("#settings", Static).update(_settings(trial, varying))
 
 
-def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None) -> Content:
+def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None, has_bits: bool) -> Content:
     pairs = [
         ("val loss", show(row.val_loss, "val_loss")),
         ("best val", f"{show(row.best_val_loss, 'best_val_loss')} at {show(row.best_val_step, 'best_val_step')}"),
+        *(
+            [
+                ("bits/char", show(row.bits_per_char, "bits_per_char")),
+                ("best", show(row.best_bits_per_char, "best_bits_per_char")),
+            ]
+            if has_bits
+            else []
+        ),
         ("train loss", show(row.train_loss, "train_loss")),
         ("gap", show(row.gap, "gap")),
         ("parameters", show(row.parameters, "parameters")),
@@ -87,8 +97,11 @@ def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None) -> Cont
         parts += [(f"{name:<{11 if is_left else 9}}", "$text-muted"), f"{value:<13}" if is_left else f"{value}\n"]
     if row.seeds > 1:
         parts += [("seeds      ", "$text-muted"), f"{row.seeds}, ± {row.spread or 0:.3f}\n"]
-    if bar is not None and row.best_val_loss is not None and row.best_val_loss >= bar[1]:
-        parts += [(f"does not beat the {bar[0]}, {bar[1]:.3f}\n", "$warning")]
+    if bar is not None and row.best_bits_per_char is not None:
+        bits = bar[1] / math.log(2)
+        level = f"{bits:.3f} bits/char" if has_bits else f"{bar[1]:.3f}"
+        if row.best_bits_per_char >= bits:
+            parts += [(f"does not beat the {bar[0]}, {level}\n", "$warning")]
     if trial.reason:
         style = "$error" if trial.state in ("failed", "diverged") else "$text-muted"
         parts += [(f"{trial.state}: {inert(trial.reason)}\n", style)]

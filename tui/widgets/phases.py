@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from textual.content import Content
 
 from litegpt.results.progress import phase_progress
+from litegpt.results.ranking import ranking_of
 from litegpt.results.state import PhaseState, StudyState
 from litegpt.results.text import duration, inert
 from tui.devices import Device
@@ -20,6 +21,8 @@ def phases_content(
     """Return a line a phase: bar, trials, troubles, best loss, time left; `empty` while nothing has been planned."""
     if not state.phases:
         return Content.styled(empty, "$text-muted")
+    figure = ranking_of(state.trials())
+    best_words = " best val loss " if figure == "best_val_loss" else " best bits/char "
     room = max(5, max((len(name) for name in names), default=5))
     bar = max(8, min(40, width - room - 58))
     parts: list[Part] = []
@@ -34,8 +37,8 @@ def phases_content(
         parts.append(
             f" {progress.ended:>5,}/{progress.trials:<5,}" if progress.trials else ("  waiting    ", "$text-muted")
         )
-        if progress.best_val_loss is not None:
-            parts += [(" best val loss ", "$text-muted"), (f"{progress.best_val_loss:.3f}", "bold")]
+        if (best := getattr(progress, figure)) is not None:
+            parts += [(best_words, "$text-muted"), (f"{best:.3f}", "bold")]
         if name in seconds_left:
             parts.append((f"  {duration(seconds_left[name])} left", "$accent"))
         elif (phase := state.phases.get(name)) and phase.seconds is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from litegpt.results.state import TrialState
 from litegpt.results.text import inert
 from tui.board import STATE_CELLS, show
 from tui.curve import Curve
+from tui.live_figures import tokens_name
 from tui.widgets.table import Cell, Column
 
 COLUMNS = (
@@ -18,19 +21,33 @@ COLUMNS = (
     Column("loss_scale", "scale", 7),
     Column("skipped_steps", "skipped", 7),
 )
+BETWEEN_TOKENIZERS = (
+    COLUMNS[0],
+    Column("tokens", "tokens", 10, is_left=True),
+    COLUMNS[1],
+    Column("bits_per_char", "bits/char", 9),
+    *COLUMNS[4:],
+)
+"""Where tokens differ, so that losses do not compare."""
 
 
-def running_cells(trial: TrialState, curve: Curve | None) -> list[Cell]:
+def running_cells(trial: TrialState, curve: Curve | None, columns: Sequence[Column]) -> list[Cell]:
     """Return a trial's cells; scale and skipped steps are there under fp16 alone."""
     last = curve.last if curve is not None else None
     step = last.step if last else trial.step
-    return [
-        (inert(trial.id.rsplit("-", 1)[0]), ""),
-        (f"{0 if step is None else step:,}/{trial.settings.max_iters:,}", "dim"),
-        (show(last.val_loss if last else trial.val_loss, "val_loss"), "strong"),
-        (show(last.train_loss if last else trial.train_loss, "train_loss"), ""),
-        (show(last.tokens_per_second if last else trial.tokens_per_second, "tokens_per_second"), "dim"),
-        STATE_CELLS[trial.state],
-        (f"{last.loss_scale:g}" if last and last.loss_scale is not None else "", "dim"),
-        (str(last.skipped_steps) if last and last.skipped_steps else "", "warn"),
-    ]
+    cells: dict[str, Cell] = {
+        "trial": (inert(trial.id.rsplit("-", 1)[0]), ""),
+        "tokens": (tokens_name(trial.settings), "accent"),
+        "step": (f"{0 if step is None else step:,}/{trial.settings.max_iters:,}", "dim"),
+        "val_loss": (show(last.val_loss if last else trial.val_loss, "val_loss"), "strong"),
+        "bits_per_char": (show(last.bits_per_char if last else trial.bits_per_char, "bits_per_char"), "strong"),
+        "train_loss": (show(last.train_loss if last else trial.train_loss, "train_loss"), ""),
+        "tokens_per_second": (
+            show(last.tokens_per_second if last else trial.tokens_per_second, "tokens_per_second"),
+            "dim",
+        ),
+        "state": STATE_CELLS[trial.state],
+        "loss_scale": (f"{last.loss_scale:g}" if last and last.loss_scale is not None else "", "dim"),
+        "skipped_steps": (str(last.skipped_steps) if last and last.skipped_steps else "", "warn"),
+    }
+    return [cells[column.name] for column in columns]
