@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from litegpt.plan.errors import InputError
@@ -39,7 +40,7 @@ class SplitRule:
     how: str = "last"  # one of HOWS: the end, blocks drawn by `seed`, or the files that match `files`
     fraction: float = 0.1  # of the text; of 'last' and 'blocks'
     seed: int = 1337  # of 'blocks'
-    files: str | None = None  # of 'files': an absolute glob
+    files: str | None = None  # of 'files': an absolute glob; a folder stands for all below it
 
     @property
     def keys(self) -> Mapping[str, object]:
@@ -78,8 +79,12 @@ class SplitRule:
 
     def _file_ranges(self, corpus: CorpusText) -> list[Range]:
         """Return where the files stand that match, each with the line break that joins it to the next."""
-        matching = set(map(os.path.normpath, glob.glob(self.files or "", recursive=True)))
-        scans = [file for file in corpus.scan.files if os.path.normpath(corpus.base / file.path) in matching]
+        matching = {Path(os.path.normpath(found)) for found in glob.glob(self.files or "", recursive=True)}
+        scans = []
+        for file in corpus.scan.files:
+            path = Path(os.path.normpath(corpus.base / file.path))
+            if not matching.isdisjoint((path, *path.parents)):
+                scans.append(file)
         if not scans:
             raise InputError(f"validation_files matches none of the corpus's files: {self.files}", corpus.path)
         if len(scans) == len(corpus.files):

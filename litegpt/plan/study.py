@@ -112,9 +112,11 @@ def _read_files(document: Document, head: Mapping[str, Any], base: Path) -> str:
     """Return the glob of the files for validation, from the root of the file system on."""
     files = head.get("validation_files")
     if files is None:
-        raise document.error("split = 'files' needs validation_files: name a file or a glob", "study", "split")
+        raise document.error(
+            "split = 'files' needs validation_files: name a file, a folder or a glob", "study", "split"
+        )
     if not isinstance(files, str) or not files.strip() or "\0" in files:
-        message = f"validation_files must be a file or a glob, not {shown(files)}"
+        message = f"validation_files must be a file, a folder or a glob, not {shown(files)}"
         raise document.error(message, "study", "validation_files")
     return os.path.normpath(os.path.join(glob.escape(str(base)), files))
 

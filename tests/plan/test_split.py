@@ -93,6 +93,14 @@ def test_whole_files(corpus: CorpusText) -> None:
     assert split.train_text == TEXTS["a.txt"] + "\n" + TEXTS["c.txt"] + "\n"
 
 
+def test_a_folder_stands_for_the_files_below_it(tmp_path: Path) -> None:
+    for name, text in {"train/x.txt": "one", "train/y.txt": "two", "held/deep/z.txt": "three"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    split = read_corpus(".", tmp_path).split(SplitRule("files", files=str(tmp_path / "held")))
+    assert (split.validation_text, split.train_text) == ("three\n", "one\ntwo")
+
+
 @pytest.mark.parametrize(("files", "how_many"), [("*.md", "none"), ("*.txt", "all"), ("**", "all")])
 def test_files_that_are_no_split(corpus: CorpusText, files: str, how_many: str) -> None:
     split = corpus.split(SplitRule("files", files=str(corpus.base / "texts" / files)))

@@ -153,7 +153,7 @@ def test_errors_before_the_phases(text: str, message: str) -> None:
         ("[study]\ncorpus = 'x'\nsplit = 'files'\n", "s.toml:3: split = 'files' needs validation_files"),
         (
             "[study]\ncorpus = 'x'\nsplit = 'files'\nvalidation_files = ['y']\n",
-            "s.toml:4: validation_files must be a file or a glob, not ['y']",
+            "s.toml:4: validation_files must be a file, a folder or a glob, not ['y']",
         ),
         (
             "[study]\ncorpus = 'x'\nsplit = 'files'\nvalidation_files = 'y'\nvalidation_fraction = 0.1\n",
