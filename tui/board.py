@@ -112,6 +112,11 @@ class Board:
         """How many rows there are without the filter."""
         return len(self._ranked)
 
+    @property
+    def figures(self) -> dict[str, Column]:
+        """The columns of figures; bits per character say nothing more than losses where tokens are characters."""
+        return {name: FIGURES[name] for name in FIGURES if name != "best_bits_per_char" or self._has_other_tokens}
+
     def rank(self, phase: str | None, by: str | None, step: int | None) -> None:
         """Rank a phase's trials (of all phases: None), as they were at a step (now: None).
 
@@ -161,9 +166,7 @@ class Board:
         if self.phase is None:
             longest = max((len(name) for name in self._feed.state.phases), default=5)
             columns = {"phase": Column("phase", "phase", min(12, max(5, longest)), is_left=True), **columns}
-        columns = {name: column for name, column in (columns | FIGURES).items() if name not in hidden}
-        if not self._has_other_tokens:
-            columns.pop("best_bits_per_char", None)
+        columns = {name: column for name, column in (columns | self.figures).items() if name not in hidden}
         room = width - RANK.width - 1
         dropped = [name for name in LEAST_WANTED if name in columns]
         shown = {name for name in columns if name not in dropped}
@@ -223,7 +226,7 @@ class Board:
         if curve is None or not len(curve):
             return trial if step is None else dataclasses.replace(trial, **UNKNOWN)
         at = math.inf if step is None else step
-        best = curve.best_val(at)
+        best = curve.least("val_loss", at)
         return dataclasses.replace(
             trial,
             step=None if curve.last is None else int(min(at, curve.steps[-1])),

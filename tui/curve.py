@@ -74,11 +74,11 @@ class Curve:
                 return value
         return None
 
-    def best_val(self, step: float = math.inf) -> tuple[float, int] | None:
-        """Return the least validation loss by a step, and where it was."""
+    def least(self, figure: Figure, step: float = math.inf) -> tuple[float, int] | None:
+        """Return the least of a figure by a step, and where it was."""
         end = bisect_right(self.steps, step)
-        pairs = zip(self.val_loss[:end], self.steps[:end], strict=True)
-        return min(((loss, int(at)) for loss, at in pairs if not math.isnan(loss)), default=None)
+        pairs = zip(self.column(figure)[:end], self.steps[:end], strict=True)
+        return min(((value, int(at)) for value, at in pairs if not math.isnan(value)), default=None)
 
 
 def _gap(value: float | None) -> float:

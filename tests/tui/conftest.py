@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from litegpt.plan.corpus import read_corpus
 from litegpt.plan.phase import Promotion
 from litegpt.plan.trial import Trial
+from litegpt.results.bits import bits_per_char
 from litegpt.results.events import (
     CorpusIdentity,
     Event,
@@ -116,6 +117,7 @@ def evaluation(trial: Trial, step: int, place: int) -> Evaluation:
         train_loss=loss - 0.1,
         val_loss=loss,
         final_loss=loss - 0.05 if step else None,
+        bits_per_char=bits_per_char(loss),
         seconds=step * 0.01,
         tokens_per_second=5e4,
         learning_rate=trial.learning_rate,

@@ -38,7 +38,7 @@ def test_it_reads_everything_once_and_then_is_quiet(finished: Place) -> None:
     assert list(curve.steps) == [0, 20, 40, 60, 80, 100]
     assert curve.at(50, "val_loss") == curve.val_loss[2]
     assert curve.at(-1, "val_loss") is None
-    assert curve.best_val() == (curve.val_loss[-1], 100)
+    assert curve.least("val_loss") == (curve.val_loss[-1], 100)
     assert curve.evaluations()[0].final_loss is None
 
 

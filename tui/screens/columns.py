@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,8 +11,6 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import SelectionList
 from textual.widgets.selection_list import Selection
-
-from tui.board import FIGURES
 
 
 class ColumnsScreen(ModalScreen[list[str] | None]):
@@ -25,9 +23,9 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
         Binding("k", "move(-1)", "Up", show=False, id="columns.up"),
     ]
 
-    def __init__(self, hyperparameters: Sequence[str], hidden: set[str]) -> None:
+    def __init__(self, hyperparameters: Iterable[str], figures: Iterable[str], hidden: set[str]) -> None:
         super().__init__()
-        self._names = ["phase", *hyperparameters, *FIGURES]
+        self._names = ["phase", *hyperparameters, *figures]
         self._hidden = hidden
 
     def compose(self) -> ComposeResult:

@@ -39,7 +39,8 @@ class LeaderboardScreen(StudyScreen):
     HELP = (
         "Every trial, the best first; '=3' says that noise cannot tell it from the third. ◆ is marked, ▲ went on to a "
         "later phase; the underlined row is the last that the study file promotes. The filter takes terms such as "
-        "lr>=3e-4 n_layer:4 state:done -batch_size:32, free words, and @500 for the ranking as it was at step 500."
+        "lr>=3e-4 n_layer:4 state:done -batch_size:32, free words, and @500 for the ranking as it was at step 500. "
+        "Trials of different tokenizers are ranked by bits per character."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="leaderboard.filter"),
@@ -270,7 +271,7 @@ class LeaderboardScreen(StudyScreen):
 
         from tui.screens.columns import ColumnsScreen
 
-        self.app.push_screen(ColumnsScreen(self.board.hyperparameters, hidden), chosen)
+        self.app.push_screen(ColumnsScreen(self.board.hyperparameters, self.board.figures, hidden), chosen)
 
     @on(MarkedTable.Toggled, "#board")
     def _toggle(self, event: MarkedTable.Toggled) -> None:

@@ -44,7 +44,8 @@ class LiveScreen(StudyScreen):
     TAB = "live"
     HELP = (
         "What runs now. The chart draws the focused trial, the marked ones and the best of the phase (★); the grey "
-        "area is what all others lie between. A solid line is validation loss, a dashed one training loss."
+        "area is what all others lie between. A solid line is validation loss, a dashed one training loss. Trials of "
+        "different tokenizers are drawn in bits per character."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "figure", "Figure", tooltip="Draw another loss", id="live.figure"),
@@ -142,7 +143,7 @@ class LiveScreen(StudyScreen):
 
     def _loss(self, key: TrialKey) -> float:
         curve = self.feed.curve(key)
-        best = curve.best_val() if curve is not None else None
+        best = curve.least("bits_per_char") if curve is not None else None
         return math.inf if best is None else best[0]
 
     def _cells(self, row: int) -> list[Cell]:
