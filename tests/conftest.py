@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
+
+from litegpt.plan.study import read_study
+from litegpt.plan.trial import Trial
+from litegpt.results.events import PhasePlanned, StudyEnded, StudyStarted, TrialEnded, TrialQueued
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import Journal
+from litegpt.results.metrics import Evaluation, MetricsWriter
+from litegpt.results.samples import Sample, append_sample
+from litegpt.results.state import CorpusIdentity
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,3 +46,108 @@ def seed_study() -> Path:
     if not path.is_dir():
         pytest.skip(f"the original study's results are not at {path}")
     return path
+
+
+MIXED_STUDY = """
+[study]
+name = "mixed"
+corpus = "corpus.txt"
+
+[defaults]
+n_layer = 1
+n_head = 2
+n_embd = 32
+block_size = 16
+batch_size = 8
+eval_interval = 20
+max_iters = 100
+
+[[phase]]
+name = "phase1"
+[[phase.exclude]]
+tokenizer = "char"
+vocab_size = 512
+[[phase.exclude]]
+tokenizer = "bpe"
+vocab_size = 0
+[phase.grid]
+learning_rate = [1e-3, 2e-3, 4e-3, 8e-3]
+tokenizer = ["char", "bpe"]
+vocab_size = [0, 512]
+
+[[phase]]
+name = "phase2"
+max_iters = 200
+[phase.promote]
+from = "phase1"
+top = 2
+how = "exact"
+"""
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """The study file of a phase that is done with characters and BPE: BPE has the higher losses and the fewer bits.
+
+    Its results are in `results` beside it, with a trigram that has 2.2 nats a character, 3.2 bits.
+    """
+    path = tmp_path / "mixed.toml"
+    path.write_text(MIXED_STUDY, encoding="utf-8")
+    (tmp_path / "corpus.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60, encoding="utf-8")
+    folder = StudyFolder(tmp_path / "results", "mixed")
+    trials = read_study(path).bounds["phase1"].candidates
+    assert trials is not None
+    with Journal(folder.journal, "mixed") as journal:
+        corpus = CorpusIdentity("corpus.txt", "ab" * 32, 2_700, 29)
+        journal.append(
+            StudyStarted(
+                study="mixed", corpus=corpus, versions={}, host="box", pid=1, devices=["cpu"], precision="fp32"
+            ),
+            PhasePlanned(phase="phase1", trials=[trial.id for trial in trials.trials]),
+        )
+        for place, trial in enumerate(trials.trials):
+            rows = [_mixed_evaluation(trial, step, place) for step in range(0, 101, 20)]
+            with MetricsWriter(folder.trial("phase1", trial.id).metrics) as writer:
+                for row in rows:
+                    writer.append(row)
+            sample = Sample(step=100, loss=rows[-1].val_loss, text=trial.tokenizer, prompt="", temperature=1.0, seed=0)
+            append_sample(folder.trial("phase1", trial.id).samples, sample)
+            journal.append(TrialQueued(phase="phase1", settings=trial), _mixed_end(trial, rows[-1]))
+        journal.append(StudyEnded(seconds=1.0))
+    record = {"sha256": "ab" * 32, "val_loss": {"unigram": 3.5, "trigram": 2.2}}
+    (folder.path / "baselines.json").write_text(json.dumps(record), encoding="utf-8")
+    return path
+
+
+def _mixed_evaluation(trial: Trial, step: int, place: int) -> Evaluation:
+    tokens_per_char = 0.5 if trial.vocab_size else 1.0
+    bits = 3.0 + (0.0 if trial.vocab_size else 0.5) + place / 20 + 2 * math.exp(-step / 20)
+    loss = bits * math.log(2) / tokens_per_char
+    return Evaluation(
+        step=step,
+        train_loss=loss,
+        val_loss=loss,
+        final_loss=loss if step else None,
+        bits_per_char=bits,
+        seconds=step / 100,
+        tokens_per_second=1e4,
+        learning_rate=trial.learning_rate,
+    )
+
+
+def _mixed_end(trial: Trial, last: Evaluation) -> TrialEnded:
+    return TrialEnded(
+        phase="phase1",
+        trial=trial.id,
+        attempt=1,
+        state="done",
+        step=last.step,
+        seconds=last.seconds,
+        train_loss=last.train_loss,
+        val_loss=last.val_loss,
+        best_val_loss=last.val_loss,
+        best_val_step=last.step,
+        bits_per_char=last.bits_per_char,
+        best_bits_per_char=last.bits_per_char,
+        final_loss=last.final_loss,
+    )

@@ -306,3 +306,65 @@ def test_any_text_is_a_study_or_one_line_of_error(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_study('[study]\ncorpus = "x"\n' + text, Path("s.toml"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "by"),
+    [
+        ("tokenizer = ['char']", "best_val_loss"),
+        ("tokenizer = ['char', 'byte']", "best_bits_per_char"),
+        ("tokenizer = ['bpe']\nvocab_size = [300]", "best_val_loss"),
+        ("tokenizer = ['bpe']\nvocab_size = [300, 400]", "best_bits_per_char"),
+    ],
+)
+def test_a_promotion_goes_by_bits_per_character_between_tokenizers(study_of: StudyOf, tokens: str, by: str) -> None:
+    phases = f"""
+[[phase]]
+name = "one"
+[phase.grid]
+learning_rate = [1e-3]
+{tokens}
+[[phase]]
+name = "two"
+promote = {{from = "one", top = 1}}
+[[phase]]
+name = "three"
+tokenizer = "byte"
+vocab_size = 0
+promote = {{from = "two", top = 1}}
+[[phase]]
+name = "four"
+promote = {{from = "three", top = 1}}
+[[phase]]
+name = "five"
+promote = {{from = "one", top = 1, by = "val_loss"}}
+"""
+    found = {phase.name: phase.promotion.by for phase in study_of(phases).phases if phase.promotion}
+    assert found == {"two": by, "three": by, "four": "best_val_loss", "five": "val_loss"}
+
+
+def test_listed_and_derived_tokens_count_too(study_of: StudyOf) -> None:
+    phases = """
+[[phase]]
+name = "listed"
+[[phase.trial]]
+learning_rate = 1e-3
+[[phase.trial]]
+learning_rate = 1e-3
+tokenizer = "byte"
+[[phase]]
+name = "derived"
+tokenizer = "bpe"
+vocab_size = "256 * n_layer"
+[phase.grid]
+n_layer = [2, 3]
+learning_rate = [1e-3]
+[[phase]]
+name = "a"
+promote = {from = "listed", top = 1}
+[[phase]]
+name = "b"
+promote = {from = "derived", top = 1}
+"""
+    phases_by_name = {phase.name: phase for phase in study_of(phases).phases}
+    assert [phases_by_name[name].promotion.by for name in "ab"] == ["best_bits_per_char"] * 2  # type: ignore[union-attr]

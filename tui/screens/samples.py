@@ -73,7 +73,7 @@ class SamplesScreen(StudyScreen):
 
     def compose_panes(self) -> ComposeResult:
         self._rungs: list[Rung] = []
-        self._is_mixed = False  # whether the trials differ in what their tokens are
+        self._is_mixed = False  # whether the study's trials differ in what their tokens are
         self._pinned: Rung | None = None
         self._corpus: CorpusIndex | None = None
         self._has_asked = False  # for the corpus
@@ -106,7 +106,7 @@ class SamplesScreen(StudyScreen):
         at = self._rungs[table.cursor] if table.cursor < len(self._rungs) else None
         keys = self._keys()
         trials = [trial for key in keys if (trial := self.feed.trial(key))]
-        self._is_mixed = tokens_differ(trial.settings for trial in trials)
+        self._is_mixed = tokens_differ(trial.settings for trial in self.feed.state.trials())
         self._rungs = [
             Rung((trial.phase, trial.id), sample, _bits(sample, trial) if self._is_mixed else sample.loss)
             for trial in trials

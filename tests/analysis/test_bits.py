@@ -1,0 +1,180 @@
+"""Trials of different tokenizers: ranked, judged, compared and promoted by bits per character."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import math
+import re
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from litegpt.analysis.baselines import baseline_blocks, baseline_levels, beats_bar, read_baselines
+from litegpt.analysis.curves import at_step, key_of, read_curves
+from litegpt.analysis.cut import cut_safety
+from litegpt.analysis.design import default_target
+from litegpt.analysis.findings import suspicious
+from litegpt.analysis.leaderboard import leaderboard
+from litegpt.analysis.noise import evaluation_noise
+from litegpt.analysis.page import Heading, to_markdown
+from litegpt.cli.closing import print_closing
+from litegpt.cli.main import main
+from litegpt.plan.study import read_study
+from litegpt.results.folder import StudyFolder
+from litegpt.results.journal import read_journal
+from litegpt.results.state import TrialState
+
+
+@pytest.fixture
+def folder(mixed: Path) -> StudyFolder:
+    return StudyFolder(mixed.parent / "results", "mixed")
+
+
+@pytest.fixture
+def trials(folder: StudyFolder) -> list[TrialState]:
+    return read_journal(folder.journal).phases["phase1"].current()
+
+
+def test_a_board_ranks_and_ties_in_one_unit(folder: StudyFolder, trials: list[TrialState]) -> None:
+    rows = leaderboard(trials, noise=0.05)
+    assert [row.settings.tokenizer for row in rows] == ["bpe"] * 4 + ["char"] * 4
+    assert [row.tie for row in rows] == [1, 1, 3, 3, 5, 5, 7, 7]  # 0.1 bits apart, and 95 % are within 0.139
+    assert [row.tie for row in leaderboard(trials, "best_val_loss", noise=0.0)] == [*range(1, 9)]
+    curves = read_curves(folder, trials)
+    bits, nats = (evaluation_noise(curves.values(), figure) for figure in ("best_bits_per_char", "best_val_loss"))
+    assert bits is not None
+    assert nats is not None
+    assert math.log(2) < nats / bits < 2 * math.log(2)
+    then = at_step(trials[0], curves[key_of(trials[0])], 50)
+    assert then.bits_per_char == then.best_bits_per_char == curves[key_of(trials[0])][2].bits_per_char
+
+
+def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["leaderboard", str(folder.path)]) == 0
+    out = capsys.readouterr().out
+    assert "by best_bits_per_char" in out
+    rows = [line.split() for line in out.splitlines()[4:] if line.strip()]
+    assert [row[0].rstrip("=") for row in rows[:4]] == ["1", "2", "trigram", "3"]
+    assert rows[2] == ["trigram", f"{2.2 / math.log(2):.4f}"]
+    assert out.count("\N{DAGGER}") == 7  # two of BPE and all of characters, and what it means
+    assert main(["leaderboard", str(folder.path), "--by", "best_val_loss"]) == 0
+    out = capsys.readouterr().out
+    assert "bits/char" in out
+    assert "trigram" not in out  # a loss of its tokens stands nowhere among losses of other tokens
+    assert main(["leaderboard", str(folder.path), "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [record["beats_trigram"] for record in records] == [True] * 2 + [False] * 6
+    assert records[0]["best_val_loss"] > 2.2
+    assert records[0]["bits_per_char"] == records[0]["best_bits_per_char"]
+    assert main(["leaderboard", str(folder.path), "--filter", "bpc<3.1", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+def test_one_tokenizer_other_than_characters_keeps_its_losses(folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+    lines = [line for line in folder.journal.read_text("utf-8").splitlines() if '"tokenizer": "char"' not in line]
+    folder.journal.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert main(["leaderboard", str(folder.path)]) == 0
+    out = capsys.readouterr().out
+    assert "by best_val_loss" in out
+    rows = [line.split() for line in out.splitlines()[4:] if line.strip()]
+    assert [row[0].rstrip("=") for row in rows[:4]] == ["1", "2", "trigram", "3"]
+    assert rows[2] == ["trigram", f"{2.2 / math.log(2):.4f}"]
+
+
+def test_baselines_stand_where_the_unit_is_theirs(folder: StudyFolder, trials: list[TrialState]) -> None:
+    baselines = read_baselines(folder, read_journal(folder.journal))
+    assert baselines is not None
+    settings = [trial.settings for trial in trials]
+    characters = [trial for trial in settings if trial.tokenizer == "char"]
+    assert baseline_levels(baselines, characters, "val_loss") == baselines
+    assert baseline_levels(baselines, settings, "val_loss") == {}
+    assert baseline_levels(baselines, settings, "bits_per_char")["trigram"] == 2.2 / math.log(2)
+    assert beats_bar(trials[1].best_bits_per_char, baselines) is True
+    assert "| trigram | 3.1739 | 2 of 8 |" in to_markdown("report", list(baseline_blocks(baselines, trials)))
+
+
+def test_a_guess_is_over_a_trials_own_vocabulary(trials: list[TrialState]) -> None:
+    """A uniform guess among 29 characters has 3.4 nats, among 512 tokens 6.2: a BPE trial with 4.2 has learned."""
+    assert suspicious(trials, alphabet=29) == []
+    guessers = [trials[0], dataclasses.replace(trials[1], val_loss=6.3), *trials[2:]]
+    assert [(found.trial, found.kind) for found in suspicious(guessers, alphabet=29)] == [
+        (trials[1].id, "worse than guessing")
+    ]
+
+
+def test_what_is_asked_of_importance_compares(trials: list[TrialState]) -> None:
+    assert default_target(trials) == "best_bits_per_char"
+    assert default_target(trials[::2]) == "loss"
+
+
+def test_a_promotion_goes_by_what_compares(mixed: Path, folder: StudyFolder, trials: list[TrialState], capsys) -> None:  # type: ignore[no-untyped-def]
+    command = ["promote", str(mixed), "--from", "phase1", "--top", "2", "--results", str(folder.root), "--dry-run"]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rule"]["by"] == "best_bits_per_char"
+    assert told["promoted"] == [trials[1].id, trials[3].id]
+    assert main([*command, "--by", "best_val_loss", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["promoted"] == [trials[0].id, trials[2].id]
+
+
+def test_two_phases_of_one_tokenizer_each_compare_too(folder: StudyFolder) -> None:
+    state = read_journal(folder.journal)
+    first = state.phases["phase1"]
+    for name, tokenizer in (("a", "char"), ("b", "bpe")):
+        own = {key: trial for key, trial in first.trials.items() if trial.settings.tokenizer == tokenizer}
+        state.phases[name] = dataclasses.replace(first, name=name, planned=tuple(own), trials=own)
+    assert cut_safety(state)[0].by == "best_bits_per_char"
+
+
+def test_status_tells_the_best_of_each_phase_in_one_unit(mixed: Path, folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+    command = ["status", str(mixed), "--results", str(folder.root)]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "best bits/char" in out
+    assert "3.0635" in out
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["phases"][0]
+    assert told["best_bits_per_char"] == pytest.approx(3.0635, abs=1e-4)
+    assert told["best_val_loss"] == pytest.approx(told["best_bits_per_char"] * 2 * math.log(2))
+
+
+def test_the_closing_is_in_bits_per_character(mixed: Path, folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+    print_closing(read_study(mixed), read_journal(folder.journal), folder)
+    out = capsys.readouterr().out
+    assert "phase1: the best of 8 trials by bits per character" in out
+    assert "6 of 8 trials do not beat the trigram, which only counts characters (3.1739 bits per character)." in out
+    assert "bits per character by step" in out
+    assert "trigram, by counting  3.174 at 100" in out
+
+
+needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")
+
+
+@needs_matplotlib
+def test_a_report_begins_in_bits_per_character(folder: StudyFolder) -> None:
+    from litegpt.analysis.material import read_material
+    from litegpt.analysis.sections import report_blocks
+
+    begun = takewhile(lambda block: block != Heading("By hyperparameter"), report_blocks(read_material(folder)))
+    text = to_markdown("report", list(begun))
+    assert "The best of phase1 by best bits per character." in text
+    assert "| best val | bits/char |" in text
+    assert "| phase | best bits/char | at step | last bits/char |" in text
+    assert "| phase1 | 3.44 | 100 | 3.44 |" in text
+    assert "Median bits per character of each phase's trials" in text
+    assert "uniform guess" not in text
+
+
+@needs_matplotlib
+@pytest.mark.slow
+def test_a_report_is_in_bits_per_character(folder: StudyFolder, tmp_path: Path) -> None:
+    assert main(["report", str(folder.path), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out/report.md").read_text("utf-8")
+    assert "Exact analysis of the variance of the best bits per character" in text
+    assert "Best bits per character against time" in text
+    assert "| phase | bits per character |" in text
+    assert "charts/bits_per_char_by_learning_rate.svg" in text
+    assert not re.search(r"loss by|loss_by|minibatch", text)

@@ -1,0 +1,70 @@
+"""Bits per character: with the losses, after them where records are older, and as what trials are ranked by."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litegpt.plan.trial import Trial
+from litegpt.results.bits import bits_per_char
+from litegpt.results.events import Event, PhasePlanned, TrialEnded, TrialQueued
+from litegpt.results.journal import Journal, read_journal
+from litegpt.results.metrics import read_metrics
+from litegpt.results.progress import phase_progress
+from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.state import TrialState
+
+
+def test_a_loss_of_longer_tokens_is_fewer_bits_a_character() -> None:
+    assert bits_per_char(math.log(2)) == 1.0
+    assert bits_per_char(3 * math.log(2), tokens_per_char=0.25) == pytest.approx(0.75)
+    assert bits_per_char(None) is None
+
+
+def ended(path: Path, trial: Trial, **figures: Any) -> TrialState:
+    """Return a trial as the journal tells of it."""
+    events: list[Event] = [PhasePlanned(phase="p", trials=[trial.id]), TrialQueued(phase="p", settings=trial)]
+    events.append(TrialEnded(phase="p", trial=trial.id, attempt=1, state="done", **figures))
+    with Journal(path, "study") as journal:
+        journal.append(*events)
+    return read_journal(path).phases["p"].trials[trial.id]
+
+
+def test_a_journal_holds_them(tmp_path: Path, make_trials: Any) -> None:
+    trial = replace(make_trials(1)[0], tokenizer="bpe", vocab_size=512)
+    told = ended(tmp_path / "j", trial, val_loss=3.0, bits_per_char=2.0, best_val_loss=2.9, best_bits_per_char=1.9)
+    assert (told.bits_per_char, told.best_bits_per_char) == (2.0, 1.9)
+
+
+def test_records_without_them_tell_them_where_tokens_are_characters(tmp_path: Path, make_trials: Any) -> None:
+    trial = make_trials(1)[0]
+    figures = {"val_loss": 3.0, "best_val_loss": 2.0}
+    told = ended(tmp_path / "char", trial, **figures)
+    assert (told.bits_per_char, told.best_bits_per_char) == (3 / math.log(2), 2 / math.log(2))
+    told = ended(tmp_path / "byte", replace(trial, tokenizer="byte"), **figures)
+    assert (told.bits_per_char, told.best_bits_per_char) == (None, None)
+
+
+def test_metrics_older_than_other_tokens_tell_them(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": 0, "val_loss": 3.0}, {"step": 1, "val_loss": 3.0, "bits_per_char": None}, {"step": 2}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row.bits_per_char for row in read_metrics(path)] == [3 / math.log(2), None, None]
+
+
+def test_trials_of_different_tokens_are_ranked_by_them(mixed: Path) -> None:
+    phase = read_journal(mixed.parent / "results/mixed/journal.jsonl").phases["phase1"]
+    trials = phase.current()
+    assert ranking_of(trials) == "best_bits_per_char"
+    assert [trial.settings.tokenizer for trial in rank(trials)] == ["bpe"] * 4 + ["char"] * 4
+    assert [trial.settings.tokenizer for trial in rank(trials, "best_val_loss")] == ["char"] * 4 + ["bpe"] * 4
+    assert phase_progress(phase).best == rank(trials)[0]
+    alike = [trial for trial in trials if trial.settings.tokenizer == "bpe"]
+    assert ranking_of(alike) == ranking_of(()) == "best_val_loss"
+    sizes = [replace(trial, settings=replace(trial.settings, vocab_size=300 + n)) for n, trial in enumerate(alike)]
+    assert ranking_of(sizes) == "best_bits_per_char"
