@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.plan.cost import training_flops
-from litegpt.plan.trial import tokens_differ
 from litegpt.results.progress import PhaseProgress, phase_progress
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import PhaseState, StudyState
@@ -177,12 +176,13 @@ class LiveView:
             footer = f"paused: {inert(runner.paused)}"
         if runner.interrupted:
             footer = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
-        return Group(_phase_table(runner), Text(), _running_table(runner.running), Text(), Text(footer, style="dim"))
+        figure = ranking_of(runner.state.trials())  # what the best of all phases compare by
+        phases, running = _phase_table(runner, figure), _running_table(runner.running, figure.removeprefix("best_"))
+        return Group(phases, Text(), running, Text(), Text(footer, style="dim"))
 
 
-def _phase_table(runner: Runner) -> Table:
+def _phase_table(runner: Runner, figure: str) -> Table:
     table = Table(box=None, padding=(0, 1), show_edge=False)
-    figure = ranking_of(runner.state.trials())
     best_heading = "best val loss" if figure == "best_val_loss" else "best bits/char"
     for heading in ("phase", "", "trials", "running", best_heading):
         table.add_column(heading, justify="left" if heading in ("phase", "") else "right", header_style="dim")
@@ -199,17 +199,15 @@ def _phase_table(runner: Runner) -> Table:
     return table
 
 
-def _running_table(running: list[RunningTrial]) -> Table:
+def _running_table(running: list[RunningTrial], figure: str) -> Table:
     table = Table(box=None, padding=(0, 1), show_edge=False)
-    has_bits = tokens_differ(trial.settings for trial in running)
-    for heading in ("trial", "step", "bits/char" if has_bits else "val loss", "tokens/s"):
+    for heading in ("trial", "step", "val loss" if figure == "val_loss" else "bits/char", "tokens/s"):
         table.add_column(heading, justify="left" if heading == "trial" else "right", header_style="dim")
     for trial in running[:RUNNING_ROWS]:
-        figure = trial.bits_per_char if has_bits else trial.val_loss
         table.add_row(
             Text(trial.settings.id),
             f"{trial.step}/{trial.settings.max_iters}",
-            "" if figure is None else f"{figure:.3f}",
+            "" if (value := getattr(trial, figure)) is None else f"{value:.3f}",
             "" if trial.tokens_per_second is None else f"{trial.tokens_per_second:,.0f}",
         )
     if len(running) > RUNNING_ROWS:

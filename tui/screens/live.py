@@ -132,7 +132,7 @@ class LiveScreen(StudyScreen):
         if self._follows and self._listed:
             self.view.focus = min(self._listed, key=self._loss) if is_live else self.view.focus or self._listed[0]
         at = self._listed.index(self.view.focus) if self.view.focus in self._listed else None
-        is_mixed = tokens_differ(trial.settings for key in self._listed if (trial := self.feed.trial(key)))
+        is_mixed = tokens_differ(trial.settings for trial in trials)
         columns = running.BETWEEN_TOKENIZERS if is_mixed else running.COLUMNS
         with table.prevent(Table.Moved):
             table.show(fitting(columns, table.content_size.width), len(self._listed), cursor=at)
