@@ -68,6 +68,7 @@ def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Pr
         "XDG_CONFIG_HOME": str(state),
         "PYTHONPATH": str(ROOT),
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's console is compiled once, at its first start
     begun = time.perf_counter()
     command = [sys.executable, "-m", "tui.app", str(study), "--results", str(results)]
     process = subprocess.Popen(

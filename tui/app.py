@@ -88,7 +88,10 @@ class ConsoleApp(App[None]):
 
     async def on_mount(self) -> None:
         self.feed.start()
+        await self.feed.begun()  # a first picture with nothing in it would be drawn for nothing
         await self.switch_mode(self.view.tab)
+        if not gc.isenabled():  # `main` put it off until there is something to see
+            self.call_after_refresh(_collect_garbage_again)
         if self.settings.problem:
             self.notify(inert(self.settings.problem), severity="warning", markup=False)
 
@@ -99,8 +102,6 @@ class ConsoleApp(App[None]):
 
     def on_feed_changed(self, changed: FeedChanged) -> None:
         """Give the tab on screen the news; the others catch up when they are shown."""
-        if not gc.isenabled():  # `main` put it off until there is something to see
-            self.call_after_refresh(_collect_garbage_again)
         stack = self.screen_stack
         if stack and isinstance(stack[0], StudyScreen) and stack[0].is_drawn:
             stack[0].update(changed)

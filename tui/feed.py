@@ -5,6 +5,7 @@ The thread replaces what the screens read (`state`, curves, ...) whole and posts
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import threading
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from litegpt.plan.study import Study
 
 LOAD_SECONDS = 0.02  # reading old curves yields to the screen this often
+FIRST_READ_SECONDS = 0.5  # a journal that takes longer is not waited for
 FIRST_PICTURE_SECONDS = 1.0
 SHOW_SECONDS = 0.25  # and shows what it has read this often
 
@@ -85,12 +87,17 @@ class Feed:
         self._running: set[TrialKey] = set()
         self._study_stamp: tuple[int, int] | None = None
         self._is_first = True
+        self._has_begun = threading.Event()
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    async def begun(self) -> None:
+        """Return once the journal has been read the first time, or has turned out to take long."""
+        await asyncio.to_thread(self._has_begun.wait, FIRST_READ_SECONDS)
 
     def stop(self) -> None:
         """End the thread; returns at once."""
@@ -136,6 +143,7 @@ class Feed:
                 self._tell(changed)
             if self._is_first:
                 self._is_first = False
+                self._has_begun.set()
                 self._wake.wait(FIRST_PICTURE_SECONDS)  # a screen that is drawn wants curves, and wakes this
                 self._load(self._wanted)
                 self._stopped.wait(self._seconds)  # the rest must not hold up the first picture
