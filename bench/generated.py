@@ -10,6 +10,7 @@ from pathlib import Path
 from litegpt.plan.expand import expand
 from litegpt.plan.study import read_study
 from litegpt.plan.trial import Trial
+from litegpt.results.bits import bits_per_char
 from litegpt.results.events import PhasePlanned, StudyStarted, TrialEnded, TrialQueued, TrialStarted
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
@@ -37,6 +38,7 @@ def evaluations(trial: Trial, count: int, rng: random.Random) -> Iterator[Evalua
             train_loss=val - 0.05,
             val_loss=val,
             final_loss=val - 0.02,
+            bits_per_char=bits_per_char(val),
             seconds=step * 0.01,
             tokens_per_second=1e5,
             learning_rate=trial.learning_rate,

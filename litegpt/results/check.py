@@ -147,8 +147,10 @@ def _figures_fault(trial: TrialState, last: Evaluation, rows: dict[int, Evaluati
         if told is not None and told != measured:
             return f"{figure} is {measured} at the last step, and {told} in the journal"
     best = rows.get(trial.best_val_step if trial.best_val_step is not None else -1)
-    if trial.best_val_loss is not None and best is not None and best.val_loss != trial.best_val_loss:
-        return f"val_loss is {best.val_loss} at step {best.step}, and {trial.best_val_loss} in the journal, as the best"
+    for figure in ("val_loss", "bits_per_char") if best is not None else ():
+        told, measured = getattr(trial, f"best_{figure}"), getattr(best, figure)
+        if told is not None and told != measured:
+            return f"{figure} is {measured} at step {trial.best_val_step}, and {told} in the journal, as the best"
     return None
 
 
