@@ -10,6 +10,8 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label
 
+from tui.markup import literal
+
 
 class ConfirmScreen(ModalScreen[bool]):
     """Returns whether the user agreed."""
@@ -30,7 +32,7 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = self._question.replace("[", "\\[")
+            box.border_title = literal(self._question)
             yield Label(self._consequence, markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="no")

@@ -21,6 +21,7 @@ from tui.charts.plot import Band, Line
 from tui.charts.scales import SCALES
 from tui.curve import Curve
 from tui.first_run import FIRST_RUN
+from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
 from tui.themes import series_colours
@@ -220,7 +221,7 @@ class CurvesScreen(StudyScreen):
         parts += ["on equal settings"] if chosen.only_matched else []
         parts += [f"smoothed {chosen.weight:g}"] if chosen.weight else []
         parts += [f"x {chosen.x_scale}"] if chosen.x_scale != "linear" else []
-        return " · ".join(parts).replace("[", "\\[")
+        return literal(" · ".join(parts))
 
     def _sentence(self) -> str:
         if self._trials:

@@ -19,6 +19,7 @@ from litegpt.results.text import inert
 from tui.actions import refuse
 from tui.drafts import open_draft, remember
 from tui.first_run import FIRST_RUN
+from tui.markup import literal
 from tui.messages import FeedChanged
 from tui.screens.base import StudyScreen
 from tui.screens.grid_diff import DiffScreen
@@ -115,8 +116,8 @@ class GridScreen(StudyScreen):
             names = draft.phases() if draft else []
         except InputError as error:
             self._problem = str(error)
-        table.border_title = f"{'● ' if draft and draft.is_changed else ''}{inert(self.feed.place.name)}"
-        table.border_title = table.border_title.replace("[", "\\[")
+        mark = "● " if draft and draft.is_changed else ""
+        table.border_title = literal(mark + inert(self.feed.place.name))
         table.border_subtitle = "not saved: ctrl+s" if draft and draft.is_changed else ""
         table.empty = "no phases"
         table.show_phases(names, phase)
@@ -133,7 +134,7 @@ class GridScreen(StudyScreen):
                 entries = self.draft.entries(self.phase)
             except InputError as error:
                 self._problem = str(error)
-        self._entries.border_title = inert(names[self.phase] if names else "").replace("[", "\\[")
+        self._entries.border_title = literal(inert(names[self.phase] if names else ""))
         self._entries.show(entries, inert(self._problem or ""), place)
 
     def _estimate(self, *, is_news: bool = False) -> None:

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from litegpt.results.text import inert
+from tui.markup import literal
 
 STYLES = {"+": "$success", "-": "$error", "@": "$accent"}
 
@@ -35,7 +36,7 @@ class DiffScreen(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog diff") as box:
-            box.border_title = f"Save {inert(self._file)}?".replace("[", "\\[")
+            box.border_title = literal(f"Save {inert(self._file)}?")
             box.border_subtitle = "enter saves · esc goes back"
             with VerticalScroll(can_focus=False):
                 parts = [(inert(line) + "\n", STYLES.get(line[:1], "$text-muted")) for line in self._lines[2:]]

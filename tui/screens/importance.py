@@ -21,6 +21,7 @@ from litegpt.results.text import inert
 from tui.answering import Answerer
 from tui.clipboard import copy_text
 from tui.first_run import FIRST_RUN
+from tui.markup import literal
 from tui.messages import FeedChanged
 from tui.screens.base import StudyScreen
 from tui.widgets.importance_answers import METHODS, Answer, Method, Question
@@ -159,7 +160,7 @@ class ImportanceScreen(StudyScreen):
 
     def _title(self, question: Question) -> str:
         parts = (self._targets[question.target], METHODS[question.method], inert(question.phase or "all phases"))
-        return " · ".join((*parts, f"{question.done:,} trials")).replace("[", "\\[")
+        return literal(" · ".join((*parts, f"{question.done:,} trials")))
 
     def _sentence(self) -> str:
         if self.feed.state.phases:

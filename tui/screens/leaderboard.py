@@ -19,6 +19,7 @@ from litegpt.results.text import inert
 from tui.board import Board, Cut, keys_of
 from tui.clipboard import copy_text
 from tui.first_run import FIRST_RUN
+from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
 from tui.themes import series_colours
@@ -131,12 +132,12 @@ class LeaderboardScreen(StudyScreen):
         shown, total = len(self.board.rows), self.board.total
         trials = f"{shown:,} of {total:,} trials" if shown < total else f"{total:,} trials"
         at = "" if self.board.step is None else f" · as it was at step {self.board.step:,}"
-        return f"{inert(self.view.phase or 'all phases')} · {trials}{at}".replace("[", "\\[")
+        return literal(f"{inert(self.view.phase or 'all phases')} · {trials}{at}")
 
     def _subtitle(self) -> str:
         marks = f"{len(self.view.marks)} marked" if self.view.marks else ""
         cut = f"{self._cut.target} takes the {self._cut.top} best by {self._cut.by}" if self._cut else ""
-        return " · ".join(filter(None, (marks, cut))).replace("[", "\\[")
+        return literal(" · ".join(filter(None, (marks, cut))))
 
     def _sentence(self) -> str:
         if self.board.total:
@@ -219,7 +220,7 @@ class LeaderboardScreen(StudyScreen):
     @on(FilterLine.Filtered)
     def _filtered(self, event: FilterLine.Filtered) -> None:
         if event.problem is not None:
-            self.query_one(Table).border_subtitle = event.problem.replace("[", "\\[")
+            self.query_one(Table).border_subtitle = literal(event.problem)
             return
         self.view.filter = event.text
         if event.query.step != self.board.step:
@@ -276,10 +277,7 @@ class LeaderboardScreen(StudyScreen):
     @on(MarkedTable.Toggled, "#board")
     def _toggle(self, event: MarkedTable.Toggled) -> None:
         keys = {key for row in event.rows for key in keys_of(self.board.rows[row])}
-        if keys <= self.view.marks:
-            self.view.marks -= keys
-        else:
-            self.view.marks |= keys
+        self.view.marks = self.view.marks - keys if keys <= self.view.marks else self.view.marks | keys
         table = self.query_one(Table)
         table.border_subtitle = self._subtitle()
         table.refresh_changed()

@@ -25,6 +25,7 @@ from tui.envelope import Envelope
 from tui.first_run import FIRST_RUN
 from tui.forecast import Forecast
 from tui.live_figures import BETWEEN_TOKENIZERS, FIGURES, X_AXES, XAxis, tokens_name, x_values
+from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
 from tui.themes import series_colours
@@ -95,7 +96,7 @@ class LiveScreen(StudyScreen):
         if changed.log or (changed.state and not self.feed.log):
             log = self.query_one("#log", VerticalScroll)
             nothing = "The log is empty." if self.feed.state.started else "No runner has been here yet."
-            lines = "\n".join(self.feed.log).replace("[", "\\[") or nothing
+            lines = literal("\n".join(self.feed.log)) or nothing
             self.query_one("#log Static", Static).update(lines)
             log.scroll_end(animate=False)
 
@@ -165,7 +166,7 @@ class LiveScreen(StudyScreen):
         self._choices = len(choices)
         title, figures = choices[settings.get("figure", 0) % len(choices)]
         axis: XAxis = next((axis for axis in X_AXES if axis == settings.get("axis")), "step")
-        chart.border_title = f"{title} · {phase or 'nothing yet'}".replace("[", "\\[")
+        chart.border_title = literal(f"{title} · {phase or 'nothing yet'}")
         lines, bands = self._lines(drawn, figures, axis, is_mixed), []
         if figures[0] == "bits_per_char" or (figures[0] == "val_loss" and not is_mixed):
             lines = [*self._baseline(lines, trials, figures[0]), *lines]

@@ -29,6 +29,7 @@ from litegpt.results.speed import measured_speed
 from litegpt.results.state import TrialState
 from litegpt.results.text import duration, inert
 from tui.actions import refuse, run_study
+from tui.markup import literal
 from tui.messages import TrialKey
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.grid_text import size_text
@@ -84,7 +85,7 @@ class PromotionScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         lines = [self._trials, self._top, self._by, self._how, self._start, self._iterations]
         with VerticalScroll(id="promotion", classes="dialog", can_focus=False) as box:
-            box.border_title = f"Promote from {inert(self._phase)}".replace("[", "\\[")
+            box.border_title = literal(f"Promote from {inert(self._phase)}")
             box.border_subtitle = "↑↓ line · ←→ value · enter writes it · esc goes back"
             yield Choices(lines, id="promotion-choices")
             yield Static(id="promotion-outcome")

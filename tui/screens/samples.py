@@ -21,6 +21,7 @@ from litegpt.results.text import inert
 from tui.clipboard import copy_text
 from tui.copied import figures, highlighted, told
 from tui.generation import generate, sample_command
+from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
 from tui.widgets.table import Cell, Column, Table
@@ -170,7 +171,7 @@ class SamplesScreen(StudyScreen):
         (phase, trial_id), sample, loss = rung
         told_loss = "" if loss is None else f" · {loss:.3f} bits/char" if self._is_mixed else f" · loss {loss:.3f}"
         title = f"{phase} · {trial_id.rsplit('-', 1)[0]} · step {sample.step:,}{told_loss}"
-        pane.border_title = inert(title).replace("[", "\\[")
+        pane.border_title = literal(inert(title))
         pane.query_one(Static).update(self._lit(inert(sample.text, newlines=True).strip("\n")))
         pane.border_subtitle = told(figures(sample, self._corpus))
 
@@ -230,7 +231,7 @@ class SamplesScreen(StudyScreen):
     @work(group="generation", exclusive=True)
     async def _generate(self, key: TrialKey, prompt: str) -> None:
         pane = self.query_one("#text-right", VerticalScroll)
-        pane.border_title = inert(f"generated · {key[0]} · {key[1].rsplit('-', 1)[0]}").replace("[", "\\[")
+        pane.border_title = literal(inert(f"generated · {key[0]} · {key[1].rsplit('-', 1)[0]}"))
         pane.border_subtitle = "loading the weights · x stops"
         self._generated = " "
         self._show_texts()
@@ -240,7 +241,7 @@ class SamplesScreen(StudyScreen):
                 text += piece
                 self._generated = text
                 pane.border_subtitle = "generating · x stops"
-                pane.query_one(Static).update(text.replace("[", "\\["))
+                pane.query_one(Static).update(literal(text))
         except InputError as error:
             self.notify(inert(str(error)), severity="error", markup=False)
         finally:
