@@ -7,12 +7,12 @@ from pathlib import Path
 
 from litegpt.analysis.study_text import read_study_text
 from litegpt.plan.errors import InputError
-from litegpt.results.folder import StudyFolder, TrialFolder
+from litegpt.results.folder import StudyFolder, TrialFolder, token_cache
 from litegpt.results.journal import read_journal
 from litegpt.train.checkpoint import Checkpoint, read_checkpoint, restore_weights, save_quantised
 from litegpt.train.corpus import Corpus
 from litegpt.train.pack import Pack
-from litegpt.train.tokens import token_cache, tokenised
+from litegpt.train.tokens import tokenised
 
 
 @dataclass(frozen=True)

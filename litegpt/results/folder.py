@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.results.text import HARMFUL, inert
 
@@ -130,6 +132,11 @@ class StudyFolder:
         for path in (self.path / phase, *(self.trial(phase, trial_id).path for trial_id in trial_ids)):
             if path.is_symlink():
                 raise InputError("is a link, and results are written where they are", path)
+
+
+def token_cache() -> Path:
+    """Return where this user's long texts are kept as tokens, for every study: whoever deletes it loses time alone."""
+    return platformdirs.user_cache_path("litegpt") / "tokens"
 
 
 def list_studies(root: Path) -> list[StudyFolder]:

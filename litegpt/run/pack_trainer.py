@@ -19,6 +19,7 @@ from litegpt.plan.packs import evenly
 from litegpt.plan.split import SplitRule
 from litegpt.plan.trial import Trial
 from litegpt.plan.tuning import Tuning
+from litegpt.results.folder import token_cache
 from litegpt.results.samples import Copied
 from litegpt.run.attempt import SAMPLE_SEED, SAMPLE_TEMPERATURE, Attempt, BadCorpusError, ShortTextError
 from litegpt.run.messages import (
@@ -34,7 +35,7 @@ from litegpt.train.generate import generate
 from litegpt.train.loop import HEARTBEAT_SECONDS, Beat, Ended, Evaluated, Training
 from litegpt.train.pack import Pack, is_out_of_memory
 from litegpt.train.precision import resolve_precision
-from litegpt.train.tokens import token_cache, tokenised
+from litegpt.train.tokens import tokenised
 from litegpt.train.tune import tune, updates_per_second
 from litegpt.train.verbatim import CorpusIndex
 from litegpt.train.vocabulary import tokenizer_for

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from litegpt.plan.split import SplitText
 from litegpt.train.tokenizer import Tokenizer, token_dtype
@@ -28,11 +27,6 @@ FORMAT = 1
 
 Tokens = tuple[np.ndarray, np.ndarray]
 """The training split and the validation split [N], each in the tokenizer's integers."""
-
-
-def token_cache() -> Path:
-    """Return the folder in which this user's texts are kept as tokens."""
-    return platformdirs.user_cache_path("litegpt") / "tokens"
 
 
 def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable[[], None] = lambda: None) -> Tokens:

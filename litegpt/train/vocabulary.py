@@ -1,4 +1,7 @@
-"""Vocabularies of words and byte pairs, learned from a training split with Hugging Face's tokenizers."""
+"""Vocabularies of words and byte pairs, learned from a training split with Hugging Face's tokenizers.
+
+The library is imported when it is asked for: characters and bytes do without it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-
-import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from typing import TYPE_CHECKING
 
 from litegpt.plan.split import SplitText
 from litegpt.plan.trial import BYTES, Trial
@@ -22,6 +23,9 @@ from litegpt.train.tokenizer import (
     LearnedTokenizer,
     Tokenizer,
 )
+
+if TYPE_CHECKING:
+    import tokenizers
 
 LEARNING_CHARACTERS = 1 << 25
 """Of a longer training split, about so many characters are learned from, in parts spread evenly over it."""
@@ -52,6 +56,8 @@ def learn_byte_pairs(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
 
     A pair that occurs once is none; tokens that never occur fill the vocabulary up.
     """
+    from tokenizers import models, trainers
+
     tokenizer = _byte_level(models.BPE())
     alphabet = sorted(CHARACTER_OF.values())
     trainer = trainers.BpeTrainer(
@@ -66,6 +72,8 @@ def learn_words(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
 
     In the library's terms a BPE without merges that looks whole words up first; tokens that never occur fill it up.
     """
+    from tokenizers import models
+
     counts = Counter(itertools.chain.from_iterable(map(WORD.findall, parts)))
     words = ("".join(CHARACTER_OF[byte] for byte in word.encode(errors="replace")) for word, _ in counts.most_common())
     longer = itertools.islice((word for word in words if len(word) > 1), vocab_size - BYTES)
@@ -73,7 +81,10 @@ def learn_words(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
     return _filled(_byte_level(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True)), vocab_size)
 
 
-def _byte_level(model: models.BPE) -> tokenizers.Tokenizer:
+def _byte_level(model: tokenizers.models.BPE) -> tokenizers.Tokenizer:
+    import tokenizers
+    from tokenizers import decoders, pre_tokenizers
+
     tokenizer = tokenizers.Tokenizer(model)
     words = pre_tokenizers.Split(tokenizers.Regex(WORD.pattern), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

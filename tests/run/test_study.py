@@ -183,8 +183,8 @@ def test_the_records_of_a_trial_have_their_keys(study: StudyFiles, over: Over) -
     for phase, trial in study.endings():
         for record in study.metrics(phase, trial):
             assert record.keys() - {"state", "format"} == {
-                *("step", "train_loss", "val_loss", "final_loss", "seconds", "tokens_per_second", "learning_rate"),
-                *("loss_scale", "skipped_steps", "pack_width", "attempt", "time"),
+                *("step", "train_loss", "val_loss", "final_loss", "bits_per_char", "seconds", "tokens_per_second"),
+                *("learning_rate", "loss_scale", "skipped_steps", "pack_width", "attempt", "time"),
             }
         started = [r for r in study.events("trial_started", phase) if r["trial"] == trial]
         for record in started:
