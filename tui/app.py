@@ -102,6 +102,8 @@ class ConsoleApp(App[None]):
 
     def on_feed_changed(self, changed: FeedChanged) -> None:
         """Give the tab on screen the news; the others catch up when they are shown."""
+        if not self.is_running:  # its widgets are being put away
+            return
         stack = self.screen_stack
         if stack and isinstance(stack[0], StudyScreen) and stack[0].is_drawn:
             stack[0].update(changed)

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 
 from litegpt.plan.errors import InputError
 from litegpt.results.folder import StudyFolder
-from tui.app import main
+from tests.tui.conftest import run
+from tui.app import ConsoleApp, main
+from tui.messages import FeedChanged
 from tui.place import Place, find_place
+from tui.widgets.top_bar import TopBar
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,3 +94,22 @@ def test_the_console_loads_nothing_heavy(finished: Place) -> None:
         timeout=120,
     )
     assert process.returncode == 0, process.stderr
+
+
+def test_news_that_come_while_the_console_closes_are_left(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = ConsoleApp(finished)
+    close = ConsoleApp._close_all
+    told = False
+
+    async def close_and_tell(self: ConsoleApp) -> None:
+        nonlocal told
+        await self.screen_stack[0].query_one(TopBar).remove()
+        self.on_feed_changed(FeedChanged.everything())
+        told = True
+        await close(self)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        monkeypatch.setattr(ConsoleApp, "_close_all", close_and_tell)
+
+    run(app, drive)
+    assert told
