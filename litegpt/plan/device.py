@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from litegpt.plan.errors import InputError, did_you_mean
@@ -27,6 +28,11 @@ class Device:
     def usable(self) -> float:
         """The bytes that packs are planned for; the rest is for the allocator's gaps, and for what estimates miss."""
         return 0.9 * self.memory
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 PROFILES = {

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from litegpt.plan.device import cores
 from litegpt.plan.errors import InputError
 
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
@@ -30,16 +31,15 @@ def worker_places(device: str = "auto", workers: int | None = None) -> list[Work
         raise InputError(f"--device {device}: it is auto, cpu, cuda or cuda:N")
     if workers is not None and workers < 1:
         raise InputError(f"--workers {workers}: at least one is needed")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = count_gpus() if device in ("auto", "cuda") else 0
     if device == "cuda" and not gpus:
         raise InputError("--device cuda: no GPU was found; leave the option out to train on the CPU")
     if gpus or device.startswith("cuda:"):
         devices = [device] if device.startswith("cuda:") else [f"cuda:{index}" for index in range(gpus)]
         count = workers or len(devices)
-        return [WorkerPlace(devices[i % len(devices)], max(1, cores // count)) for i in range(count)]
-    count = workers or cores
-    return [WorkerPlace("cpu", max(1, cores // count))] * count
+        return [WorkerPlace(devices[i % len(devices)], max(1, cores() // count)) for i in range(count)]
+    count = workers or cores()
+    return [WorkerPlace("cpu", max(1, cores() // count))] * count
 
 
 def count_gpus() -> int:

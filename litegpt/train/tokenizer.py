@@ -163,7 +163,7 @@ class LearnedTokenizer:
         return np.fromiter(itertools.chain.from_iterable(words), dtype=self._dtype)
 
     def encode_parts(self, parts: Iterable[str]) -> Iterator[np.ndarray]:
-        return map(self.encode, _cut_between_words(parts))
+        return map(self.encode, cut_between_words(parts))
 
     def decode(self, tokens: Iterable[int]) -> Iterator[str]:
         return _decoded(self._pieces[token] for token in tokens)
@@ -194,8 +194,8 @@ def _decoded(pieces: Iterable[bytes]) -> Iterator[str]:
         yield rest
 
 
-def _cut_between_words(parts: Iterable[str]) -> Iterator[str]:
-    """Yield a text that comes in parts in others, which end where a word does."""
+def cut_between_words(parts: Iterable[str]) -> Iterator[str]:
+    """Yield a text that comes in parts in others, of about CHARACTERS_AT_ONCE, which end where a word does."""
     held = ""
     for part in parts:
         held += part

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from litegpt.plan.split import SplitText
+from litegpt.train.encoding import encode_long
 from litegpt.train.tokenizer import Tokenizer, token_dtype
 
 MAPPED_FROM = 1 << 24  # characters; a shorter text is tokenised in a moment
@@ -75,7 +76,7 @@ def _write(text: SplitText, tokenizer: Tokenizer, folder: Path, beat: Callable[[
     try:
         for name, parts in (("train.bin", text.train()), ("validation.bin", text.validation())):
             with (unfinished / name).open("wb") as file:
-                for tokens in tokenizer.encode_parts(parts):
+                for tokens in encode_long(tokenizer, parts):
                     file.write(tokens.data)
                     beat()
                 file.flush()

@@ -1,0 +1,60 @@
+"""A long text's tokens, one part after another: words and byte pairs take minutes a gigabyte, so every core helps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import connection
+
+import numpy as np
+
+from litegpt.plan.device import cores
+from litegpt.train.tokenizer import LearnedTokenizer, Tokenizer, cut_between_words
+
+PROCESSES_MAX = 8  # each keeps the words that it has met, 100 MB at most
+PARTS_WAITING = 2  # for each process: a text larger than memory must not pile up
+
+
+def encode_long(tokenizer: Tokenizer, parts: Iterable[str]) -> Iterator[np.ndarray]:
+    """Yield the tokens of a text that comes in parts, in order: what `encode_parts` yields, sooner."""
+    processes = min(cores(), PROCESSES_MAX)
+    if processes == 1 or not isinstance(tokenizer, LearnedTokenizer):
+        yield from tokenizer.encode_parts(parts)
+        return
+    # a fork would copy a process that has threads, locks and a GPU
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _begin, (tokenizer.definition,)) as pool:
+        waiting: deque[Future[np.ndarray]] = deque()
+        for part in cut_between_words(parts):
+            waiting.append(pool.submit(_encode, part))
+            if len(waiting) > PARTS_WAITING * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _begin(definition: str) -> None:
+    """Prepare a process of the pool. It leaves with the one that started it, however that ends."""
+    global _tokenizer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
+    _tokenizer = LearnedTokenizer(definition)
+
+
+def _leave_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _encode(part: str) -> np.ndarray:
+    return _tokenizer.encode(part)
+
+
+_tokenizer: LearnedTokenizer  # in a process of the pool
