@@ -41,6 +41,7 @@ class Corpus:
         """Take the splits' tokens; whether they are streamed depends on the device where nobody says."""
         self.device = torch.device(device)
         self.streamed = not _fits(train.nbytes, self.device) if streamed is None else streamed
+        self._host_train = train
         self.train, self.validation = torch.from_numpy(train), torch.from_numpy(validation)
         if not self.streamed:
             self.train = self.train.to(self.device)
@@ -51,9 +52,12 @@ class Corpus:
         return len(self.train) - block_size
 
     def look_up(self, starts: np.ndarray, block_size: int) -> Tensor:
-        """Return, in the host's memory, what the batches of steps are made of: starts [S, P, B], or whole sequences."""
-        places = torch.from_numpy(starts)
-        return self.train[places[..., None] + torch.arange(block_size + 1)] if self.streamed else places
+        """Return, in the host's memory, what the batches of steps are made of: starts [S, P, B], or whole sequences.
+
+        It is numpy that looks up: torch would start threads for the caller's, for which those of training then wait.
+        """
+        found = self._host_train[starts[..., None] + np.arange(block_size + 1)] if self.streamed else starts
+        return torch.from_numpy(found)
 
     def batch(self, looked_up: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets [P, B, T] of one step, from what was looked up for it and is on the device."""

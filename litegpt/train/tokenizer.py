@@ -25,7 +25,7 @@ WORD = re.compile(r" ?\w+(?:['\u2019]\w+)*| ?[^\w\s]+|\s+(?!\S)|\s+")
 
 No word has white space after anything else, so a text may be cut before white space that follows something else.
 """
-REMEMBERED_WORDS = 500_000  # whose tokens are kept at hand, some 150 bytes each
+REMEMBERED_WORDS = 200_000  # whose tokens are kept at hand, some 150 bytes each
 CHARACTERS_AT_ONCE = 1 << 20  # of a long text
 
 _INSIDE = re.compile(r"\S(?=\s)")

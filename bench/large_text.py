@@ -1,0 +1,157 @@
+"""A large text: how long its tokens take and in how much memory, and whether training notices its size.
+
+The text is generated: the novella's words in random order, one in fifty of them invented, so that it has a million
+different ones. Each tokenizer works in a process of its own; its memory at its peak is reported with that of the
+processes it starts. Updates of a large text, of a small one and of one that is streamed are measured in turns, and
+compared as ratios of medians.
+
+    python bench/large_text.py --megabytes 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from speed import CORPUS, shape
+
+from litegpt.plan.corpus import read_corpus
+from litegpt.plan.split import SplitRule
+from litegpt.plan.trial import Trial
+
+TRIAL = shape(128, 16, 64, 4)
+TOKENIZERS = {"char": 0, "byte": 0, "word": 8192, "bpe": 8192}
+INVENTED = 50  # one word in so many
+ROUNDS = 7
+SAMPLED_SECONDS = 0.1  # between two looks at the memory
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--part", choices=[*TOKENIZERS, "training"], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part == "training":
+        print(json.dumps(training(arguments.folder)))
+        return 0
+    if arguments.part:
+        print(json.dumps(tokenising(arguments.part, arguments.folder)))
+        return 0
+    figures: dict[str, Any] = {"megabytes": arguments.megabytes}
+    folder = Path(tempfile.mkdtemp(prefix="large-text-"))
+    try:
+        generate(folder / "text.txt", arguments.megabytes)
+        for part in (*TOKENIZERS, "training"):
+            figures[part] = run_part(part, folder)
+            print(part, figures[part], flush=True)
+    finally:
+        shutil.rmtree(folder)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+def run_part(part: str, folder: Path) -> dict[str, float]:
+    """Return the figures of a part, and how much memory its processes held together at most."""
+    command = [sys.executable, __file__, "--part", part, "--folder", str(folder)]
+    peak = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            peak = max(peak, held_memory(psutil.Process(process.pid)))
+            time.sleep(SAMPLED_SECONDS)
+        assert process.stdout is not None
+        figures: dict[str, float] = json.load(process.stdout)
+    return {**figures, "peak_megabytes": round(peak / 1e6)}
+
+
+def held_memory(process: psutil.Process) -> int:
+    """Return the bytes that a process and those it has started hold; what they share counts for each."""
+    held = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in (process, *process.children(recursive=True)):
+            held += each.memory_info().rss
+    return held
+
+
+def generate(path: Path, megabytes: int) -> None:
+    """Write a text of so many megabytes."""
+    chosen = random.Random(1)
+    words = CORPUS.read_text(encoding="utf-8").split(" ")
+    with path.open("w", encoding="utf-8") as file:
+        while file.tell() < megabytes * 10**6:
+            line = chosen.choices(words, k=100_000)
+            for index in range(0, len(line), INVENTED):
+                line[index] = "".join(chosen.choices("etaoinshrdlu", k=chosen.randint(3, 9)))
+            file.write(" ".join(line) + "\n")
+
+
+def tokenising(tokenizer: str, folder: Path) -> dict[str, float]:
+    """Return the seconds that a text's scan, its vocabulary and its tokens take."""
+    from litegpt.train.tokens import tokenised
+    from litegpt.train.vocabulary import tokenizer_for
+
+    trial = Trial(**TRIAL.settings() | {"tokenizer": tokenizer, "vocab_size": TOKENIZERS[tokenizer]})
+    started = time.perf_counter()
+    text = read_corpus("text.txt", folder).split(SplitRule())
+    characters = text.corpus.characters
+    scanned = time.perf_counter()
+    made = tokenizer_for(trial, text, folder)
+    learned = time.perf_counter()
+    train, validation = tokenised(text, made, folder / "tokens")
+    ended = time.perf_counter()
+    return {
+        "scan_seconds": round(scanned - started, 1),
+        "vocabulary_seconds": round(learned - scanned, 1),
+        "token_seconds": round(ended - learned, 1),
+        "seconds": round(ended - started, 1),
+        "million_tokens": round((len(train) + len(validation)) / 1e6, 1),
+        "tokens_per_character": round((len(train) + len(validation)) / characters, 3),
+    }
+
+
+def training(folder: Path) -> dict[str, float]:
+    """Return updates a second on the novella, on the large text, and streamed, and their ratios."""
+    import torch
+    from speed import packs, read_novella
+
+    from litegpt.plan.tuning import Tuning
+    from litegpt.train.corpus import Corpus
+    from litegpt.train.precision import resolve_precision
+    from litegpt.train.tokenizer import CharacterTokenizer
+    from litegpt.train.tokens import tokenised
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_flush_denormal(True)
+    text = read_corpus("text.txt", folder).split(SplitRule())
+    tokens = tokenised(text, CharacterTokenizer(text.corpus.symbols), folder / "tokens")
+    novella, vocab_size = read_novella(device)
+    vocab_size = max(vocab_size, len(text.corpus.symbols))
+    corpora = {"novella": novella, "large": Corpus(*tokens, device), "streamed": Corpus(*tokens, device, streamed=True)}
+    speeds: dict[str, list[float]] = {name: [] for name in corpora}
+    for _ in range(ROUNDS):
+        for name, corpus in corpora.items():
+            measured = packs(TRIAL, corpus, vocab_size, resolve_precision("auto", device), Tuning(1), 2.0)
+            speeds[name].append(measured or 0.0)
+    medians = {name: statistics.median(measured) for name, measured in speeds.items()}
+    return {
+        **{f"{name}_updates_per_second": round(median, 2) for name, median in medians.items()},
+        "large_to_novella": round(medians["large"] / medians["novella"], 3),
+        "streamed_to_large": round(medians["streamed"] / medians["large"], 3),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
