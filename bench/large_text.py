@@ -24,13 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from speed import CORPUS, shape
 
 from litegpt.plan.corpus import read_corpus
 from litegpt.plan.split import SplitRule
 from litegpt.plan.trial import Trial
 
-TRIAL = shape(128, 16, 64, 4)
+CORPUS = Path(__file__).parent.parent / "data" / "novella.txt"
 TOKENIZERS = {"char": 0, "byte": 0, "word": 8192, "bpe": 8192}
 INVENTED = 50  # one word in so many
 ROUNDS = 7
@@ -100,10 +99,12 @@ def generate(path: Path, megabytes: int) -> None:
 
 def tokenising(tokenizer: str, folder: Path) -> dict[str, float]:
     """Return the seconds that a text's scan, its vocabulary and its tokens take."""
+    import torch  # noqa: F401 - its memory counts, since a worker has loaded it
+
     from litegpt.train.tokens import tokenised
     from litegpt.train.vocabulary import tokenizer_for
 
-    trial = Trial(**TRIAL.settings() | {"tokenizer": tokenizer, "vocab_size": TOKENIZERS[tokenizer]})
+    trial = Trial(2, 2, 64, 32, 32, 1e-3, 100, tokenizer=tokenizer, vocab_size=TOKENIZERS[tokenizer])
     started = time.perf_counter()
     text = read_corpus("text.txt", folder).split(SplitRule())
     characters = text.corpus.characters
@@ -125,7 +126,7 @@ def tokenising(tokenizer: str, folder: Path) -> dict[str, float]:
 def training(folder: Path) -> dict[str, float]:
     """Return updates a second on the novella, on the large text, and streamed, and their ratios."""
     import torch
-    from speed import packs, read_novella
+    from speed import packs, read_novella, shape
 
     from litegpt.plan.tuning import Tuning
     from litegpt.train.corpus import Corpus
@@ -133,6 +134,7 @@ def training(folder: Path) -> dict[str, float]:
     from litegpt.train.tokenizer import CharacterTokenizer
     from litegpt.train.tokens import tokenised
 
+    trial = shape(128, 16, 64, 4)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_flush_denormal(True)
     text = read_corpus("text.txt", folder).split(SplitRule())
@@ -143,7 +145,7 @@ def training(folder: Path) -> dict[str, float]:
     speeds: dict[str, list[float]] = {name: [] for name in corpora}
     for _ in range(ROUNDS):
         for name, corpus in corpora.items():
-            measured = packs(TRIAL, corpus, vocab_size, resolve_precision("auto", device), Tuning(1), 2.0)
+            measured = packs(trial, corpus, vocab_size, resolve_precision("auto", device), Tuning(1), 2.0)
             speeds[name].append(measured or 0.0)
     medians = {name: statistics.median(measured) for name, measured in speeds.items()}
     return {

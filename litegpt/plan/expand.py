@@ -15,7 +15,16 @@ from itertools import product
 from litegpt.plan.errors import InputError
 from litegpt.plan.expression import Expression
 from litegpt.plan.phase import RANKINGS, Exclusion, Phase, Promotion
-from litegpt.plan.settings import DEFAULTS, LENGTH, SHAPE, Setting, Value, derived_value, resolve
+from litegpt.plan.settings import (
+    DEFAULTS,
+    LENGTH,
+    SHAPE,
+    Setting,
+    Value,
+    derived_value,
+    resolve,
+    unpaired_vocabulary,
+)
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
 
 __all__ = [
@@ -134,13 +143,21 @@ def _expand(phase: Phase, promoted: Sequence[Trial]) -> Expansion:
         varying = [name for name, values in grid.axes.items() if len(values) > 1]
         for point in grid.points():
             values, illegal = resolve({**grid.base, **point})
-            reason = next((reason for rule, reason in excludes if _matches(rule, values)), None)
+            reason = next((reason for rule, reason in excludes if _matches(rule, values)), None) or _unpaired(point)
             if reason or illegal:
                 told = {**grid.told, **({name: point[name] for name in varying} or point)}
                 excluded[tuple(told.items())] = Exclusion(told, reason or illegal or "", illegal=not reason)
             else:
                 trials[Trial(**values)] = None
     return Expansion(tuple(trials), tuple(excluded.values()), grids[0].axes if grids else {})
+
+
+def _unpaired(point: Mapping[str, Value]) -> str | None:
+    """Return why a point of a grid is left out that has tokenizers and vocabularies as axes: only some are pairs."""
+    tokenizer, vocab_size = point.get("tokenizer"), point.get("vocab_size")
+    if isinstance(tokenizer, str) and isinstance(vocab_size, int):
+        return unpaired_vocabulary(tokenizer, vocab_size)
+    return None
 
 
 def excluded_by(exclude: Mapping[str, Value]) -> str:

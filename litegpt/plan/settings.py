@@ -164,8 +164,8 @@ def _illegality(values: Mapping[str, Any]) -> str | None:
         return f"n_embd {values['n_embd']} is not a multiple of n_head {values['n_head']}"
     if values["positions"] == "rope" and values["n_embd"] // values["n_head"] % 2:
         return f"positions = 'rope' turns pairs, and a head has {values['n_embd'] // values['n_head']} elements"
-    if illegal := _illegal_vocabulary(values["tokenizer"], values["vocab_size"]):
-        return illegal
+    if unpaired := unpaired_vocabulary(values["tokenizer"], values["vocab_size"]):
+        return unpaired
     if values["gradient_accumulation"] > values["batch_size"]:
         return f"gradient_accumulation {values['gradient_accumulation']} is above batch_size {values['batch_size']}"
     if values["lr_schedule"] == "cosine" and values["min_learning_rate"] > values["learning_rate"]:
@@ -173,7 +173,8 @@ def _illegality(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _illegal_vocabulary(tokenizer: str, vocab_size: int) -> str | None:
+def unpaired_vocabulary(tokenizer: str, vocab_size: int) -> str | None:
+    """Return why a vocabulary's size does not go with a tokenizer; None where it does."""
     if tokenizer in ("char", "byte"):
         given = "the text's characters" if tokenizer == "char" else f"the {BYTES} bytes"
         return f"tokenizer = '{tokenizer}' has {given} and no vocab_size, not {vocab_size}" if vocab_size else None

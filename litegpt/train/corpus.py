@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,9 @@ class Corpus:
         self.device = torch.device(device)
         self.streamed = not _fits(train.nbytes, self.device) if streamed is None else streamed
         self._host_train = train
-        self.train, self.validation = torch.from_numpy(train), torch.from_numpy(validation)
+        with warnings.catch_warnings():  # of a file that is mapped to be read: nobody writes into it
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            self.train, self.validation = torch.from_numpy(train), torch.from_numpy(validation)
         if not self.streamed:
             self.train = self.train.to(self.device)
         self._windows: dict[tuple[str, int], Windows] = {}

@@ -50,8 +50,7 @@ def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable
             _write(text, tokenizer, folder, beat)
         os.utime(folder)
         dtype = token_dtype(tokenizer.vocab_size)
-        # copy on write, which never happens: torch warns of memory that may only be read
-        train, validation = (np.memmap(folder / name, dtype, mode="c") for name in ("train.bin", "validation.bin"))
+        train, validation = (np.memmap(folder / name, dtype, mode="r") for name in ("train.bin", "validation.bin"))
     return train, validation
 
 

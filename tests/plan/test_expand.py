@@ -160,6 +160,17 @@ def test_narrowing_listed_trials_leaves_out_what_does_not_go_together(study_of: 
     )
 
 
+def test_tokenizers_and_vocabularies_are_paired(study_of: StudyOf) -> None:
+    grid = '{tokenizer = ["char", "bpe", "byte"], vocab_size = [0, 300, 400]}'
+    study = study_of(f'[[phase]]\nname = "one"\nmax_iters = 10\ngrid = {grid}\n')
+    expansion = expanded(study.phase("one"))
+    assert told(expansion, "tokenizer", "vocab_size") == [("char", 0), ("bpe", 300), ("bpe", 400), ("byte", 0)]
+    reasons = {(e.settings["tokenizer"], e.settings["vocab_size"]): (e.reason, e.illegal) for e in expansion.excluded}
+    assert len(reasons) == 5
+    assert reasons["byte", 300] == ("tokenizer = 'byte' has the 256 bytes and no vocab_size, not 300", False)
+    assert reasons["bpe", 0] == ("tokenizer = 'bpe' needs a vocab_size above 256, its single bytes, not 0", False)
+
+
 def test_exact_takes_the_trials_best_first(study_of: StudyOf) -> None:
     study = study_of(
         ONE + '[[phase]]\nname = "two"\nmax_iters = 300\npromote = {from = "one", top = 2, how = "exact"}\n'

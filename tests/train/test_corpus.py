@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import torch.nn.functional as F
@@ -110,6 +112,18 @@ def test_streamed_batches_are_those_of_a_corpus_on_the_device(small: Trial, dtyp
             assert torch.equal(inputs, same_inputs)
             assert torch.equal(targets, same_targets)
             assert torch.equal(inputs[..., 1:], targets[..., :-1])
+
+
+def test_a_corpus_larger_than_memory_is_trained_on_where_it_lies(small: Trial, tmp_path: Path) -> None:
+    memory = psutil.virtual_memory().total + psutil.swap_memory().total
+    with (tmp_path / "train.bin").open("wb") as file:
+        file.truncate(memory + 1000)  # no disk holds it: what was never written takes no room
+    train = np.memmap(tmp_path / "train.bin", np.uint8, mode="r")
+    for streamed in (False, True):
+        corpus = Corpus(train, np.zeros(100, dtype=np.uint8), streamed=streamed)
+        inputs, targets = corpus.batch(Batches([small], corpus).at(0), small.block_size)
+        assert inputs.shape == targets.shape == (1, small.batch_size, small.block_size)
+        assert corpus.training_windows(8).count == 13 * 8, "as many whole windows as the 99 validation targets take"
 
 
 def test_a_long_split_is_evaluated_in_windows_spread_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
