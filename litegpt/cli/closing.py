@@ -43,14 +43,15 @@ def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:
     baselines = study_baselines(folder, state)
     _print_comparison(console, trials, baselines)
     _print_chart(console, folder, last, trials[:CHART_TRIALS], baselines)
+    figure = _figure_of([trial for _, best in ranked for trial in best])
     for phase, best in ranked:
-        _print_sample(console, folder, phase, best[0])
+        _print_sample(console, folder, phase, best[0], figure)
     console.print(Text(f"\nNext: litegpt-tui {study.path}", style="bold"), soft_wrap=True)
 
 
 def _leaderboard(phase: PhaseState, trials: Sequence[TrialState]) -> Table:
     varying = varying_names(trials)
-    figure = FIGURE_NAMES[ranking_of(trials).removeprefix("best_")]
+    figure = FIGURE_NAMES[_figure_of(trials)]
     has_bits = any(trial.settings.tokenizer != "char" for trial in trials)
     title = Text(f"{phase.name}: the best of {len(phase.current())} trials by {figure}")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
@@ -75,6 +76,11 @@ def varying_names(trials: Sequence[TrialState]) -> list[str]:
     if len(trials) == 1:
         return ["n_layer", "n_embd", "block_size", "learning_rate"]
     return [name for name in HYPERPARAMETERS if len({getattr(trial.settings, name) for trial in trials}) > 1]
+
+
+def _figure_of(trials: Sequence[TrialState]) -> str:
+    """Return the figure of an evaluation in which these trials compare."""
+    return ranking_of(trials).removeprefix("best_")
 
 
 def _figure(loss: float | None) -> str:
@@ -102,7 +108,7 @@ def _print_chart(
 ) -> None:
     from litegpt.analysis.terminal_charts import Series, loss_chart
 
-    figure = ranking_of(phase.current()).removeprefix("best_")
+    figure = _figure_of(phase.current())
     levels = baseline_levels(baselines, [trial.settings for trial in trials], figure)
     series = []
     for place, trial in enumerate(trials, start=1):
@@ -118,12 +124,14 @@ def _print_chart(
     print(loss_chart(series, width=min(console.width, 100), height=CHART_HEIGHT, color=color))
 
 
-def _print_sample(console: Console, folder: StudyFolder, phase: PhaseState, trial: TrialState) -> None:
-    samples = read_samples(folder.trial(phase.name, trial.id).samples)
+def _print_sample(console: Console, folder: StudyFolder, phase: PhaseState, trial: TrialState, figure: str) -> None:
+    files = folder.trial(phase.name, trial.id)
+    samples = read_samples(files.samples)
     if not samples:
         return
     sample = min(samples, key=_loss)
-    loss = "" if sample.loss is None else f", validation loss {sample.loss:.3f}"
+    level = next((getattr(row, figure) for row in read_metrics(files.metrics) if row.step == sample.step), None)
+    loss = "" if level is None else f", {FIGURE_NAMES[figure]} {level:.3f}"
     console.print(Text(f"\n{phase.name} writes{loss}:", style="bold"))
     text = inert(sample.text[:SAMPLE_CHARACTERS].strip("\n"), newlines=True)
     console.print(Text(text), soft_wrap=False)

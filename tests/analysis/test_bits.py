@@ -148,6 +148,7 @@ def test_the_closing_is_in_bits_per_character(mixed: Path, folder: StudyFolder, 
     assert "6 of 8 trials do not beat the trigram, which only counts characters (3.1739 bits per character)." in out
     assert "bits per character by step" in out
     assert "trigram, by counting  3.174 at 100" in out
+    assert "phase1 writes, bits per character 3.063:" in out
 
 
 needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")
