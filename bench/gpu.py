@@ -2,7 +2,8 @@
 
 For a dozen shapes (width/batch/block/layers) across the four phases: trial-updates a second and MFU, one at a time in
 eager fp32, one at a time compiled under autocast, and in packs of several widths. Then packs against solo runs, the
-precisions against one another and a real fp16 overflow, one pack from start to checkpoint against its forecast, and
+precisions against one another and a real fp16 overflow, streamed texts against held ones, one pack from start to
+checkpoint against its forecast, and
 the projection for the whole study. What fails is recorded, and the rest goes on. The figures go to bench/results/,
 where `litegpt plan` finds them.
 
@@ -20,13 +21,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from projection import check_pack, project
 from rightness import check_all
-from speed import compiled, eager, flops_per_update, name_of, packs, read_novella, shape
+from speed import compiled, eager, flops_per_update, in_turns, name_of, packs, read_novella, shape
 
 from litegpt.plan.device import Device
 from litegpt.plan.memory import widest_pack
@@ -35,6 +38,7 @@ from litegpt.plan.tuning import Tuning
 from litegpt.results.tuning import TunedShape
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.hardware import present_device
+from litegpt.train.corpus import Corpus
 from litegpt.train.precision import resolve_precision
 from litegpt.train.tune import KERNELS, PLATEAU
 
@@ -139,6 +143,22 @@ class Bench:
                 speed, chosen = found, tuning
         return record | {"other_ways": ways} | self._chosen(trial, chosen, speed, record["eager"])
 
+    def streaming(self, records: list[dict[str, Any]], trials: list[Trial]) -> dict[str, float]:
+        """Return the speed of packs whose text stays on the host, as a share of what it is on the device."""
+        rng = np.random.default_rng(1)
+        train = rng.integers(0, self.vocab_size, 10**5 if self.quick else 10**8, dtype=np.uint8)
+        corpora = {
+            where: Corpus(train, train[:5000], self.device, streamed=where == "streamed")
+            for where in ("held", "streamed")
+        }
+        shares = {}
+        for record, trial in zip(records, trials, strict=True):
+            arguments = self.vocab_size, self.precision, Tuning(record["width"]), 0.1 if self.quick else 0.7
+            ways = {where: partial(packs, trial, corpus, *arguments) for where, corpus in corpora.items()}
+            medians = in_turns(ways, 3)
+            shares[name_of(trial)] = round(medians["streamed"] / medians["held"], 3)
+        return shares
+
     def _chosen(self, trial: Trial, tuning: Tuning, speed: float, alone: float | None) -> dict[str, Any]:
         """Return the record of the best way, as `litegpt plan` and people read it."""
         flops = speed * flops_per_update(trial, self.vocab_size)
@@ -165,6 +185,7 @@ class Bench:
         # compiling takes a minute each: the narrowest, the largest and one between
         for number in range(1 if self.quick else 3):
             shapes[number] = self.refine(listed[number], shapes[number], also_packs=number < 2)
+        streaming = self.attempt("streamed texts", lambda: self.streaming(shapes[:2], listed[:2]))
         pack = self.attempt("a pack from start to end", lambda: check_pack(self, listed[0]))
         projection = self.attempt("projection", lambda: project(self.described, shapes, self.vocab_size), always=True)
         return {
@@ -175,6 +196,7 @@ class Bench:
             "matrix_product_flops": product,
             "shapes": shapes,
             "rightness": rightness,
+            "streamed_to_held": streaming,
             "pack": pack,
             "projection": projection,
             "failures": self.failures,
@@ -194,6 +216,8 @@ def print_figures(figures: dict[str, Any]) -> None:
         print(f"failed: {failure}")
     for name, value in (figures["rightness"] or {}).items():
         print(f"{name}: {json.dumps(value)}")
+    for name, value in (figures["streamed_to_held"] or {}).items():
+        print(f"streamed text, {name}: {value} of the speed")
     for name, value in (figures["projection"] or {}).items():
         print(f"projection, {name}: {value}")
 

@@ -15,11 +15,11 @@ import contextlib
 import json
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def tokenising(tokenizer: str, folder: Path) -> dict[str, float]:
 def training(folder: Path) -> dict[str, float]:
     """Return updates a second on the novella, on the large text, and streamed, and their ratios."""
     import torch
-    from speed import packs, read_novella, shape
+    from speed import in_turns, packs, read_novella, shape
 
     from litegpt.plan.tuning import Tuning
     from litegpt.train.corpus import Corpus
@@ -142,12 +142,11 @@ def training(folder: Path) -> dict[str, float]:
     novella, vocab_size = read_novella(device)
     vocab_size = max(vocab_size, len(text.corpus.symbols))
     corpora = {"novella": novella, "large": Corpus(*tokens, device), "streamed": Corpus(*tokens, device, streamed=True)}
-    speeds: dict[str, list[float]] = {name: [] for name in corpora}
-    for _ in range(ROUNDS):
-        for name, corpus in corpora.items():
-            measured = packs(trial, corpus, vocab_size, resolve_precision("auto", device), Tuning(1), 2.0)
-            speeds[name].append(measured or 0.0)
-    medians = {name: statistics.median(measured) for name, measured in speeds.items()}
+    precision = resolve_precision("auto", device)
+    ways = {
+        name: partial(packs, trial, corpus, vocab_size, precision, Tuning(1), 2.0) for name, corpus in corpora.items()
+    }
+    medians = in_turns(ways, ROUNDS)
     return {
         **{f"{name}_updates_per_second": round(median, 2) for name, median in medians.items()},
         "large_to_novella": round(medians["large"] / medians["novella"], 3),

@@ -20,6 +20,7 @@ from litegpt.results.text import duration
 from litegpt.results.tuning import SHAPE
 from litegpt.train.loop import Training, TrialFiles
 from litegpt.train.pack import Pack
+from litegpt.train.tokenizer import ByteTokenizer
 
 STUDY = Path(__file__).parent.parent / "studies" / "four_phases.toml"
 START_SECONDS = 20.0  # importing torch, creating the CUDA context, reading the corpus: once
@@ -75,7 +76,7 @@ def check_pack(bench: Any, trial: Trial) -> dict[str, float]:
         files = [TrialFiles(Path(folder) / f"{n}.safetensors", Path(folder) / f"{n}-best") for n in range(width)]
         started = time.perf_counter()
         pack = Pack(trials, bench.corpus, bench.vocab_size, bench.precision)
-        Training(pack, files, ("",), lambda event: None).run()
+        Training(pack, files, ByteTokenizer(), lambda event: None).run()
         seconds = time.perf_counter() - started
     speed = bench._packs(trials[0], replace(pack.tuning, width=width))
     measurement = Measurement(trials[0], width, (speed or 0.0) * flops_per_update(trials[0], bench.vocab_size))

@@ -7,8 +7,9 @@ packs     liteGPT's own, at several widths
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,15 @@ def packs(
     """Train a pack; None where it fails."""
     trials = [replace(trial, seed=seed) for seed in range(tuning.width or 1)]
     return updates_per_second(trials, corpus, vocab_size, precision, tuning, seconds=seconds, clock=clock)
+
+
+def in_turns(ways: Mapping[str, Callable[[], float | None]], rounds: int) -> dict[str, float]:
+    """Return the median speed of each way, measured in turns, so that a noisy machine is unfair to none."""
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, measure in ways.items():
+            speeds[name].append(measure() or 0.0)
+    return {name: statistics.median(measured) for name, measured in speeds.items()}
 
 
 def batches(trial: Trial, corpus: Corpus) -> Iterator[tuple[Tensor, Tensor]]:

@@ -32,6 +32,7 @@ def test_the_bench_runs_to_its_end(tmp_path: Path) -> None:
     assert right["pack against solo, largest difference of a loss"] < 1e-5
     assert all(not isinstance(value, str) for value in right.values()), "an exception is told as text"
     assert figures["pack"]["seconds"] > 0
+    assert len(figures["streamed_to_held"]) == 2
     assert len(figures["projection"]) == 5
     assert len(measurements(read_tuned(out), figures["device"])) == 2, "a plan can go by it"
 
