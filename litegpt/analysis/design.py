@@ -50,6 +50,12 @@ class Design:
     factors: tuple[Factor, ...]
     notes: tuple[str, ...]
 
+    @property
+    def categories(self) -> set[str]:
+        """The hyperparameters whose values are no amounts: texts, and vocabularies, of which 0 is none of its own."""
+        settings = self.trials[0].settings
+        return {name for name in self.columns if name == "vocab_size" or isinstance(getattr(settings, name), str)}
+
 
 def design(trials: Iterable[TrialState], target: str = "loss", *, with_length: bool = False) -> Design:
     """Return the design of trials for a target of TARGETS. InputError: no such target, or not enough data.

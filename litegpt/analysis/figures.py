@@ -8,14 +8,19 @@ def value(setting: object) -> str:
     return f"{setting:g}" if isinstance(setting, float) else str(setting)
 
 
+def number(amount: float | None, form: str) -> str:
+    """Return a number in a format, or what stands for none."""
+    return "-" if amount is None else f"{amount:{form}}"
+
+
 def loss(nats: float | None) -> str:
     """Return a loss, or what stands for none."""
-    return "-" if nats is None else f"{nats:.4f}"
+    return number(nats, ".4f")
 
 
-def count(number: int | None) -> str:
+def count(things: int | None) -> str:
     """Return a number of things, or what stands for none."""
-    return "-" if number is None else f"{number:,}"
+    return number(things, ",")
 
 
 def duration(seconds: float | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.feature_selection import f_regression, mutual_info_regression, r_regression
+from sklearn.feature_selection import f_classif, f_regression, mutual_info_regression, r_regression
 from sklearn.model_selection import KFold
 
 from litegpt.analysis.design import Design, design
@@ -46,13 +46,13 @@ class Importance:
 
 @dataclass(frozen=True)
 class Score:
-    """How one hyperparameter alone goes with the target."""
+    """How one hyperparameter alone goes with the target: of amounts on a line, of categories by their groups."""
 
     name: str
-    f: float
-    p: float
+    f: float | None  # None where no group has two trials, or all are alike
+    p: float | None
     mutual_information: float  # nats
-    pearson: float
+    pearson: float | None  # None of a category
 
 
 def forest(trials: Iterable[TrialState], target: str = "loss", seed: int = 0) -> Importance:
@@ -121,11 +121,18 @@ def scores(trials: Iterable[TrialState], target: str = "loss") -> list[Score]:
     known = design(trials, target)
     x, y = _arrays(known)
     y = y.reshape(len(y), -1)[:, 0]
-    f, p = f_regression(x, y)
     information = mutual_info_regression(x, y, discrete_features=True, random_state=0)
-    correlation = r_regression(x, y)
-    rows = zip(known.columns, f, p, information, correlation, strict=True)
-    return [Score(name, *(float(number) for number in numbers)) for name, *numbers in rows]
+    found = []
+    for name, column, shared in zip(known.columns, x.T, information, strict=True):
+        is_category = name in known.categories
+        (f,), (p,) = f_classif(y[:, None], column) if is_category else f_regression(column[:, None], y)
+        pearson = None if is_category else _finite(r_regression(column[:, None], y)[0])
+        found.append(Score(name, _finite(f), _finite(p), float(shared), pearson))
+    return found
+
+
+def _finite(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
 
 
 def _forest(seed: int, trees: int = TREES) -> RandomForestRegressor:

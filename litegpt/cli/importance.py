@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from litegpt.analysis import figures
 from litegpt.analysis.design import TARGETS, default_target
 from litegpt.cli.command import Exit, complain
 from litegpt.cli.leaderboard import choose_phase
@@ -125,8 +126,8 @@ def scores_table(found: list[Score]) -> Table:
     for heading in ("hyperparameter", "F", "p", "mutual information", "Pearson"):
         table.add_column(heading, justify="left" if heading == "hyperparameter" else "right")
     for score in found:
-        numbers = (f"{score.f:,.1f}", f"{score.p:.1e}", f"{score.mutual_information:.3f}", f"{score.pearson:+.3f}")
-        table.add_row(*map(Text, (score.name, *numbers)))
+        numbers = ((score.f, ",.1f"), (score.p, ".1e"), (score.mutual_information, ".3f"), (score.pearson, "+.3f"))
+        table.add_row(*map(Text, (score.name, *(figures.number(*number) for number in numbers))))
     return table
 
 

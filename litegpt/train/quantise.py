@@ -22,7 +22,7 @@ GROUP = 64  # weights that share a scale
 
 
 def quantised(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
-    """Return tensors to store in place of these: levels (uint8) and scales (fp16) of each matrix, by name."""
+    """Return tensors to store in place of these: levels (uint8) and scales (fp32) of each matrix, by name."""
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if tensor.dim() > 1:
@@ -43,7 +43,8 @@ def dequantised(stored: Mapping[str, Tensor], bits: int, trial: Trial, vocab_siz
             tensors[name] = stored[name]
             continue
         levels, scales, size = stored[f"{name}.levels"], stored[f"{name}.scales"], math.prod(shape)
-        if len(scales) != -(-size // GROUP) or len(levels) * 8 // bits != len(scales) * GROUP:
+        groups = -(-size // GROUP)
+        if scales.shape != (groups,) or levels.shape != (groups * GROUP * bits // 8,) or levels.dtype != torch.uint8:
             raise ValueError(f"'{parameter}' is misshapen")
         tensors[name] = _restored(levels, scales, bits).flatten()[:size].view(shape)
     return tensors
@@ -53,8 +54,8 @@ def _rounded(tensor: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Return levels and scales of a tensor: its elements in order, two in a byte where they have 4 bits."""
     highest = 2 ** (bits - 1) - 1
     groups = F.pad(tensor.flatten(), (0, -tensor.numel() % GROUP)).view(-1, GROUP)
-    scales = (groups.abs().amax(dim=1) / highest).half()
-    steps = scales.float().clamp(min=torch.finfo(torch.half).tiny)[:, None]
+    scales = groups.abs().amax(dim=1) / highest
+    steps = torch.where(scales > 0, scales, 1.0)[:, None]
     levels = (groups / steps).round().clamp(-highest, highest).to(torch.int16) + highest
     if bits == 4:
         levels = levels[:, ::2] + 16 * levels[:, 1::2]

@@ -74,6 +74,23 @@ def test_the_scores_are_scipys(original: StudyFolder, seed_study: Path) -> None:
     assert found["learning_rate"].mutual_information == pytest.approx(information[0])
 
 
+def test_categories_are_judged_by_their_groups() -> None:
+    """No order of tokenizers is theirs, so the one in the middle may well be the best."""
+    by_tokenizer = {"char": 3.0, "byte": 2.9, "word": 2.0}
+    trials = trials_of(
+        lambda trial: by_tokenizer[trial.tokenizer] + trial.n_layer / 10,
+        seeds=2,
+        tokenizer=["char", "byte", "word"],
+        n_layer=[1, 2, 3],
+    )
+    found = {score.name: score for score in scores(trials)}
+    groups = [[t.final_loss for t in trials if t.settings.tokenizer == name] for name in by_tokenizer]
+    f, p = scipy.stats.f_oneway(*groups)
+    assert (found["tokenizer"].f, found["tokenizer"].p) == (pytest.approx(f), pytest.approx(p))
+    assert found["tokenizer"].pearson is None
+    assert found["n_layer"].pearson > 0
+
+
 def test_permutation_finds_the_shares_of_an_additive_loss() -> None:
     def loss(trial: Trial) -> float:
         return trial.n_layer + 2 * math.log2(trial.batch_size) + 0 * trial.learning_rate

@@ -12,6 +12,7 @@ from litegpt.plan.errors import InputError
 from litegpt.plan.trial import Trial
 from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, save_quantised
 from litegpt.train.model import ModelShape, parameter_shapes
+from litegpt.train.quantise import dequantised, quantised
 from litegpt.train.tokenizer import CharacterTokenizer
 
 TOKENIZER = CharacterTokenizer("abcdefg")
@@ -26,8 +27,13 @@ def checkpoint(small: Trial) -> Checkpoint:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_a_weight_is_off_by_half_a_level_at_most(checkpoint: Checkpoint, tmp_path: Path, bits: int) -> None:
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-5, 1e-30, 1e30])
+def test_a_weight_is_off_by_half_a_level_at_most(
+    checkpoint: Checkpoint, tmp_path: Path, bits: int, size: float
+) -> None:
     path = tmp_path / "best.safetensors"
+    for tensor in checkpoint.tensors.values():
+        tensor *= size
     save_quantised(checkpoint, bits, path)
     back = read_checkpoint(path)
     assert (back.trial, back.tokenizer.state(), back.progress) == (
@@ -43,7 +49,7 @@ def test_a_weight_is_off_by_half_a_level_at_most(checkpoint: Checkpoint, tmp_pat
         flat = torch.nn.functional.pad(tensor.flatten(), (0, -tensor.numel() % 64)).view(-1, 64)
         half_a_level = (flat.abs().amax(dim=1) / (2 ** (bits - 1) - 1) / 2).repeat_interleave(64)
         off = (back.tensors[name] - tensor).abs().flatten()
-        assert (off <= half_a_level[: len(off)] * 1.2).all()  # fp16 scales are off by a part in 2,000, times 127 levels
+        assert (off <= half_a_level[: len(off)] * 1.001).all()
         assert off.max() > 0
 
 
@@ -77,3 +83,13 @@ def test_a_file_that_claims_a_larger_model_is_refused(checkpoint: Checkpoint, tm
     save_quantised(dataclasses.replace(checkpoint, trial=wide), 8, tmp_path / "best")
     with pytest.raises(InputError, match="misshapen"):
         read_checkpoint(tmp_path / "best")
+
+
+@pytest.mark.parametrize("part", ["levels", "scales"])
+def test_a_file_of_misshapen_parts_is_refused(checkpoint: Checkpoint, tmp_path: Path, part: str) -> None:
+    """Broadcast, a few kilobytes would become gigabytes."""
+    stored = quantised(checkpoint.tensors, 8)
+    name = f"weights/token_embedding.{part}"
+    stored[name] = stored[name][:, None].repeat(1, 64)
+    with pytest.raises(ValueError, match="misshapen"):
+        dequantised(stored, 8, checkpoint.trial, TOKENIZER.vocab_size)

@@ -14,6 +14,7 @@ from textual.containers import Container
 from textual.message import Message
 from textual.timer import Timer
 
+from litegpt.analysis import figures
 from litegpt.analysis.design import TARGETS as FIGURES
 from litegpt.plan.trial import tokens_differ
 from litegpt.results.state import TrialState
@@ -204,10 +205,10 @@ class ImportanceScreen(StudyScreen):
         score = self._shown.scores[row]
         cells = [
             (inert(score.name), ""),
-            (f"{score.f:,.1f}", "strong"),
-            (f"{score.p:.1g}", "dim"),
-            (f"{score.mutual_information:.3f}", ""),
-            (f"{score.pearson:+.3f}", ""),
+            (figures.number(score.f, ",.1f"), "strong"),
+            (figures.number(score.p, ".1g"), "dim"),
+            (figures.number(score.mutual_information, ".3f"), ""),
+            (figures.number(score.pearson, "+.3f"), ""),
         ]
         return cells[: len(self.query_one("#scores", Table).columns)]
 
@@ -241,6 +242,6 @@ class ImportanceScreen(StudyScreen):
             lines.append("\t".join((inert(bar.name), *numbers)))
         lines += ["", "alone\tF\tp\tmutual_information\tpearson"]
         for score in self._shown.scores:
-            numbers = (f"{n:.6g}" for n in (score.f, score.p, score.mutual_information, score.pearson))
-            lines.append("\t".join((inert(score.name), *numbers)))
+            row = (score.f, score.p, score.mutual_information, score.pearson)
+            lines.append("\t".join((inert(score.name), *(figures.number(number, ".6g") for number in row))))
         copy_text(self.console_app, "importance.tsv", "\n".join(lines) + "\n")

@@ -56,7 +56,8 @@ def answer(question: Question, trials: Iterable[TrialState], scores: tuple[Score
     try:
         from litegpt.analysis import importance
 
-        scores = scores or tuple(sorted(importance.scores(trials, question.target), key=lambda score: -score.f))
+        if not scores:
+            scores = tuple(sorted(importance.scores(trials, question.target), key=lambda score: -(score.f or 0)))
         if question.method == "anova":
             from litegpt.analysis.anova import anova
 
