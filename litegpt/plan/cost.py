@@ -60,16 +60,32 @@ def training_flops(trial: Trial, alphabet: int) -> float:
     """Return the floating-point operations of a trial's whole training, forward and backward.
 
     Per token 6 N + 12 L C T: N the weights of matrix products (12 L C^2 + C V; embeddings are looked up), L layers,
-    width C, block T, vocabulary V; the second term is attention's two products over the block, unmasked. What the
-    optimizer does is not counted.
+    width C, block T, vocabulary V; the second term is attention's two products over the block, unmasked. Of optimizers
+    only Muon's matrix products count, a step's whatever its tokens.
     Source: Chowdhery et al. 2022 (PaLM), appendix B, which nanoGPT's `estimate_mfu` follows.
     """
     layers, width, block = trial.n_layer, trial.n_embd, trial.block_size
     matmul_parameters = layers * (4 * width + sum(hidden_width(trial))) * width + width * vocabulary_size(
         trial, alphabet
     )
-    tokens = trial.batch_size * block * trial.max_iters
-    return float((6 * matmul_parameters + 12 * layers * width * block) * tokens)
+    tokens = trial.batch_size * block
+    step = (6 * matmul_parameters + 12 * layers * width * block) * tokens
+    return float((step + _muon_flops(trial)) * trial.max_iters)
+
+
+def _muon_flops(trial: Trial) -> int:
+    """Return the operations that make a step's momenta orthogonal."""
+    if trial.optimizer != "muon":
+        return 0
+    width, (made, taken) = trial.n_embd, hidden_width(trial)
+    ups = 2 if trial.activation == "swiglu" else 1
+    matrices = [(width, width)] * 4 + [(width, made // ups)] * ups + [(width, taken)]
+    return trial.n_layer * sum(orthogonal_flops(*sorted(shape)) for shape in matrices)
+
+
+def orthogonal_flops(m: int, n: int) -> int:
+    """Return the operations of five Newton-Schulz iterations on an m x n matrix, m <= n: three products each."""
+    return 5 * (4 * m * m * n + 2 * m**3)
 
 
 def total_cost(trials: Iterable[Trial], alphabet: int) -> Cost | None:

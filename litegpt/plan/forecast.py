@@ -23,6 +23,7 @@ ACTIVATION_PASSES = 4  # written, read back, and their gradients as well
 ROW_PASSES = 14  # over a row of weights, gradients or moments by backward pass, norm and optimizer
 LAUNCH_SECONDS = 2.5e-6  # a kernel inside a CUDA graph; a microsecond or two of work each
 LAYER_KERNELS, OTHER_KERNELS = 70, 80  # in a step
+MUON_KERNELS = 100  # more for each layer: four batches of matrices, five times three products each
 EAGER_LAUNCH_SECONDS = 10e-6  # a kernel launched from Python
 FORWARD_SHARE = 1 / 3  # of training's arithmetic
 SAMPLE_CHARACTERS = 600  # a pack writes at its end and once more from its best weights
@@ -106,11 +107,12 @@ def step_seconds(trial: Trial, width: int, throughput: Throughput, alphabet: int
     rows = width * 4 * parameter_count(trial, alphabet) * ROW_PASSES
     traffic = (memory.activations * ACTIVATION_PASSES + rows) / (BANDWIDTH_SHARE * device.bandwidth)
     kernels = trial.gradient_accumulation * trial.n_layer * LAYER_KERNELS + OTHER_KERNELS
+    kernels += trial.n_layer * MUON_KERNELS if trial.optimizer == "muon" else 0
     return flops / (PEAK_SHARE * device.flops) + traffic + kernels * LAUNCH_SECONDS
 
 
 def _nearest(trial: Trial, width: int, measurements: Sequence[Measurement]) -> Measurement:
-    """Return the measurement of the shape nearest in the logarithms of what speed depends on."""
+    """Return the measurement, of the same optimizer if any, nearest in the logarithms of what speed depends on."""
 
     def place(trial: Trial, width: int) -> tuple[float, ...]:
         return (
@@ -120,4 +122,5 @@ def _nearest(trial: Trial, width: int, measurements: Sequence[Measurement]) -> M
         )
 
     here = place(trial, width)
-    return min(measurements, key=lambda measured: math.dist(here, place(measured.trial, measured.width)))
+    alike = [measured for measured in measurements if measured.trial.optimizer == trial.optimizer] or measurements
+    return min(alike, key=lambda measured: math.dist(here, place(measured.trial, measured.width)))

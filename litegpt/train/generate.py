@@ -44,4 +44,4 @@ def _choose(logits: Tensor, temperature: float, top_k: int | None, uniform: floa
         least = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
     cumulative = (logits / temperature).softmax(dim=-1).cumsum(dim=-1)
-    return (cumulative < uniform * cumulative[:, -1:]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
+    return (cumulative <= uniform * cumulative[:, -1:]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)

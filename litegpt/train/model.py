@@ -131,7 +131,7 @@ class GPT:
         into the residual stream are zero, so that every block begins as the identity (Zhang et al. 2019, "Fixup");
         biases are zero and norms one. Embeddings have a deviation of n_embd / 512, at most 1: wide models learn faster
         from the original's 1, narrow ones from less (docs/LOG.md has the figures). Where they are the output layer's
-        matrix too it is 1 / n_embd: a token's own logit is then about 1, and a new model guesses.
+        matrix too it is 0.5 / sqrt(n_embd), which is GPT-2's 0.02 at its width.
         """
         rows: dict[int, Tensor] = {}
         for seed in seeds:
@@ -141,7 +141,8 @@ class GPT:
 
     def _initial_row(self, seed: int) -> Tensor:
         row = torch.zeros(1, self.weights.shape[1])
-        embedded = 1 / self.shape.n_embd if self.shape.tied_weights else min(1.0, self.shape.n_embd / 512)
+        width = self.shape.n_embd
+        embedded = 0.5 * width**-0.5 if self.shape.tied_weights else min(1.0, width / 512)
         generator = torch.Generator().manual_seed(seed)
         for name, view in self.views(row).items():
             if name.endswith(("norm.weight", "norm1.weight", "norm2.weight")):

@@ -72,23 +72,32 @@ class Muon(AdamW):
     """AdamW, but the blocks' matrices go where their momentum points once it is made orthogonal (Jordan et al. 2024).
 
     https://kellerjordan.github.io/posts/muon/: five Newton-Schulz iterations bring all singular values near one. The
-    momentum is Adam's first moment, so it decays by `beta1`. A matrix [I, O] moves 0.2 sqrt(max(I, O)) times as far, as
-    far as AdamW moves one (Liu et al. 2025, arXiv:2502.16982): rates and decays mean the same for both.
+    momentum is Adam's first moment: it decays by `beta1`, without Nesterov's look ahead. A matrix [I, O] moves
+    0.2 sqrt(max(I, O)) times as far, as far as AdamW moves one (Liu et al. 2025, arXiv:2502.16982): rates and decays
+    mean the same for both.
     """
 
     def __init__(self, trials: Sequence[Trial], model: GPT) -> None:
         super().__init__(trials, model.weights)
         self._views = model.views
+        self._is_gated = model.shape.activation == "swiglu"
 
     def _redirect(self, direction: Tensor, correction: Tensor) -> None:
         momenta, directions = self._views(self.first), self._views(direction)
         for name, momentum in momenta.items():
             if not name.startswith("blocks.") or momentum.dim() < 3:
                 continue
-            parts = 3 if name.endswith("qkv.weight") else 1  # queries, keys and values are matrices of their own
-            for matrix, target in zip(momentum.chunk(parts, dim=2), directions[name].chunk(parts, dim=2), strict=True):
-                length = 0.2 * max(matrix.shape[1:]) ** 0.5
-                target.copy_(orthogonal(matrix) * (length * correction.float()[:, None, None]))
+            split = (*momentum.shape[:2], self._parts(name), -1)  # [P, I, parts, O]
+            matrices = momentum.view(split).transpose(1, 2)
+            made = orthogonal(matrices.flatten(0, 1)).view(matrices.shape).transpose(1, 2)
+            length = 0.2 * max(matrices.shape[2:]) ** 0.5
+            directions[name].view(split).copy_(made * (length * correction.float()[:, None, None, None]))
+
+    def _parts(self, name: str) -> int:
+        """Return how many matrices lie side by side under a name: of queries, keys and values, of SwiGLU's halves."""
+        if name.endswith("qkv.weight"):
+            return 3
+        return 2 if name.endswith("up.weight") and self._is_gated else 1
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -101,7 +110,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
         x = x.transpose(1, 2)
     for _ in range(5):
         gram = x @ x.transpose(1, 2)
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     made: Tensor = x.transpose(1, 2) if is_tall else x
     return made.to(matrices.dtype)
 

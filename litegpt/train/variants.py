@@ -21,7 +21,8 @@ def activate(x: Tensor, activation: str) -> Tensor:
         case "gelu":
             return F.gelu(x)
         case "relu2":
-            return F.relu(x).square()
+            positive = F.relu(x)
+            return positive * positive  # autocast would take a power in fp32
         case "swiglu":
             gate, up = x.chunk(2, dim=-1)
             return F.silu(gate) * up

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from litegpt.plan.cost import parameter_count
+from litegpt.plan.cost import orthogonal_flops, parameter_count
 from litegpt.plan.trial import Trial
+from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape, parameter_shapes
 from litegpt.train.optimizer import orthogonal
 from tests.train.plain import plain_logits
@@ -60,7 +62,10 @@ def test_a_new_model_knows_nothing(variant: Trial) -> None:
     model.initialise([1])
     tokens = torch.randint(VOCAB, (1, 32, wide.block_size + 1), generator=torch.Generator().manual_seed(2))
     loss = model.losses(tokens[..., :-1], tokens[..., 1:]).item()
-    assert loss == pytest.approx(math.log(VOCAB), abs=0.4)
+    if variant.tied_weights:  # it expects what it has just seen
+        assert math.log(VOCAB) < loss < math.log(VOCAB) + 0.5 * wide.n_embd**0.5
+    else:
+        assert loss == pytest.approx(math.log(VOCAB), abs=0.4)
 
 
 @pytest.mark.parametrize(("optimizer", "dropout"), [("adamw", 0.0), ("muon", 0.2)])
@@ -88,32 +93,61 @@ def test_orthogonal_keeps_the_directions_and_levels_the_lengths(shape: Sequence[
         assert levelled.diag().max() < 1.3
 
 
-def test_muon_moves_matrices_along_orthogonal_momentum_and_the_rest_as_adamw(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
-    trial = dataclasses.replace(small, weight_decay=0.1, dropout=0.0, learning_rate=1e-2)
-    adam, muon = pack_of(trial), pack_of(dataclasses.replace(trial, optimizer="muon"))
-    before = {name: view.clone() for name, view in muon.model.views(muon.model.weights).items()}
-    for pack in (adam, muon):
-        pack.advance()
-    momenta = muon.model.views(muon.optimizer.first)
+@pytest.mark.parametrize(("activation", "side_by_side"), [("relu", {"qkv": 3}), ("swiglu", {"qkv": 3, "up": 2})])
+def test_muon_moves_matrices_along_orthogonal_momentum_and_the_rest_as_adamw(
+    pack_of,  # type: ignore[no-untyped-def]
+    small: Trial,
+    activation: str,
+    side_by_side: dict[str, int],
+) -> None:
+    base = dataclasses.replace(small, weight_decay=0.1, dropout=0.0, learning_rate=1e-2, activation=activation)
+    trials = [dataclasses.replace(base, beta1=beta1) for beta1 in (0.9, 0.5)]
+    adam, muon = pack_of(*trials), pack_of(*(dataclasses.replace(trial, optimizer="muon") for trial in trials))
+    adam.advance()
     others = adam.model.views(adam.model.weights)
-    for name, after in muon.model.views(muon.model.weights).items():
-        if not name.startswith("blocks.") or after.dim() < 3:
-            assert torch.equal(after, others[name]), name
-            continue
-        parts = 3 if name.endswith("qkv.weight") else 1
-        steps = [orthogonal(part) * 0.2 * max(part.shape[1:]) ** 0.5 for part in momenta[name].chunk(parts, dim=2)]
-        expected = before[name] * (1 - 1e-2 * 0.1) - 1e-2 * torch.cat(steps, dim=2)
-        torch.testing.assert_close(after, expected, atol=1e-6, rtol=1e-5)
+    for step in range(3):
+        before = {name: view.clone() for name, view in muon.model.views(muon.model.weights).items()}
+        muon.advance()
+        momenta = muon.model.views(muon.optimizer.first)
+        for name, after in muon.model.views(muon.model.weights).items():
+            if not name.startswith("blocks.") or after.dim() < 3:
+                assert step > 0 or torch.equal(after, others[name]), name
+                continue
+            parts = momenta[name].chunk(side_by_side.get(name.split(".")[-2], 1), dim=2)
+            steps = [orthogonal(part) * 0.2 * max(part.shape[1:]) ** 0.5 for part in parts]
+            expected = before[name] * (1 - 1e-2 * 0.1) - 1e-2 * torch.cat(steps, dim=2)
+            torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-4, msg=name)
 
 
-def test_a_trial_that_diverges_leaves_muons_neighbours_alone(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
-    trials = [dataclasses.replace(small, optimizer="muon", seed=seed) for seed in (1, 2, 3)]
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_trial_that_diverges_leaves_its_neighbours_alone(pack_of, variant: Trial, optimizer: str) -> None:  # type: ignore[no-untyped-def]
+    trials = [dataclasses.replace(variant, optimizer=optimizer, seed=seed) for seed in (1, 2, 3)]
     healthy, sick = pack_of(*trials), pack_of(*trials)
     with torch.no_grad():
         sick.model.weights[1] = float("nan")
-    for _ in range(5):
+    for _ in range(3):
         healthy.advance()
         sick.advance()
     assert sick.alive.tolist() == [True, False, True]
     for index in (0, 2):
         assert torch.equal(healthy.model.weights[index], sick.model.weights[index])
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (2, 16, 48), (1, 48, 16)])
+def test_the_plan_knows_what_muon_multiplies(shape: tuple[int, ...]) -> None:
+    with FlopCounterMode(display=False) as counter:
+        orthogonal(torch.ones(shape))
+    m, n = sorted(shape[1:])
+    assert counter.get_total_flops() == shape[0] * orthogonal_flops(m, n)
+
+
+def test_rotary_positions_write_past_a_block() -> None:
+    trial = Trial(1, 2, 16, 8, 4, 1e-3, 10, positions="rope")
+    model = GPT(ModelShape.of(trial, VOCAB), 1)
+    with torch.no_grad():
+        model.weights.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(1))
+        weights = {name: view[0] for name, view in model.views(model.weights).items()}
+        tokens = [1, 2, 3]
+        for (chosen,) in generate(model, tokens[:3], 12, temperature=0):
+            assert chosen == int(plain_logits(trial, weights, torch.tensor(tokens[-8:]))[-1].argmax())
+            tokens.append(chosen)
