@@ -13,7 +13,7 @@ from litegpt.plan.device import Device
 from litegpt.plan.trial import Trial, vocabulary_size
 
 FLOAT = 4  # bytes
-WORKSPACE = {"cpu": 400e6, "cuda": 1000e6}  # torch's code and the CUDA context, libraries' workspaces, the corpus
+WORKSPACE = {"cpu": 400e6, "cuda": 1000e6}  # torch's code and the CUDA context, libraries' workspaces, a small corpus
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 131072}  # of a forward pass: what the caches, or the memory, hold well
 ROWS = 5  # of weights: themselves, gradients, two moments, and the best weights so far
 CHECKPOINT_ROWS = 9  # one trial's weights and moments in the host's memory: as tensors, as bytes, as a file
@@ -73,20 +73,27 @@ def _layer_bytes(trial: Trial, number: int, kind: str, width: int) -> float:
     made, taken = hidden_width(trial)
     hidden = {"relu": taken, "gelu": made + taken, "relu2": made + taken, "swiglu": made + 2 * taken}
     width_bytes += hidden[trial.activation] * number
-    if trial.qk_norm:
-        width_bytes += 4 * trial.n_embd * number  # queries and keys before their norms, and before the weights
+    if trial.qk_norm or trial.positions == "rope":  # the values' storage holds queries and keys as they were, too
+        width_bytes += 2 * trial.n_embd * number
+    if trial.qk_norm:  # norms are fp32: what they take, where that is another copy, and make before the weights
+        width_bytes += 2 * trial.n_embd * (FLOAT + (FLOAT if number != FLOAT else 0))
     attention: float = trial.n_head * FLOAT  # the fused kernels keep a number a head and token
     if trial.dropout and kind == "cpu":
         attention = 2 * trial.n_head * trial.block_size * number  # the weights before and after dropout
     masks = 2 * trial.n_embd if trial.dropout and kind == "cuda" else 0  # a byte each
-    affine = 2 * trial.n_embd * FLOAT if kind == "cuda" and width > 1 else 0  # norms apart from their weights
+    affine = 2 * trial.n_embd * FLOAT if _norms_apart(trial, kind, width) else 0
     return width_bytes + attention + masks + affine + 4 * FLOAT
 
 
 def _last_bytes(trial: Trial, vocabulary: int, number: int, kind: str, width: int) -> float:
     """Return what the last norm, the output layer and the loss save of a token, and the token and its target."""
-    affine = trial.n_embd * FLOAT if kind == "cuda" and width > 1 else 0
+    affine = trial.n_embd * FLOAT if _norms_apart(trial, kind, width) else 0
     return trial.n_embd * (FLOAT + number) + affine + vocabulary * FLOAT + 2 * FLOAT + 2 * 8
+
+
+def _norms_apart(trial: Trial, kind: str, width: int) -> bool:
+    """Tell whether norms keep what they make before it is multiplied by their weights."""
+    return trial.norm == "rms" or (kind == "cuda" and width > 1)
 
 
 def widest_pack(trial: Trial, alphabet: int, device: Device, most: int) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 IGNORED = -100  # a target that cross_entropy leaves out
 EVALUATED_TOKENS = 1 << 18
 """Of a longer split an evaluation takes about so many, in windows spread evenly over it."""
-HELD_SHARE = 0.25  # of a GPU's free memory, at most, is the training split's
+HELD_SHARE = 0.02  # of a GPU's memory, at most, is the training split's: of what plans leave free (`Device.usable`)
 
 
 @dataclass(frozen=True)
@@ -114,4 +114,4 @@ class Corpus:
 
 def _fits(size: int, device: torch.device) -> bool:
     """Tell whether a device has room for so many bytes; a host maps what it has no room for."""
-    return device.type != "cuda" or size <= HELD_SHARE * torch.cuda.mem_get_info(device)[0]
+    return device.type != "cuda" or size <= HELD_SHARE * torch.cuda.get_device_properties(device).total_memory

@@ -62,6 +62,14 @@ class LiveBytes(TorchDispatchMode):
         ({"activation": "swiglu", "norm": "rms"}, 2),
         ({"positions": "rope"}, 1),
         ({"qk_norm": True, "positions": "rope", "optimizer": "muon"}, 2),
+        *(
+            ({"dropout": 0.0, "precision": precision, **variant}, 2)  # nothing hides what the parts keep
+            for precision in ("fp32", "bf16")
+            for variant in (
+                {"activation": "relu2", "norm": "rms"},
+                {"positions": "rope", "qk_norm": True},
+            )
+        ),
     ],
 )
 def test_a_packs_peak_is_the_predicted_one(
