@@ -2,7 +2,8 @@
 
 Activations: ReLU, GELU, squared ReLU (So et al. 2021, "Primer", arXiv:2109.08668) and SwiGLU (Shazeer 2020,
 arXiv:2002.05202). RMS norms: Zhang and Sennrich 2019, arXiv:1910.07467. Rotary positions: Su et al. 2021,
-arXiv:2104.09864. Norms of queries and keys: Henry et al. 2020, arXiv:2010.04245.
+arXiv:2104.09864. Norms of queries and keys: Dehghani et al. 2023, arXiv:2302.05442, here RMS norms with a weight an
+element that a layer's heads share.
 """
 
 from __future__ import annotations

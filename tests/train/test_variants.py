@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,9 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from litegpt.plan.cost import orthogonal_flops, parameter_count
 from litegpt.plan.trial import Trial
+from litegpt.train.corpus import Corpus
 from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape, parameter_shapes
 from litegpt.train.optimizer import orthogonal
+from litegpt.train.pack import Pack
+from litegpt.train.tokenizer import CharacterTokenizer
 from tests.train.plain import plain_logits
 
 VOCAB = 21
@@ -32,6 +37,20 @@ VARIANTS: list[dict[str, object]] = [
 @pytest.fixture(params=VARIANTS, ids=lambda variant: "-".join(map(str, variant)))
 def variant(request: pytest.FixtureRequest, small: Trial) -> Trial:
     return dataclasses.replace(small, n_layer=2, n_embd=32, n_head=2, **request.param)
+
+
+def test_without_variants_training_is_what_it_was_before_there_were_any() -> None:
+    """To the bit on the machine that measured it; others round otherwise."""
+    text = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")[:20_000]
+    tokenizer = CharacterTokenizer(sorted(set(text)))
+    corpus = Corpus(*np.split(tokenizer.encode(text), [18_000]))
+    trials = [Trial(2, 2, 32, 16, 8, 3e-3, 20, seed=seed) for seed in (1337, 7)]
+    pack = Pack(trials, corpus, tokenizer.vocab_size, "fp32")
+    for _ in range(20):
+        pack.advance()
+    train_losses, val_losses = pack.evaluate()
+    assert train_losses.tolist() == pytest.approx([2.884263916, 2.921365723], abs=1e-3)
+    assert val_losses.tolist() == pytest.approx([2.870182894, 2.914542965], abs=1e-3)
 
 
 @pytest.mark.parametrize("n_trials", [1, 3])
