@@ -1,7 +1,11 @@
-"""Whether packs train right on a device: against solo runs, eager steps, other precisions, and a real fp16 overflow."""
+"""Whether packs train right on a device: against solo runs, eager steps, other precisions, and a real fp16 overflow.
+
+Each part of the model that can be replaced is checked as well, and a text that is streamed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,18 +21,29 @@ from litegpt.train.pack import Pack
 SMALL = shape(64, 8, 32, 2, dropout=0.0, max_iters=200)
 TINY = shape(16, 4, 8, 1, dropout=0.0, max_iters=200)
 STEPS = 20
+TOGETHER = {"activation": "swiglu", "norm": "rms", "positions": "rope", "qk_norm": True, "optimizer": "muon"}
+VARIANTS: list[dict[str, Any]] = [
+    *({name: value} for name, value in TOGETHER.items()),
+    {"activation": "gelu"},
+    {"activation": "relu2"},
+    {"tied_weights": True},
+    TOGETHER,
+]
 
 
 def check_all(corpus: Corpus, vocab_size: int, precision: str, quick: bool = False) -> dict[str, Any]:
     """Return every check's figures; a check that fails to run says why."""
     small = TINY if quick else SMALL
     checks = {
-        "pack against solo, largest difference of a loss": lambda: solo(small, corpus, vocab_size),
+        "pack against solo, largest difference of a loss": lambda: solo(small, corpus, vocab_size, "fp32"),
         "graph against eager steps, largest difference": lambda: graph(small, corpus, vocab_size, precision),
         "dropout drawn again, largest difference": lambda: dropout(small, corpus, vocab_size, precision),
         "dropout of another rate beside it": lambda: mixed_rates(small, corpus, vocab_size, precision),
         "mean loss after 100 steps by precision": lambda: precisions(small, corpus, vocab_size),
         "fp16 overflow: skipped, scale, neighbour's largest difference": lambda: overflow(small, corpus, vocab_size),
+        "variants, graph against eager steps": lambda: variants(small, corpus, vocab_size, precision, graph),
+        "variants, pack against solo": lambda: variants(small, corpus, vocab_size, precision, solo),
+        "streamed text against held, largest difference": lambda: streamed(small, corpus, vocab_size, precision),
         "attention beyond one call, largest difference": lambda: chunked(corpus.device),
     }
     found: dict[str, Any] = {}
@@ -54,13 +69,13 @@ def trials_of(trial: Trial) -> list[Trial]:
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 
-def solo(small: Trial, corpus: Corpus, vocab_size: int) -> float:
-    """In fp32 proper, without TF32."""
+def solo(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+    """Of fp32 proper, without TF32."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
-        together = losses(Pack(trials_of(small), corpus, vocab_size, "fp32"))
-        alone = torch.cat([losses(Pack([t], corpus, vocab_size, "fp32")) for t in trials_of(small)], dim=1)
+        together = losses(Pack(trials_of(small), corpus, vocab_size, precision))
+        alone = torch.cat([losses(Pack([t], corpus, vocab_size, precision)) for t in trials_of(small)], dim=1)
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
     return (together - alone).abs().max().item()
@@ -100,6 +115,25 @@ def overflow(small: Trial, corpus: Corpus, vocab_size: int) -> list[Any]:
     struck.loss_scale.scale[1] = 2.0**60
     difference = (losses(calm, 1) - losses(struck, 1))[:, [0, 2]].abs().max().item()
     return [struck.loss_scale.skipped.tolist(), struck.loss_scale.scale.tolist(), difference]
+
+
+def variants(
+    small: Trial, corpus: Corpus, vocab_size: int, precision: str, check: Callable[[Trial, Corpus, int, str], float]
+) -> dict[str, float]:
+    """Return a check's figure for every part of the model that can be replaced."""
+    named = {" ".join(f"{name}={value}" for name, value in parts.items()): parts for parts in VARIANTS}
+    return {name: check(replace(small, **parts), corpus, vocab_size, precision) for name, parts in named.items()}
+
+
+def streamed(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+    """Batches that are looked up on the host while a graph is captured, and after a pack is narrowed."""
+    splits = (corpus.train.cpu().numpy(), corpus.validation.cpu().numpy(), corpus.device)
+    found = []
+    for is_streamed in (False, True):
+        pack = Pack(trials_of(small), Corpus(*splits, streamed=is_streamed), vocab_size, precision)
+        first = losses(pack)[:, ::2]
+        found.append(torch.cat([first, losses(pack.keep([0, 2]))]))
+    return (found[0] - found[1]).abs().max().item()
 
 
 def chunked(device: torch.device) -> float:

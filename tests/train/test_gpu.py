@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,6 +53,44 @@ def test_a_graph_trains_as_eager_steps(
     eager._can_capture = False
     torch.testing.assert_close(losses(captured), losses(eager), atol=1e-2, rtol=0)
     assert captured._graph is not None
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        *({"activation": activation} for activation in ("gelu", "relu2", "swiglu")),
+        {"norm": "rms"},
+        {"positions": "rope"},
+        {"tied_weights": True},
+        {"qk_norm": True},
+        {"optimizer": "muon"},
+        {"activation": "swiglu", "norm": "rms", "positions": "rope", "qk_norm": True, "optimizer": "muon"},
+    ],
+    ids=str,
+)
+def test_variants_are_captured_and_train_as_alone(
+    on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial, variant: dict[str, object]
+) -> None:
+    trials = trials_of(small, **variant)
+    captured, eager = (Pack(trials, on_gpu, tokenizer.vocab_size, "bf16") for _ in range(2))
+    eager._can_capture = False
+    together = losses(captured)
+    torch.testing.assert_close(together, losses(eager), atol=1e-2, rtol=0)
+    assert captured._graph is not None
+    alone = torch.cat([losses(Pack([trial], on_gpu, tokenizer.vocab_size, "bf16")) for trial in trials], dim=1)
+    torch.testing.assert_close(together, alone, atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
+def test_streamed_batches_are_those_on_the_device(
+    on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial, dtype: type
+) -> None:
+    splits = [split.cpu().numpy().astype(dtype) for split in (on_gpu.train, on_gpu.validation)]
+    held, streamed = (
+        losses(Pack(trials_of(small), Corpus(*splits, "cuda", streamed=value), tokenizer.vocab_size, "bf16"), 60)
+        for value in (False, True)
+    )
+    torch.testing.assert_close(held, streamed, atol=1e-2, rtol=0)
 
 
 def test_a_graph_draws_new_masks_at_every_step(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
