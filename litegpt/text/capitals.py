@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from litegpt.text.lines import PAGE, Line, Log, is_terminal, starts_lower
 
 LINE_MIN = 25  # characters of a line that begins a paragraph, not an entry of an index
+SHORT = 0.6  # of the line that lacks the capital: shorter, and the line above is a heading
 REACH = 4  # lines between a capital and the line it belongs to
 
 _CAPITAL = re.compile(r"\s*([\"'\u201c\u2018\u00ab(]?[^\W\d_])\s*")
@@ -49,11 +50,16 @@ def _opening(lines: Sequence[Line], at: int, capital: str, words: Counter[str]) 
 
 
 def _opens(lines: Sequence[Line], at: int, skipped: int = -1) -> bool:
-    """Whether a paragraph begins here: nothing, a blank line or a finished sentence is before it."""
+    """Whether a paragraph begins here: nothing, a blank line or a finished sentence is before it.
+
+    Where a capital by itself is `skipped`, a heading may be too.
+    """
     above = at - 1
     while above >= 0 and (above == skipped or lines[above].text == PAGE):
         above -= 1
-    return above < 0 or lines[above].blank or is_terminal(lines[above].text)
+    if above < 0 or lines[above].blank or is_terminal(lines[above].text):
+        return True
+    return skipped >= 0 and len(lines[above].text.strip()) < SHORT * len(lines[at].text.strip())
 
 
 def _fits(text: str, capital: str, words: Counter[str], beside: bool) -> bool:
@@ -62,12 +68,13 @@ def _fits(text: str, capital: str, words: Counter[str], beside: bool) -> bool:
     A word that the text has nowhere else will do for the line beside; so will `I`, before another word.
     """
     first = _FIRST_WORD.match(text)
-    if first is None or not (starts_lower(text) or (first[1].isupper() and len(first[1]) > 1)):
+    if first is None or not (starts_lower(text) or first[1].isupper()):
         return False
     rest = first[1].casefold()
-    whole = capital[-1].casefold() + rest
-    if words[whole]:
+    if words[capital[-1].casefold() + rest]:
         return True
+    if first[1].isupper() and len(first[1]) == 1:
+        return False
     return beside and len(text) >= LINE_MIN and (words[rest] <= 1 or capital[-1].casefold() in "aio")
 
 

@@ -12,7 +12,9 @@ FOOTER_LINES = 600
 
 _START = re.compile(r"\s*\*\*\*\s*START OF (?:THE|THIS) PROJECT GUTENBERG|\s*\*END[* ]*THE SMALL PRINT", re.IGNORECASE)
 _END = re.compile(
-    r"\s*\*\*\*\s*END OF (?:THE|THIS) PROJECT GUTENBERG|\s*End of (?:the |this )?Project Gutenberg", re.IGNORECASE
+    r"\s*\*\*\*\s*END OF (?:THE|THIS) PROJECT GUTENBERG"
+    r"|\s*End of (?:the |this )?Project Gutenberg(?:['\u2019]s| E-?(?:book|text))",
+    re.IGNORECASE,
 )
 
 

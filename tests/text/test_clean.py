@@ -205,9 +205,20 @@ def test_words_that_a_line_end_broke_are_put_together_as_the_text_writes_them() 
         ("spaces", "\n\na\u00a0b.  C \t\n\n\n\n\nd\n\n", "a b. C\n\n\nd\n"),
         ("capitals", "T\nhere is a rule. There was one.\n", "There is a rule. There was one.\n"),
         (
+            "capitals",
+            "The Chair\nT\nhere is a rule in the family. There was one.\n",
+            "The Chair\nThere is a rule in the family. There was one.\n",
+        ),
+        ("capitals", "W\nE HAD ONE boat. So we had.\n", "WE HAD ONE boat. So we had.\n"),
+        (
             "gutenberg",
             f"x\n*** START OF {EBOOK} ***\ntext\n*** END OF {EBOOK} ***\ny\n",
             "text\n",
+        ),
+        (
+            "gutenberg",
+            "End of Project Gutenberg is what it is.\ntext\nEnd of Project Gutenberg's A Book\ny\n",
+            "End of Project Gutenberg is what it is.\ntext\n",
         ),
     ],
 )
