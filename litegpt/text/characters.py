@@ -19,12 +19,15 @@ DASHES = str.maketrans(
 )
 
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb]"
+    "[\x00-\x08\x0c\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb]"
 )
+_BREAKS = re.compile("[\x0b\u2028\u2029]")
+_PARTS = re.compile("[\x1c-\x1f\x85]")
+_BROKEN = re.compile(r"(?<=\w)\u00ad\s*$")
 _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _DOUBLE = re.compile(r"(?<=[.!?:;,\"')]) {2,3}(?=[A-Z\"'(])|(?<=[a-z]) {2}(?=[a-z])")
-_TABULAR = re.compile(r"\S {4,}\S|\S {2,}\S+ {2,}\S|\t|\||^ {4}")
-_RUN = re.compile(r"(?<=\S) {2,}(?=\S)")
+_TABULAR = re.compile(r"\S {4,}\S|\S {2,}\S+ {2,}\S|\t|\||^ {4}|^[^.!?:;,]{,40}$")
+RUN = re.compile(r"(?<=\S) {2,}(?=\S)")
 
 Counted = tuple[str, int]
 
@@ -40,17 +43,24 @@ def repair_mojibake(text: str) -> Counted:
 
 
 def normalise_unicode(text: str) -> Counted:
-    """Return text composed (NFC), ligatures as letters, without soft hyphens, invisible and control characters."""
+    """Return text composed (NFC), ligatures as letters, without soft hyphens, invisible and control characters.
+
+    A soft hyphen at the end is a hyphen: the line broke there. What separates lines is a line break, what separates
+    records a blank.
+    """
     found = 0
     if not text.isprintable():
-        text, found = _INVISIBLE.subn("", text)
+        for pattern, meant in ((_BROKEN, "-"), (_BREAKS, "\n"), (_PARTS, " "), (_INVISIBLE, "")):
+            text, count = pattern.subn(meant, text)
+            found += count
     if text.isascii():
         return text, found
     text, replaced = _replace(text, LIGATURES)
     composed = unicodedata.normalize("NFC", text)
-    return composed, found + replaced + sum(a != b for a, b in zip(composed, text, strict=False)) + (
-        len(text) - len(composed)
-    )
+    if composed != text:
+        lone = sum(unicodedata.normalize("NFC", character) != character for character in text)
+        replaced += max(1, len(text) - len(composed) + lone)
+    return composed, found + replaced
 
 
 def straighten_quotes(text: str) -> Counted:
@@ -80,7 +90,7 @@ def single_spaces(text: str, *, prose: bool) -> Counted:
     if "  " not in text:
         return text, 0
     if prose:
-        return _RUN.subn(" ", text)
+        return RUN.subn(" ", text)
     return (text, 0) if _TABULAR.search(text) else _DOUBLE.subn(" ", text)
 
 

@@ -18,7 +18,7 @@ from litegpt.text.furniture import find_furniture
 from litegpt.text.gutenberg import remove_licence
 from litegpt.text.lines import PAGE, Line, Log, Unfinished, is_terminal, read_lines, starts_lower, words_of
 from litegpt.text.paragraphs import join_lines
-from litegpt.text.spacing import single_spaced, unjustified
+from litegpt.text.spacing import single_spaced, unjustified, without_gutter
 from litegpt.text.wrapping import CODE_SHARE, PAGED_CODE_SHARE, is_code, is_kept, measure
 
 RULES = {
@@ -106,7 +106,7 @@ def clean_part(part: Sequence[Line], rules: Collection[str], log: Log) -> Sequen
         lines = restore_capitals(lines, words, log)
     wrapping = None
     if "unwrap" in rules:
-        single = single_spaced(lines)
+        single = single_spaced(without_gutter(lines))
         wrapping = measure(single)
         lines = lines if wrapping is None else single
     if wrapping is not None:
@@ -226,7 +226,10 @@ def _with_plain_characters(lines: Iterable[Line], rules: Collection[str], log: L
                 text, count = rule(text)
                 if count:
                     log.note(name, line, "" if name in log.examples else _difference(before, text), count)
-        changed.append(line if text == line.text else Line(line.number, text))
+        if text == line.text:
+            changed.append(line)
+        else:
+            changed += [Line(line.number, piece) for piece in text.split("\n")]
     return changed
 
 

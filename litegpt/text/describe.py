@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from litegpt.plan.split import Range, SplitText, cut, joined, spread
 from litegpt.text.baselines import split_baselines
 from litegpt.text.clean import PART_CHARACTERS, RULES, clean_part, split_lines
 from litegpt.text.duplicates import Duplicates, Passage, find_duplicates
-from litegpt.text.lines import Line, Log
+from litegpt.text.lines import WORD, Line, Log
 
 DESCRIBED_CHARACTERS = 1 << 24  # a longer text would take minutes, and gigabytes
 RARE = 3  # times: a symbol of the vocabulary that a model cannot learn
@@ -30,8 +29,6 @@ ODDITIES = (
     INFREQUENT := "rare",
 )
 """Why a character is odd, the worst first."""
-
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def describe(split: SplitText) -> Description:
     ranges = sorted(training + validation)
     text = "".join(corpus.read(ranges))
     symbols = dict(Counter(text).most_common())
-    words = Counter(_WORD.findall(text.casefold()))
+    words = Counter(WORD.findall(text.casefold()))
     lines = text.split("\n")
     log = Log()
     beginning = split_lines(text[:PART_CHARACTERS])

@@ -1,53 +1,38 @@
 """Running headers, footers and page numbers: lines that recur page by page, whatever sentence they interrupt.
 
 Nothing is taken for one because it is short or in capitals: speakers of a play and refrains recur too. There has to be
-evidence of pages first, which is one of: form feeds; numbers that count up at a page's distance and interrupt
-sentences; one line that recurs at a regular distance and interrupts sentences.
+evidence of pages first, which is one of: form feeds that part sentences; numbers that count up at a page's distance
+and interrupt sentences; one line that recurs at a regular distance and interrupts sentences.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 import statistics
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from litegpt.text.entries import LONGEST, read_entry
 from litegpt.text.lines import PAGE, Line, is_terminal, starts_lower
 
-LONGEST = 80  # characters of a header
 PAGE_LINES = (10, 150)  # that are not blank, the least and the most on a page
 SKIPPED_PAGES = 4  # a page without a number, where a chapter begins
 PAGES_MIN = 3
 INTERRUPTING_SHARE = 0.25  # of page breaks: paragraphs, not sentences, end at the others
 EDGE_SHARE = 0.6  # of a header's occurrences: it may stand once more, as a heading
 FULL_SHARE = 0.6  # of a common line's length: a line that has run on
-HEADER_SHARE = 0.8  # of the same: more is no header
+HEADER_SHARE = 0.8  # of the same: more is no header, unless it recurs
+STACKED = 3  # headers over one another
 REGULAR = 0.3  # by which share a page's length varies
-
-_ALONE = re.compile(r"[\W_]*(?:page\s+)?(\d{1,4})(?:\s*(?:/|of)\s*\d+)?[\W_]*", re.IGNORECASE)
-_FIRST = re.compile(r"(\d{1,4})[\s|\u2022\u00b7\u2013\u2014-]+(\S.*)")
-_LAST = re.compile(r"(\S.*?)[\s|\u2022\u00b7\u2013\u2014-]+(?:page\s+)?(\d{1,4})", re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line that is not blank: where it is, what recurs of it, and the number at its edge."""
-
-    index: int
-    text: str
-    key: str  # without number and case; empty for a mere number, or what cannot be a header
-    number: int | None
 
 
 class Pages:
     """The entries of a text, and which of them are furniture."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
-        self.entries = [_entry(i, line.text) for i, line in enumerate(lines) if not line.blank and line.text != PAGE]
+        said = ((i, line) for i, line in enumerate(lines) if not line.blank and line.text != PAGE)
+        self.entries = [read_entry(i, line.text) for i, line in said]
         self.furniture: set[int] = set()  # places in `entries`
         self._regular: list[int] = []  # of one side of the pages alone, in order
         self._after_page: set[int] = set()
@@ -61,15 +46,18 @@ class Pages:
         middle = statistics.median(flowing) if flowing else LONGEST
         self._full = FULL_SHARE * middle
         self._places: defaultdict[str, list[int]] = defaultdict(list)
+        recurring = Counter(entry.key for entry in self.entries)
         for place, entry in enumerate(self.entries):
-            if entry.key and len(entry.text) <= HEADER_SHARE * middle:
+            if entry.key and (len(entry.text) <= HEADER_SHARE * middle or recurring[entry.key] >= PAGES_MIN):
                 self._places[entry.key].append(place)
+        if not self._parts_sentences():
+            self._after_page.clear()
 
     def find(self) -> set[int]:
         """Return the indices of the lines that are furniture."""
         self._take_numbers()
         self._take_regular()
-        if self.furniture or len(self._after_page) >= PAGES_MIN - 1:
+        if self.furniture or self._after_page:
             while self._take_neighbours():
                 pass
             self._take_interrupting()
@@ -83,7 +71,8 @@ class Pages:
             return
         for chain in self._chains(numbered, period):
             keys = Counter(self.entries[place].key for place in chain)
-            sure = {p for p in chain if keys[self.entries[p].key] > 1 or self._interrupts(p, set(chain))}
+            links = set(chain)
+            sure = {p for p in chain if keys[self.entries[p].key] > 1 or self._interrupts(p, links)}
             cuts = sum(self._interrupts(place, sure) for place in sure)
             edges = sum(any(map(self._is_edge, (place - 1, place, place + 1))) for place in sure)
             shown = cuts >= max(2, INTERRUPTING_SHARE * len(sure)) or edges >= EDGE_SHARE * len(sure)
@@ -175,6 +164,19 @@ class Pages:
                 again = (place for place in places[1:] if place not in self.furniture)
                 self.furniture |= {p for p in again if self._is_edge(p) or self._interrupts(p, self.furniture)}
 
+    def _parts_sentences(self) -> bool:
+        """Whether sentences run on over form feeds: where chapters alone end, a number after one is a heading's."""
+        parted = 0
+        for place in self._after_page:
+            above, below = place - 1, place
+            while above >= 0 and (self.entries[above].number is not None or self._recurs(above)):
+                above -= 1
+            while below < len(self.entries) and (self.entries[below].number is not None or self._recurs(below)):
+                below += 1
+            if above >= 0 and below < len(self.entries):
+                parted += not is_terminal(self.entries[above].text) and starts_lower(self.entries[below].text)
+        return parted >= max(PAGES_MIN - 1, INTERRUPTING_SHARE * len(self._after_page))
+
     def _is_edge(self, place: int) -> bool:
         """Whether a page begins or ends here, or only furniture is between."""
         return (
@@ -207,9 +209,9 @@ class Pages:
     def _interrupts(self, place: int, furniture: set[int]) -> bool:
         """Whether a sentence runs on past this line: a full line before it, a small letter after it."""
         above, below = place - 1, place + 1
-        while above in furniture or (above == place - 1 and self._recurs(above)):
+        while above in furniture or (above >= place - STACKED and self._recurs(above)):
             above -= 1
-        while below in furniture or (below == place + 1 and self._recurs(below)):
+        while below in furniture or (below <= place + STACKED and self._recurs(below)):
             below += 1
         if above < 0 or below >= len(self.entries):
             return False
@@ -232,23 +234,3 @@ class Pages:
 def find_furniture(lines: Sequence[Line]) -> set[int]:
     """Return the indices of the lines that are running headers, footers or page numbers."""
     return Pages(lines).find()
-
-
-def _entry(index: int, text: str) -> Entry:
-    text = _SPACE.sub(" ", text.strip())
-    if len(text) > LONGEST:
-        return Entry(index, text, "", None)
-    if alone := _ALONE.fullmatch(text):
-        return Entry(index, text, "", int(alone[1]))
-    if matched := _FIRST.fullmatch(text):
-        return Entry(index, text, _key(matched[2]), int(matched[1]))
-    if matched := _LAST.fullmatch(text):
-        return Entry(index, text, _key(matched[1]), int(matched[2]))
-    is_sentence = starts_lower(text) or (is_terminal(text) and not text.isupper())
-    return Entry(index, text, "" if is_sentence else _key(text), None)
-
-
-def _key(text: str) -> str:
-    """Return what recurs of a header; a single letter is none, it may be a drop capital."""
-    key = text.casefold().strip(" -|\u2022\u00b7\u2013\u2014*_[](){}")
-    return key if sum(character.isalpha() for character in key) > 1 else ""

@@ -13,7 +13,7 @@ PAGE = "\f"
 
 LONGEST_LINE = 1 << 20  # characters
 
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _CLOSING = "\"')]\u201d\u2019\u00bb*_ "
 _ENDINGS = frozenset(".!?\u2026:")
 _OPENING = " \"'(\u201c\u2018\u00ab"
@@ -85,7 +85,7 @@ def words_of(lines: Iterable[Line]) -> Counter[str]:
     words: Counter[str] = Counter()
     broken = False
     for line in lines:
-        found = _WORD.findall(line.text.casefold())
+        found = WORD.findall(line.text.casefold())
         if broken and found:
             del found[0]
         if not line.blank:

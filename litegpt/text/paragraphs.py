@@ -164,7 +164,7 @@ def page_break(above: str, below: str, wrapping: Wrapping) -> Break:
         return "line"
     if starts_lower(below) and not is_terminal(above):
         return "join"
-    if is_item(below) and is_terminal(above):
+    if is_terminal(above) and (is_item(below) or (below.isupper() and not is_terminal(below))):
         return "paragraph"
     if wrapping.style == "indented" and wrapping.indent(below) > 0:
         return "paragraph"

@@ -1,20 +1,23 @@
-"""Blanks that say nothing: between the words of justified lines, and between lines that are set double."""
+"""Blanks that say nothing: between the words of justified lines, between lines set double, in a book's gutter."""
 
 from __future__ import annotations
 
 import itertools
 import re
+import statistics
 from collections.abc import Sequence
 
+from litegpt.text.characters import RUN
 from litegpt.text.lines import PAGE, Line, Log, is_terminal, starts_lower
 
 FLOWING_MIN = 5  # lines that a sentence runs on from: fewer prove nothing
 JUSTIFIED_SHARE = 0.5  # of them: filled up with blanks
 TOGETHER_SHARE = 0.2  # lines without a blank one between, to each that has one
+PAGES_MIN = 4  # fewer prove nothing
+ALTERNATING_SHARE = 0.6  # of the pages: with the margin of their side
 DOUBLE_SHARE = 0.4  # of the single blank lines: in the middle of a sentence
 
 _FILLED = re.compile(r"(?<=[^\s.!?:]) {2,}(?=\S)")
-_RUN = re.compile(r"(?<=\S) {2,}(?=\S)")
 
 
 def unjustified(lines: Sequence[Line], log: Log) -> Sequence[Line]:
@@ -29,7 +32,7 @@ def unjustified(lines: Sequence[Line], log: Log) -> Sequence[Line]:
     for line, text in zip(lines, texts, strict=True):
         if abs(len(text) - width) <= 1 and "  " in text:
             log.note("spaces", line)
-            changed.append(Line(line.number, _RUN.sub(" ", text)))
+            changed.append(Line(line.number, RUN.sub(" ", text)))
         else:
             changed.append(line)
     return changed
@@ -46,6 +49,34 @@ def single_spaced(lines: Sequence[Line]) -> Sequence[Line]:
         return lines
     dropped = set(gaps)
     return [line for i, line in enumerate(lines) if i not in dropped]
+
+
+def without_gutter(lines: Sequence[Line]) -> Sequence[Line]:
+    """Return lines of pages whose margins alternate, left and right, without them; others as they are."""
+    pages: list[list[int]] = [[]]
+    for i, line in enumerate(lines):
+        if line.text == PAGE:
+            pages.append([])
+        elif not line.blank:
+            pages[-1].append(i)
+    pages = [page for page in pages if page]
+    if len(pages) < PAGES_MIN:
+        return lines
+    margins = [min(_margin(lines[i].text) for i in page) for page in pages]
+    sides = [statistics.mode(margins[side::2]) for side in (0, 1)]
+    alternating = sum(margin == sides[number % 2] for number, margin in enumerate(margins))
+    if sides[0] == sides[1] or alternating < ALTERNATING_SHARE * len(pages):
+        return lines
+    moved = list(lines)
+    for number, page in enumerate(pages):
+        for i in page:
+            text = lines[i].text
+            moved[i] = Line(lines[i].number, text[min(sides[number % 2], _margin(text)) :])
+    return moved
+
+
+def _margin(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
 
 
 def _is_gap(lines: Sequence[Line], i: int) -> bool:
