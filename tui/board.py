@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litegpt.analysis.leaderboard import Row, leaderboard, varying
+from litegpt.analysis.leaderboard import HEADINGS, Row, leaderboard, varying
 from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.query import Query
 from litegpt.plan.phase import RANKINGS
@@ -22,32 +22,6 @@ from tui.widgets.table import Cell, Column
 NOISE_CURVES = 48
 SPARK_CELLS = 10
 
-HEADINGS = {
-    "learning_rate": "lr",
-    "n_layer": "layers",
-    "n_head": "heads",
-    "n_embd": "width",
-    "block_size": "block",
-    "batch_size": "batch",
-    "max_iters": "iters",
-    "dropout": "drop",
-    "eval_interval": "every",
-    "weight_decay": "decay",
-    "grad_clip": "clip",
-    "warmup_iters": "warmup",
-    "min_learning_rate": "lr min",
-    "precision": "prec",
-    "lr_schedule": "schedule",
-    "gradient_accumulation": "parts",
-    "activation_checkpointing": "again",
-    "activation": "activ",
-    "positions": "place",
-    "tied_weights": "tied",
-    "qk_norm": "qk norm",
-    "optimizer": "optim",
-    "tokenizer": "tokens",
-    "vocab_size": "vocab",
-}
 RANK = Column("rank", "#", 5)
 FIGURES = {
     "parameters": Column("parameters", "params", 6),
@@ -63,11 +37,13 @@ FIGURES = {
     "state": Column("state", "state", 9, is_left=True),
     "curve": Column("curve", "val curve", SPARK_CELLS, is_left=True),
 }
+IN_NATS = {"best_val_loss": "nats/token", "train_loss": "train nats", "val_loss": "val nats", "final_loss": "last nats"}
+"""The headings of losses beside bits per character, with which they do not compare."""
 LEAST_WANTED = (
     *("tokens_per_second", "final_loss", "eval_interval", "seconds", "parameters", "train_loss", "n_head", "gap"),
     *("max_iters", "val_loss", "curve", "best_val_step", "phase", "state"),
 )
-"""What goes first where the screen is narrow."""
+"""What goes first where the screen is narrow; where tokens differ, losses go before all of it."""
 
 UNKNOWN: dict[str, Any] = dict.fromkeys((*RANKINGS, "best_val_step", "bits_per_char"))
 
@@ -115,7 +91,14 @@ class Board:
     @property
     def figures(self) -> dict[str, Column]:
         """The columns of figures; bits per character say nothing more than losses where tokens are characters."""
-        return {name: FIGURES[name] for name in FIGURES if name != "best_bits_per_char" or self._has_other_tokens}
+        known = {name: FIGURES[name] for name in FIGURES if name != "best_bits_per_char" or self._has_other_tokens}
+        if self._tokens_differ:
+            known |= {name: Column(name, heading, max(6, len(heading))) for name, heading in IN_NATS.items()}
+        return known
+
+    @property
+    def _tokens_differ(self) -> bool:
+        return self.best == "best_bits_per_char"
 
     def rank(self, phase: str | None, by: str | None, step: int | None) -> None:
         """Rank a phase's trials (of all phases: None), as they were at a step (now: None).
@@ -168,7 +151,8 @@ class Board:
             columns = {"phase": Column("phase", "phase", min(12, max(5, longest)), is_left=True), **columns}
         columns = {name: column for name, column in (columns | self.figures).items() if name not in hidden}
         room = width - RANK.width - 1
-        dropped = [name for name in LEAST_WANTED if name in columns]
+        losses = [*IN_NATS, "gap"] if self._tokens_differ else []
+        dropped = [name for name in dict.fromkeys((*losses[::-1], *LEAST_WANTED)) if name in columns]
         shown = {name for name in columns if name not in dropped}
         room -= sum(columns[name].width + 1 for name in shown)
         for name in reversed(dropped):  # the most wanted first, and whatever still fits after it
@@ -191,10 +175,9 @@ class Board:
     def _cell(self, row: Row, column: Column, promoted: set[TrialKey], marks: set[TrialKey]) -> Cell:
         name = column.name
         if name == "rank":
-            rank = "-" if row.rank is None else f"={row.tie}" if row.tied else str(row.rank)
             keys = keys_of(row)
             sign = "◆" if not marks.isdisjoint(keys) else "▲" if not promoted.isdisjoint(keys) else " "
-            return f"{sign}{rank:>4}", "accent" if sign == "◆" else "strong" if row.rank == 1 else ""
+            return f"{sign}{row.place:>4}", "accent" if sign == "◆" else "strong" if row.rank == 1 else ""
         if name == "state":
             return STATE_CELLS[row.state]
         if name == "curve":
@@ -265,7 +248,7 @@ def value_of(name: str) -> Callable[[Row], float | str | None]:
 
 def show(value: float | str | None, name: str) -> str:
     """Return a value in a few cells."""
-    if value is None:
+    if value is None or (name == "vocab_size" and not value):
         return "-"
     if isinstance(value, str):
         return value

@@ -16,6 +16,7 @@ from litegpt.results.metrics import Evaluation
 from litegpt.results.state import TrialState
 
 FIGURES = ("train_loss", "val_loss", "bits_per_char", "seconds")
+TOKENS = {"tokenizer", "vocab_size"}  # parts of one choice: a size of 0 leaves it to the tokenizer
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Matched:
     difference: float  # from the mean of its matched siblings and itself; below 0 is lower than they are
     margin: float | None  # of the difference, at 95 %; None for a single setting
     settings: int
+
+    @property
+    def against(self) -> str:
+        """The difference with its margin."""
+        return f"{self.difference:+.3f}" + ("" if self.margin is None else f" ± {self.margin:.3f}")
 
 
 def bands(trials: Iterable[TrialState], curves: Curves, name: str, figure: str = "train_loss") -> list[Band]:
@@ -114,7 +120,7 @@ def median_course(
 def matched_groups(trials: Iterable[TrialState], name: str) -> list[dict[int | float | str, TrialState]]:
     """Return the settings that differ in one hyperparameter alone and have all its values, within a phase each.
 
-    What follows from it one to one (heads from the width) goes with it.
+    What follows from it one to one (heads from the width) goes with it, and a vocabulary's size with its tokenizer.
     """
     phases: dict[str, list[TrialState]] = defaultdict(list)
     for trial in trials:
@@ -159,6 +165,21 @@ def matched(trials: Iterable[TrialState], name: str, figure: str = "best_val_los
     return rows
 
 
+def hindrances(trials: Iterable[TrialState], name: str) -> list[str]:
+    """Return the hyperparameters that tell this one's value in every phase: no two values of it have them equal."""
+    phases: dict[str, list[TrialState]] = defaultdict(list)
+    for trial in trials:
+        phases[trial.phase].append(trial)
+    varied = [own for own in phases.values() if len({getattr(trial.settings, name) for trial in own}) > 1]
+    others = (other for other in HYPERPARAMETERS if other not in (name, *LENGTH)) if varied else ()
+    return [other for other in others if all(_determines(own, other, name) for own in varied)]
+
+
 def _follows(trials: Sequence[TrialState], name: str, other: str) -> bool:
+    return _determines(trials, name, other) and ({name, other} == TOKENS or _determines(trials, other, name))
+
+
+def _determines(trials: Sequence[TrialState], name: str, other: str) -> bool:
+    """Whether each value of `name` goes with one value of `other`."""
     pairs = {(getattr(trial.settings, name), getattr(trial.settings, other)) for trial in trials}
-    return len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs})
+    return len(pairs) == len({first for first, _ in pairs})

@@ -8,16 +8,45 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from litegpt.analysis import figures
 from litegpt.analysis.noise import TIE_SIGMAS, pooled_deviation
 from litegpt.analysis.query import Query
 from litegpt.plan.cost import parameter_count
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.phase import RANKINGS
 from litegpt.plan.trial import HYPERPARAMETERS, Trial
-from litegpt.results.ranking import ranking_of
-from litegpt.results.state import TrialState, TrialStatus
+from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.state import PhaseState, TrialState, TrialStatus
+from litegpt.results.text import FIGURE_NAMES
 
 RANKED_STATES = ("done", "running")
+HEADINGS = {
+    "learning_rate": "lr",
+    "n_layer": "layers",
+    "n_head": "heads",
+    "n_embd": "width",
+    "block_size": "block",
+    "batch_size": "batch",
+    "max_iters": "iters",
+    "dropout": "drop",
+    "eval_interval": "every",
+    "weight_decay": "decay",
+    "grad_clip": "clip",
+    "warmup_iters": "warmup",
+    "min_learning_rate": "lr min",
+    "precision": "prec",
+    "lr_schedule": "schedule",
+    "gradient_accumulation": "parts",
+    "activation_checkpointing": "again",
+    "activation": "activ",
+    "positions": "posit",
+    "tied_weights": "tied",
+    "qk_norm": "qk norm",
+    "optimizer": "optim",
+    "tokenizer": "tokens",
+    "vocab_size": "vocab",
+}
+"""Hyperparameters in the few cells that a column of a table has; the others stand under their names."""
 MEANS = (*RANKINGS, "bits_per_char", "tokens_per_second")
 
 
@@ -45,6 +74,7 @@ class Row:
     final_loss: float | None
     seconds: float | None
     tokens_per_second: float | None
+    reason: str | None  # why it ended otherwise than well
 
     @property
     def gap(self) -> float | None:
@@ -55,6 +85,11 @@ class Row:
     def tied(self) -> bool:
         """Whether noise cannot tell it from the one it is tied with, another row."""
         return self.tie is not None and self.tie != self.rank
+
+    @property
+    def place(self) -> str:
+        """The rank as people read it: '=3' where noise cannot tell it from the third."""
+        return "-" if self.rank is None else f"={self.tie}" if self.tied else str(self.rank)
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data: hyperparameters and figures side by side, what a filter and JSON look at."""
@@ -97,6 +132,21 @@ def varying(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(name for name in HYPERPARAMETERS if len({getattr(row.settings, name) for row in rows}) > 1)
 
 
+def setting(trial: Trial, name: str) -> str:
+    """Return a hyperparameter's value as people read it; a vocabulary that its tokenizer gives has no size."""
+    value = getattr(trial, name)
+    return "-" if name == "vocab_size" and not value else figures.value(value)
+
+
+def best_elsewhere(phases: Iterable[PhaseState], shown: PhaseState) -> str:
+    """Return a sentence on the best trial of all phases; nothing where it is in the phase that is shown."""
+    trials = [trial for phase in phases for trial in phase.current()]
+    best, by = next(iter(rank(trials)), None), ranking_of(trials)
+    if best is None or best.phase == shown.name:
+        return ""
+    return f"The best of all phases is {best.id} of {best.phase}: {FIGURE_NAMES[by]} {getattr(best, by):.4f}."
+
+
 def _groups(trials: Iterable[TrialState], group_seeds: bool) -> list[list[TrialState]]:
     groups: dict[object, list[TrialState]] = {}
     for trial in trials:
@@ -108,7 +158,7 @@ def _groups(trials: Iterable[TrialState], group_seeds: bool) -> list[list[TrialS
 
 def _row(group: Sequence[TrialState], by: str, alphabet: int | None) -> Row:
     known = [trial for trial in group if getattr(trial, by) is not None]
-    figures = [getattr(trial, by) for trial in known]
+    values = [getattr(trial, by) for trial in known]
     best = min(known, key=lambda trial: (getattr(trial, by), trial.id), default=group[0])
     if len(group) == 1:  # there are thousands of these
         means = {name: getattr(best, name) for name in MEANS}
@@ -123,10 +173,11 @@ def _row(group: Sequence[TrialState], by: str, alphabet: int | None) -> Row:
         settings=best.settings,
         state=best.state,
         seeds=len(group),
-        spread=statistics.stdev(figures) if len(figures) > 1 else None,
+        spread=statistics.stdev(values) if len(values) > 1 else None,
         parameters=None if alphabet is None else parameter_count(best.settings, alphabet),
         step=best.step,
         best_val_step=best.best_val_step,
+        reason=best.reason,
         **means,
     )
 
@@ -141,18 +192,18 @@ def _is_ranked(row: Row, by: str) -> bool:
 
 
 def _seed_deviation(groups: Iterable[Sequence[TrialState]], by: str) -> float | None:
-    figures = ([getattr(trial, by) for trial in group] for group in groups if len(group) > 1)
-    return pooled_deviation([f for f in group if f is not None] for group in figures)
+    values = ([getattr(trial, by) for trial in group] for group in groups if len(group) > 1)
+    return pooled_deviation([value for value in group if value is not None] for group in values)
 
 
 def _rank(rows: Sequence[Row], by: str, deviation: float | None) -> None:
     """Set rank and tie of sorted rows. A tie is with the first of its run, so that it does not creep downwards."""
     first = 1
-    for rank, row in enumerate(rows, 1):
+    for place, row in enumerate(rows, 1):
         margin = 0.0
         if deviation is not None:
             head = rows[first - 1]
             margin = TIE_SIGMAS * deviation * ((1 / row.seeds + 1 / head.seeds) / 2) ** 0.5
         if getattr(row, by) - getattr(rows[first - 1], by) > margin:
-            first = rank
-        row.rank, row.tie = rank, first
+            first = place
+        row.rank, row.tie = place, first

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from litegpt.analysis import charts, figures, importance
 from litegpt.analysis.anova import anova
-from litegpt.analysis.bands import bands, matched, median_course
+from litegpt.analysis.bands import bands, hindrances, matched, median_course
 from litegpt.analysis.baselines import baseline_blocks
 from litegpt.analysis.curves import key_of
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import TARGETS, design
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.ladder import CopyMeter, Rung, ladder, read_rungs
-from litegpt.analysis.leaderboard import leaderboard, varying
+from litegpt.analysis.leaderboard import best_elsewhere, leaderboard, setting, varying
 from litegpt.analysis.material import Material
 from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.overfitting import overfitting
@@ -81,11 +81,11 @@ def _won(material: Material) -> Iterator[Block]:
     grid = []
     for row in (row for row in rows[:WINNERS] if row.rank is not None):
         course = overfitting(material.curves[(row.phase, row.id)], material.vocabulary(row.settings))
-        settings = (figures.value(getattr(row.settings, name)) for name in names)
+        settings = (setting(row.settings, name) for name in names)
         losses = (row.train_loss, row.val_loss, row.best_val_loss, *((row.best_bits_per_char,) if has_bits else ()))
         grid.append(
             (
-                f"{row.tie}=" if row.tied else str(row.rank),
+                row.place,
                 *settings,
                 *map(figures.loss, losses),
                 figures.count(row.best_val_step),
@@ -95,6 +95,8 @@ def _won(material: Material) -> Iterator[Block]:
             )
         )
     head = ("train", "val", "best val", *(("bits/char",) if has_bits else ()), "at", "final", "time", "course")
+    if elsewhere := best_elsewhere(material.phases, phase):
+        yield Paragraph(elsewhere)
     yield Paragraph(f"The best of {phase.name} by {FIGURE_NAMES[by]}.")
     yield Grid(("rank", *names, *head), tuple(grid), ("course",))
     if any(row.tied for row in rows[:WINNERS]):
@@ -155,16 +157,10 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
                 yield charts.bands_chart(found, name, figure, FIGURE_NAMES[figure])
         rows = matched(material.trials, name, material.best)
         if rows:
-            cells = tuple(
-                (
-                    figures.value(row.value),
-                    f"{row.mean:.3f}",
-                    f"{row.difference:+.3f}" + ("" if row.margin is None else f" ± {row.margin:.3f}"),
-                    f"{row.settings:,}",
-                )
-                for row in rows
-            )
+            cells = tuple((figures.value(r.value), f"{r.mean:.3f}", r.against, f"{r.settings:,}") for r in rows)
             yield Grid((name, FIGURE_NAMES[material.best], "against the others", "settings"), cells)
+        elif others := hindrances(material.trials, name):
+            yield Paragraph(f"No settings are equal but for {name}, which goes with {' and '.join(others)}.")
 
 
 def _importance(material: Material) -> Iterator[Block]:

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from litegpt.analysis import figures
 from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
+from litegpt.analysis.leaderboard import HEADINGS, best_elsewhere, setting
+from litegpt.cli.leaderboard import drop_to_fit
 from litegpt.plan.study import Study
 from litegpt.plan.trial import HYPERPARAMETERS
 from litegpt.results.bits import bits_per_char
@@ -39,9 +40,11 @@ def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:
         console.print("No trial ended with a validation loss.")
         return
     last, trials = ranked[-1]
-    console.print(_leaderboard(last, trials))
+    if elsewhere := best_elsewhere(phases, last):
+        console.print(Text(inert(elsewhere), style="bold"), soft_wrap=True)
+    console.print(_leaderboard(last, trials, console.width))
     baselines = study_baselines(folder, state)
-    _print_comparison(console, trials, baselines)
+    _print_comparison(console, last, trials, baselines)
     _print_chart(console, folder, last, trials[:CHART_TRIALS], baselines)
     figure = _figure_of([trial for _, best in ranked for trial in best])
     for phase, best in ranked:
@@ -49,25 +52,24 @@ def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:
     console.print(Text(f"\nNext: litegpt-tui {study.path}", style="bold"), soft_wrap=True)
 
 
-def _leaderboard(phase: PhaseState, trials: Sequence[TrialState]) -> Table:
-    varying = varying_names(trials)
-    figure = FIGURE_NAMES[_figure_of(trials)]
-    has_bits = any(trial.settings.tokenizer != "char" for trial in trials)
-    title = Text(f"{phase.name}: the best of {len(phase.current())} trials by {figure}")
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+def _leaderboard(phase: PhaseState, trials: Sequence[TrialState], width: int) -> Table:
+    """Return the best; where `width` is short, the training loss goes first, then what the trials differ in last."""
+    shown, names = trials[:LEADERBOARD_ROWS], varying_names(trials)
     losses = {"train loss": "train_loss", "val loss": "val_loss", "best val": "best_val_loss"}
-    if has_bits:
+    if any(trial.settings.tokenizer != "char" for trial in trials):
         losses = {"best val": "best_val_loss", "bits/char": "best_bits_per_char"}
-    for heading in ("", *varying, *losses, "at step", "seconds"):
-        table.add_column(heading, justify="right")
-    for place, trial in enumerate(trials[:LEADERBOARD_ROWS], start=1):
-        table.add_row(
-            str(place),
-            *(figures.value(getattr(trial.settings, name)) for name in varying),
-            *(_figure(getattr(trial, name)) for name in losses.values()),
-            "" if trial.best_val_step is None else str(trial.best_val_step),
-            "" if trial.seconds is None else f"{trial.seconds:.1f}",
-        )
+    columns = {"": [str(place) for place, _ in enumerate(shown, start=1)]}
+    columns |= {HEADINGS.get(n, n): [setting(trial.settings, n) for trial in shown] for n in names}
+    columns |= {heading: [_figure(getattr(trial, name)) for trial in shown] for heading, name in losses.items()}
+    columns["at step"] = ["" if trial.best_val_step is None else str(trial.best_val_step) for trial in shown]
+    columns["seconds"] = ["" if trial.seconds is None else f"{trial.seconds:.1f}" for trial in shown]
+    drop_to_fit(columns, width, ("train loss", "val loss" if len(losses) == 3 else "best val", "seconds", "at step"))
+    title = Text(f"{phase.name}: the best of {len(phase.current())} trials by {FIGURE_NAMES[_figure_of(trials)]}")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -87,16 +89,20 @@ def _figure(loss: float | None) -> str:
     return "" if loss is None else f"{loss:.4f}"
 
 
-def _print_comparison(console: Console, trials: Sequence[TrialState], baselines: Baselines | None) -> None:
+def _print_comparison(
+    console: Console, phase: PhaseState, trials: Sequence[TrialState], baselines: Baselines | None
+) -> None:
     """Say which trials predict no better than a baseline that only counts characters."""
     worse = [trial for trial in trials if beats_bar(trial.best_bits_per_char, baselines) is False]
     if baselines and worse:
-        told = "No trial beats" if len(worse) == len(trials) else f"{len(worse)} of {len(trials)} trials do not beat"
+        told = f"No trial of {phase.name} beats"
+        if len(worse) < len(trials):
+            told = f"{len(worse)} of {len(trials)} trials of {phase.name} do not beat"
         bar = f"{baselines[BAR]:.4f}"
         if any(trial.settings.tokenizer != "char" for trial in trials):
             bar = f"{bits_per_char(baselines[BAR]):.4f} bits per character"
         line = f"{told} the {BAR}, which only counts characters ({bar})."
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(inert(line)), soft_wrap=True)
 
 
 def _print_chart(

@@ -17,9 +17,8 @@ from rich.text import Text
 from litegpt.analysis import figures
 from litegpt.analysis.design import TARGETS, default_target
 from litegpt.cli.command import Exit, complain
-from litegpt.cli.leaderboard import choose_phase
+from litegpt.cli.leaderboard import choose_phase, find_folder
 from litegpt.plan.errors import InputError
-from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.state import TrialState
 from litegpt.results.text import inert
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Exit:
     """Print every method's view, the original's first."""
-    folder = StudyFolder.find(arguments.results)
+    folder = find_folder(arguments.results)
     state = read_journal(folder.journal)
     phases = list(state.phases.values()) if arguments.phase is None else [choose_phase(state, arguments.phase)]
     trials = [trial for phase in phases for trial in phase.current()]
@@ -65,7 +64,8 @@ def run(arguments: argparse.Namespace) -> Exit:
         print(json.dumps(plain, indent=2))
         return Exit.WELL
     console = Console()
-    for table in (*map(bars_table, (forest, permutation)), anova_table(variance), scores_table(scores)):
+    bars = [bars_table(found, console.width) for found in (forest, permutation)]
+    for table in (*bars, anova_table(variance), scores_table(scores)):
         if table is not None:
             console.print(table)
     notes = [*forest.notes, *permutation.notes, *(variance.notes if variance else ())]
@@ -84,22 +84,24 @@ def _variance(trials: Iterable[TrialState], target: str) -> Anova | None:
         return None
 
 
-def bars_table(found: Importance) -> Table:
-    """Return an importance for people: a bar a factor, with its interval where the method has one."""
+def bars_table(found: Importance, width: int) -> Table:
+    """Return an importance for people: a bar a factor in the room that is left, with its interval where it has one."""
     fit = "" if found.fit is None else f", R² {found.fit:.2f} on held-out trials"
     table = _table(f"{found.method}: {found.target} ({found.trials:,} trials{fit})")
-    table.add_column("hyperparameter")
-    table.add_column("importance", justify="right")
-    if any(bar.low is not None for bar in found.bars):
-        table.add_column("95 %", justify="right")
-    table.add_column("")
+    has_interval = any(bar.low is not None for bar in found.bars)
+    headings = ("hyperparameter", "importance", *(("95 %",) if has_interval else ()), "")
     most = max((bar.value for bar in found.bars), default=0) or 1
+    rows = []
     for bar in found.bars:
-        cells = [bar.name, f"{bar.value:.3f}"]
-        if bar.low is not None and bar.high is not None:
-            cells.append(f"{bar.low:.3f} to {bar.high:.3f}")
-        cells.append("█" * round(BAR_CELLS * max(0.0, bar.value) / most))
-        table.add_row(*(Text(inert(cell)) for cell in cells))
+        interval = "" if bar.low is None or bar.high is None else f"{bar.low:.3f} to {bar.high:.3f}"
+        rows.append([bar.name, f"{bar.value:.3f}", *([interval] if has_interval else [])])
+    taken = sum(max(map(len, column)) + 3 for column in zip(headings, *rows, strict=False))
+    room = max(1, min(BAR_CELLS, width - taken - 2))
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("hyperparameter", "") else "right")
+    for bar, cells in zip(found.bars, rows, strict=True):
+        bars = "█" * round(room * max(0.0, bar.value) / most)
+        table.add_row(*(Text(inert(cell)) for cell in (*cells, bars)))
     return table
 
 

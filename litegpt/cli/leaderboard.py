@@ -18,10 +18,10 @@ from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_ba
 from litegpt.analysis.curves import at_step, key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.imported import imported_vocab_size
-from litegpt.analysis.leaderboard import Row, leaderboard, varying
+from litegpt.analysis.leaderboard import Row, best_elsewhere, leaderboard, setting, varying
 from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.query import parse_query
-from litegpt.cli.command import Exit, complain
+from litegpt.cli.command import Exit, complain, narrator
 from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.plan.phase import RANKINGS, default_ranking
 from litegpt.plan.trial import tokens_differ
@@ -35,6 +35,17 @@ from litegpt.results.text import inert
 BITS = "bits/char"
 COMPARED = {"val_loss": "val", "best_val_loss": "best val", "best_bits_per_char": BITS}
 """The columns of what baselines compare with."""
+IN_NATS = {
+    "best val": "nats/token",
+    "val": "val nats",
+    "train": "train nats",
+    "gap": "gap nats",
+    "final": "final nats",
+}
+"""The headings of losses where tokens differ, so that they do not compare."""
+NAMED_BY_ID = ("n_head", "max_iters", "batch_size", "block_size", "n_layer", "n_embd", "learning_rate")
+LEAST_TELLING = ("gap", "state", "at", "parameters", "final", "time", *NAMED_BY_ID, "train", "val", "id")
+"""What goes first where the terminal is narrow."""
 TOP = 20
 PIPE_WIDTH = 1000  # columns: a pipe has no edge
 NOISE_CURVES = 48  # of the best trials of a phase: enough to tell the noise, few enough to read at once
@@ -64,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Exit:
     """Print one row a trial."""
-    folder = StudyFolder.find(arguments.results)
+    folder = find_folder(arguments.results)
     query = parse_query(arguments.filter)
     state = read_journal(folder.journal)
     phases = list(state.phases.values()) if arguments.all_phases else [choose_phase(state, arguments.phase)]
@@ -104,8 +115,25 @@ def run(arguments: argparse.Namespace) -> Exit:
         complain(f"{len(shown)} of {len(rows):,} rows; --top {len(rows)} shows all")
     for cut in cut_safety(state, arguments.by):
         if cut.target in {phase.name for phase in phases}:
-            complain(cut.sentence())
+            _note(cut.sentence())
+    if arguments.phase is None and not arguments.all_phases:
+        _note(best_elsewhere(state.phases.values(), phases[0]))
     return Exit.WELL
+
+
+def _note(sentence: str) -> None:
+    if sentence:
+        narrator().print(inert(sentence), soft_wrap=True)
+
+
+def find_folder(path: Path) -> StudyFolder:
+    """Return the study whose folder a user named. InputError: it is none; for a study file, with where it may be."""
+    try:
+        return StudyFolder.find(path)
+    except InputError:
+        if path.is_file() and path.suffix == ".toml":
+            raise InputError(f"a study file; results are in a folder, results/{path.stem} for example", path) from None
+        raise
 
 
 def choose_phase(state: StudyState, name: str | None) -> PhaseState:
@@ -158,13 +186,13 @@ def leaderboard_table(
     What does not fit into `width` columns is left out, the least telling first. Baselines stand between the trials,
     by their losses; `by` is what the trials are ranked by.
     """
-    columns = {"rank": [_rank(row) for row in shown]}
+    columns = {"rank": [row.place for row in shown]}
     if len({row.phase for row in rows}) > 1:
         columns["phase"] = [row.phase for row in shown]
     for name in varying(rows):
         if name == "eval_interval":
             continue
-        columns[name] = [figures.value(getattr(row.settings, name)) for row in shown]
+        columns[name] = [setting(row.settings, name) for row in shown]
     columns |= {
         "parameters": [figures.count(row.parameters) for row in shown],
         "train": [figures.loss(row.train_loss) for row in shown],
@@ -185,11 +213,11 @@ def leaderboard_table(
         columns["copied"] = ["-" if share is None else f"{share:.0%}" for share in shares]
     if all(row.seeds == 1 for row in rows):
         del columns["seeds"], columns["spread"]
-    compared = by
+    compared, is_mixed = by, tokens_differ(row.settings for row in rows)
     if all(row.settings.tokenizer == "char" for row in rows):
         if by != "best_bits_per_char":
             del columns[BITS]
-    elif by == "best_val_loss" and not tokens_differ(row.settings for row in rows):
+    elif by == "best_val_loss" and not is_mixed:
         compared = "best_bits_per_char"  # the order is the same, and baselines have it too
     captions = ["= noise cannot tell it from the first of that rank"] if any(row.tied for row in shown) else []
     inserted: set[int] = set()
@@ -202,7 +230,11 @@ def leaderboard_table(
         if worse:
             captions.append(f"\N{DAGGER} no better than the {BAR}, which only counts characters")
         inserted = _insert_baselines(columns, own, levels, COMPARED[compared])
-    _drop_to_fit(columns, width)
+    order: tuple[str, ...] = LEAST_TELLING
+    if is_mixed:
+        columns = {IN_NATS.get(heading, heading): cells for heading, cells in columns.items()}
+        order = (*reversed(IN_NATS.values()), "at", "parameters", "time", "id", "state", *NAMED_BY_ID)
+    drop_to_fit(columns, width, order)
     table = Table(
         title=Text(inert(title)), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
@@ -229,14 +261,12 @@ def _insert_baselines(
     return inserted
 
 
-def _drop_to_fit(columns: dict[str, list[str]], width: int) -> None:
-    named_by_id = ("n_head", "max_iters", "batch_size", "block_size", "n_layer", "n_embd", "learning_rate")
-    last = ("train", "val", "id", "best val", *named_by_id) if BITS in columns else (*named_by_id, "train", "val", "id")
-    for heading in ("gap", "state", "at", "parameters", "final", "time", *last):
-        widths = [max(map(len, (name, *cells))) + 3 for name, cells in columns.items()]
-        if sum(widths) > width:
-            columns.pop(heading, None)
-
-
-def _rank(row: Row) -> str:
-    return "-" if row.rank is None else f"{row.tie}=" if row.tied else str(row.rank)
+def drop_to_fit(columns: dict[str, list[str]], width: int, order: Sequence[str]) -> None:
+    """Take away what a table of `width` cells has no room for, the first of `order` first."""
+    widths = {name: max(map(len, (name, *cells))) + 3 for name, cells in columns.items()}
+    room = width - sum(widths[name] for name in columns if name not in order)
+    for name in reversed(order):  # the most telling first, and whatever still fits after it
+        if name in columns and widths[name] <= room:
+            room -= widths[name]
+        else:
+            columns.pop(name, None)

@@ -26,6 +26,7 @@ from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.state import TrialState
+from tests.conftest import MIXED_STUDY
 
 
 @pytest.fixture
@@ -57,8 +58,10 @@ def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFo
     out = capsys.readouterr().out
     assert "by best_bits_per_char" in out
     rows = [line.split() for line in out.splitlines()[4:] if line.strip()]
-    assert [row[0].rstrip("=") for row in rows[:4]] == ["1", "2", "trigram", "3"]
+    assert [row[0].lstrip("=") for row in rows[:4]] == ["1", "2", "trigram", "3"]
     assert rows[2] == ["trigram", f"{2.2 / math.log(2):.4f}"]
+    assert "nats/token" in out
+    assert "best val" not in out.replace("best_val", "")
     assert out.count("\N{DAGGER}") == 7  # two of BPE and all of characters, and what it means
     assert main(["leaderboard", str(folder.path), "--by", "best_val_loss"]) == 0
     out = capsys.readouterr().out
@@ -68,6 +71,7 @@ def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFo
     records = json.loads(capsys.readouterr().out)
     assert [record["beats_trigram"] for record in records] == [True] * 2 + [False] * 6
     assert records[0]["best_val_loss"] > 2.2
+    assert records[0]["reason"] is None
     assert records[0]["bits_per_char"] == records[0]["best_bits_per_char"]
     assert main(["leaderboard", str(folder.path), "--filter", "bpc<3.1", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 1
@@ -80,7 +84,7 @@ def test_one_tokenizer_other_than_characters_keeps_its_losses(folder: StudyFolde
     out = capsys.readouterr().out
     assert "by best_val_loss" in out
     rows = [line.split() for line in out.splitlines()[4:] if line.strip()]
-    assert [row[0].rstrip("=") for row in rows[:4]] == ["1", "2", "trigram", "3"]
+    assert [row[0].lstrip("=") for row in rows[:4]] == ["1", "2", "trigram", "3"]
     assert rows[2] == ["trigram", f"{2.2 / math.log(2):.4f}"]
 
 
@@ -145,10 +149,39 @@ def test_the_closing_is_in_bits_per_character(mixed: Path, folder: StudyFolder, 
     print_closing(read_study(mixed), read_journal(folder.journal), folder)
     out = capsys.readouterr().out
     assert "phase1: the best of 8 trials by bits per character" in out
-    assert "6 of 8 trials do not beat the trigram, which only counts characters (3.1739 bits per character)." in out
+    assert "6 of 8 trials of phase1 do not beat the trigram, which only counts characters (3.1739 bits" in out
     assert "bits per character by step" in out
     assert "trigram, by counting  3.174 at 100" in out
     assert "phase1 writes, bits per character 3.063:" in out
+    assert "best of all phases" not in out
+
+
+def test_a_last_phase_that_is_not_the_best_is_no_final(
+    mixed: Path,
+    folder: StudyFolder,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    last = '[[phase]]\nname = "model"\nlearning_rate = 1e-3\n[phase.grid]\nactivation = ["relu", "gelu"]\n'
+    mixed.write_text(MIXED_STUDY + last, "utf-8")
+    state = read_journal(folder.journal)
+    known = [trial for trial in state.phases["phase1"].current() if trial.settings.tokenizer == "char"][:2]
+    own = [
+        dataclasses.replace(trial, phase="model", settings=dataclasses.replace(trial.settings, activation=activation))
+        for trial, activation in zip(known, ("relu", "gelu"), strict=True)
+    ]
+    state.phases["model"] = dataclasses.replace(
+        state.phases["phase1"], name="model", planned=(), trials={trial.id: trial for trial in own}
+    )
+    print_closing(read_study(mixed), state, folder)
+    out = capsys.readouterr().out
+    best = min(state.phases["phase1"].current(), key=lambda trial: trial.best_bits_per_char or 9.0)
+    assert f"The best of all phases is {best.id} of phase1: best bits per character 3.0635." in out
+    assert "No trial of model beats the trigram" in out
+    heading = next(line for line in out.splitlines() if "best val" in line and "step" in line)
+    assert heading.split()[:2] == ["lr", "activ"]
+    assert "train loss" not in heading
 
 
 needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")

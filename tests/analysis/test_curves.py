@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from litegpt.analysis.bands import bands, matched, matched_trials
+from litegpt.analysis.bands import bands, hindrances, matched, matched_trials
 from litegpt.analysis.curves import read_curves
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.overfitting import overfitting
@@ -81,6 +81,24 @@ def test_matched_values_are_compared_on_equal_settings(original: StudyFolder, se
         assert row.margin == pytest.approx(1.96 * differences[value].sem())
     chosen = matched_trials(read_journal(original.journal).phases["phase1"].current(), "n_embd")
     assert len(chosen) == 182 * 7
+
+
+def test_a_vocabulary_goes_with_its_tokenizer() -> None:
+    tokens = [("char", 0), ("byte", 0), ("bpe", 512), ("word", 512)]
+    settings = [
+        Trial(1, 1, 16, 8, 4, rate, 100, tokenizer=tokenizer, vocab_size=size)
+        for rate in (1e-3, 3e-3)
+        for tokenizer, size in tokens
+    ]
+    trials = [TrialState("p", trial.id, trial, state="done", best_val_loss=2.0) for trial in settings]
+    assert len(matched_trials(trials, "tokenizer")) == 8
+    assert matched_trials(trials, "vocab_size") == []
+    assert hindrances(trials, "vocab_size") == ["tokenizer"]
+    larger = [Trial(1, 1, 16, 8, 4, 1e-3, 100, tokenizer="bpe", vocab_size=size) for size in (512, 1024)]
+    sizes = [TrialState("p", trial.id, trial) for trial in larger]
+    assert matched_trials([*trials, sizes[1]], "tokenizer") == []  # which of BPE's two is to be compared?
+    assert matched_trials(sizes, "vocab_size") == sizes
+    assert hindrances(sizes, "learning_rate") == []
 
 
 def test_the_front_has_what_nothing_beats(original: StudyFolder, seed_study: Path) -> None:

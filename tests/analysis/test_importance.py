@@ -189,7 +189,8 @@ def test_an_unknown_target_is_named() -> None:
         design([], "vall_loss")
 
 
-def test_the_command_prints_what_mattered(made: StudyFolder, capsys) -> None:
+def test_the_command_prints_what_mattered(made: StudyFolder, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
     assert main(["importance", str(made.path), "--phase", "phase1", "--json", "--target", "best_val_loss"]) == 0
     import json
 
@@ -200,3 +201,5 @@ def test_the_command_prints_what_mattered(made: StudyFolder, capsys) -> None:
     assert main(["importance", str(made.path), "--target", "best_val_loss"]) == 0
     output = capsys.readouterr()
     assert "n_head + n_embd: one follows from the other" in output.out + output.err
+    assert "█" in output.out
+    assert "…" not in output.out

@@ -127,7 +127,7 @@ def test_the_original_is_ranked_as_pandas_ranks_it(original: StudyFolder, seed_s
     assert round(max(row.parameters or 0 for row in rows) / 1e6, 1) == 42.7  # as the original reports
 
 
-def test_the_command_prints_rows(made: StudyFolder, capsys) -> None:
+def test_the_command_prints_rows(made: StudyFolder, tmp_path: Path, capsys) -> None:
     assert main(["leaderboard", str(made.path), "--json", "--filter", "n_layer:2 lr>=1e-3"]) == 0
     records = json.loads(capsys.readouterr().out)
     assert len(records) == 6
@@ -139,6 +139,10 @@ def test_the_command_prints_rows(made: StudyFolder, capsys) -> None:
     assert "2 of 18 rows" in output.err
     assert main(["leaderboard", str(made.path), "--phase", "phase3"]) == 2
     assert "did you mean" in capsys.readouterr().err
+    study = tmp_path / "some.toml"
+    study.touch()
+    assert main(["leaderboard", str(study)]) == 2
+    assert "results/some" in capsys.readouterr().err
 
 
 def test_what_is_copied_needs_the_corpus(made: StudyFolder, tmp_path: Path, capsys) -> None:
@@ -196,6 +200,9 @@ def test_a_line_fits_its_terminal(made: StudyFolder) -> None:
     narrow = leaderboard_table(rows, rows, "t", 80)
     assert [column.header for column in wide.columns][:2] == ["rank", "n_layer"]
     assert {"rank", "best val"} < {column.header for column in narrow.columns} < {c.header for c in wide.columns}
+    without_id = [column.header for column in leaderboard_table(rows, rows, "t", 60).columns]
+    assert "id" not in without_id
+    assert "learning_rate" in without_id  # nothing else tells the rows apart
 
 
 def test_ranking_and_filtering_load_nothing_heavy() -> None:

@@ -68,8 +68,14 @@ def test_the_board_ranks_by_them(place: Place, size: tuple[int, int]) -> None:
         board = app.screen.board
         assert [row.settings.tokenizer for row in board.rows] == ["bpe"] * 4 + ["char"] * 4
         assert [app.screen._flags(index) for index in range(3)] == ["", "cut", ""]
-        text = text_of(app)
-        assert " ".join(["lr", "tokens", "vocab", "best", "val", "bits/char"]) in " ".join(text.split())
+        headings = [column.heading for column in app.screen._columns]
+        assert headings[:4] == ["#", "lr", "tokens", "vocab"]
+        assert {"bits/char", "state"} < set(headings)
+        assert "best val" not in headings
+        assert app.screen._cells(7)[3] == ("-", "")  # characters have no size of vocabulary
+        narrow = [column.heading for column in board.columns(45, [])]
+        assert "state" in narrow
+        assert "nats/token" not in narrow
         await pilot.press("enter")
         await settled(app, pilot, lambda: "val loss" in text_of(app))
         details = " ".join(text_of(app).split())
