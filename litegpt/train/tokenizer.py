@@ -11,24 +11,21 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from litegpt.plan.trial import BYTES
 
-if TYPE_CHECKING:
-    import tokenizers
+WHITE_SPACE = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""Unicode's, as a regular expression's class has it.
 
-WORD = re.compile(r" ?\w+(?:['\u2019]\w+)*| ?[^\w\s]+|\s+(?!\S)|\s+")
-"""A word, with the space before it, as GPT-2 cuts them (Radford et al. 2019), but that a contraction is one word.
-
-No word has white space after anything else, so a text may be cut before white space that follows something else.
+No word has any after anything else, so a text may be cut before white space that follows something else.
 """
 REMEMBERED_WORDS = 200_000  # whose tokens are kept at hand, some 200 bytes each
 CHARACTERS_AT_ONCE = 1 << 20  # of a long text
 
-_INSIDE = re.compile(r"\S(?=\s)")
+_INSIDE = re.compile(f"[^{WHITE_SPACE}](?=[{WHITE_SPACE}])")
 
 
 def _byte_characters() -> dict[int, str]:
@@ -138,8 +135,9 @@ class ByteTokenizer:
 class LearnedTokenizer:
     """Words or byte pairs, as a `tokenizers.Tokenizer` of byte-level BPE: `definition` is its JSON.
 
-    A text is cut into words here and each is looked up among those that were met before: the library takes three times
-    as long for a long text (docs/LOG.md).
+    A text is cut into words here, by the pattern that the definition has for the library, and each is looked up among
+    those that were met before: the library takes three times as long for a long text (docs/LOG.md).
+    Raises ValueError, KeyError or TypeError where the definition is none.
     """
 
     opening = "\n"
@@ -148,6 +146,8 @@ class LearnedTokenizer:
         self.definition = definition
         vocabulary = json.loads(definition)["model"]["vocab"]
         self.vocab_size = len(vocabulary)
+        if set(vocabulary.values()) != set(range(self.vocab_size)):
+            raise ValueError("its tokens are not numbered from 0 on")
         self._dtype = token_dtype(self.vocab_size)
         self._pieces = [b""] * self.vocab_size
         for piece, token in vocabulary.items():
@@ -155,12 +155,9 @@ class LearnedTokenizer:
         self._words: _Words | None = None
 
     def encode(self, text: str) -> np.ndarray:
-        if self._words is None:
-            import tokenizers  # decoding does without
-
-            self._words = _Words(tokenizers.Tokenizer.from_str(self.definition), self._dtype)
-        words = map(self._words.__getitem__, WORD.findall(text))
-        return np.frombuffer(b"".join(words), dtype=self._dtype)
+        if self._words is None:  # decoding does without
+            self._words = _Words(self.definition, self._dtype)
+        return np.frombuffer(b"".join(map(self._words.__getitem__, self._words.cut(text))), dtype=self._dtype)
 
     def encode_parts(self, parts: Iterable[str]) -> Iterator[np.ndarray]:
         return map(self.encode, cut_between_words(parts))
@@ -175,15 +172,20 @@ class LearnedTokenizer:
 class _Words(dict[str, bytes]):
     """The tokens of words, found when they are first asked for; as bytes, which take a quarter of a list's room."""
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer, dtype: type[np.integer[Any]]) -> None:
+    def __init__(self, definition: str, dtype: type[np.integer[Any]]) -> None:
+        import tokenizers
+
         super().__init__()
-        self._encode: Callable[[str], Any] = tokenizer.encode
+        (split, *_) = json.loads(definition)["pre_tokenizer"]["pretokenizers"]
+        self.cut: Callable[[str], list[str]] = re.compile(split["pattern"]["Regex"]).findall
+        self._encode: Callable[[str], Any] = tokenizers.Tokenizer.from_str(definition).encode
         self._dtype = dtype
 
     def __missing__(self, word: str) -> bytes:
         if len(self) >= REMEMBERED_WORDS:
             self.clear()
-        tokens = np.array(self._encode(word).ids, dtype=self._dtype).tobytes()
+        whole = word.encode(errors="replace").decode()  # the library takes no lone surrogates
+        tokens = np.array(self._encode(whole).ids, dtype=self._dtype).tobytes()
         self[word] = tokens
         return tokens
 

@@ -1,20 +1,23 @@
 """The splits as tokens: in memory where a text is short, else in files that are mapped into it.
 
 The files are made once for a text, its split and a tokenizer, whichever study asks first. They are a cache: whoever
-deletes them loses the time that it takes to make them again.
+deletes or damages them loses the time that it takes to make them again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,16 +28,22 @@ from litegpt.train.tokenizer import Tokenizer, token_dtype
 MAPPED_FROM = 1 << 24  # characters; a shorter text is tokenised in a moment
 UNUSED_DAYS = 30  # after which a text's tokens are deleted
 FORMAT = 1
+FILES = ("train.bin", "validation.bin")
+CHECKED_AT_ONCE = 1 << 26  # bytes; a gigabyte takes half a second
 
 Tokens = tuple[np.ndarray, np.ndarray]
 """The training split and the validation split [N], each in the tokenizer's integers."""
 
 
+class CacheError(OSError):
+    """The folder of the tokens cannot be used; the message says what to do."""
+
+
 def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable[[], None] = lambda: None) -> Tokens:
     """Return the tokens of both splits; each is tokenised by itself, so nothing of one is in a token of the other.
 
-    `beat` is called every now and then while a long text is tokenised, which takes no more memory than a short one.
-    Raises ValueError for a character that there is no token for, OSError where the cache cannot be written.
+    `beat` is called every now and then while a long text is tokenised, which takes no more memory than a short one;
+    what it raises ends that. Raises ValueError for a character that there is no token for, CacheError.
     """
     if text.corpus.characters < MAPPED_FROM:
         train, validation = (
@@ -43,15 +52,53 @@ def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable
         return train, validation
     key = json.dumps([FORMAT, text.digest, tokenizer.state()], sort_keys=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:32]
-    cache.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock"), beat):
-        if not folder.is_dir():
-            _delete_unused(cache)
-            _write(text, tokenizer, folder, beat)
+    dtype = token_dtype(tokenizer.vocab_size)
+    tokens = _opened(folder, dtype, beat)  # without a lock, for whoever may only read
+    try:
+        tokens = tokens or _made(text, tokenizer, folder, beat)
+    except OSError as error:
+        what = f"the tokens cannot be kept in {cache} ({error.strerror or error})"
+        raise CacheError(f"{what}: make room there, or set XDG_CACHE_HOME to another folder") from error
+    with contextlib.suppress(OSError):
         os.utime(folder)
-        dtype = token_dtype(tokenizer.vocab_size)
-        train, validation = (np.memmap(folder / name, dtype, mode="r") for name in ("train.bin", "validation.bin"))
+    return tokens
+
+
+def _opened(folder: Path, dtype: type[np.integer[Any]], beat: Callable[[], None]) -> Tokens | None:
+    """Return tokens that are whole; None where there are none, or not those that were written."""
+    try:
+        written = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        train, validation = (np.memmap(folder / name, dtype, mode="r") for name in FILES)
+        for name, tokens in zip(FILES, (train, validation), strict=True):
+            if written[name]["tokens"] != len(tokens) or written[name]["crc32"] != _checksum(tokens, beat):
+                return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # whatever is there instead
+        return None
     return train, validation
+
+
+def _checksum(tokens: np.ndarray, beat: Callable[[], None]) -> int:
+    data, checksum = tokens.view(np.uint8), 0
+    for start in range(0, len(data), CHECKED_AT_ONCE):
+        checksum = zlib.crc32(data[start : start + CHECKED_AT_ONCE].data, checksum)
+        beat()
+    return checksum
+
+
+def _made(text: SplitText, tokenizer: Tokenizer, folder: Path, beat: Callable[[], None]) -> Tokens:
+    """Return tokens that are made now, unless another worker has made them meanwhile."""
+    dtype = token_dtype(tokenizer.vocab_size)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_suffix(".lock"), beat):
+        tokens = _opened(folder, dtype, beat)
+        if tokens is None:
+            _delete_unused(folder.parent)
+            _delete(folder)
+            _write(text, tokenizer, folder, beat)
+            tokens = _opened(folder, dtype, beat)
+    if tokens is None:
+        raise OSError(errno.EIO, "what was written cannot be read back")
+    return tokens
 
 
 @contextlib.contextmanager
@@ -70,20 +117,41 @@ def _locked(path: Path, beat: Callable[[], None]) -> Iterator[None]:
 
 def _write(text: SplitText, tokenizer: Tokenizer, folder: Path, beat: Callable[[], None]) -> None:
     unfinished = folder.with_suffix(".tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a worker that was killed
+    _delete(unfinished)  # of a worker that was killed
     unfinished.mkdir()
+    written: dict[str, dict[str, int]] = {}
     try:
-        for name, parts in (("train.bin", text.train()), ("validation.bin", text.validation())):
-            with (unfinished / name).open("wb") as file:
-                for tokens in encode_long(tokenizer, parts):
+        for name, parts in zip(FILES, (text.train(), text.validation()), strict=True):
+            count = checksum = 0
+            with _kept(unfinished / name) as file, contextlib.closing(encode_long(tokenizer, parts)) as encoded:
+                for tokens in encoded:
                     file.write(tokens.data)
+                    count, checksum = count + len(tokens), zlib.crc32(tokens.data, checksum)
                     beat()
-                file.flush()
-                os.fsync(file.fileno())
+            written[name] = {"tokens": count, "crc32": checksum}
+        with _kept(unfinished / "meta.json") as file:
+            file.write(json.dumps(written).encode())
         unfinished.rename(folder)
     except BaseException:  # the disk may be full: what is half done is in the way
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file whose content is on the disk afterwards."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _delete(path: Path) -> None:
+    """Delete whatever is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _delete_unused(cache: Path) -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +20,7 @@ from litegpt.plan.trial import BYTES, Trial
 from litegpt.plan.whole_file import write_whole
 from litegpt.train.tokenizer import (
     CHARACTER_OF,
-    WORD,
+    WHITE_SPACE,
     ByteTokenizer,
     CharacterTokenizer,
     LearnedTokenizer,
@@ -41,14 +44,51 @@ def tokenizer_for(trial: Trial, text: SplitText, folder: Path) -> Tokenizer:
     if trial.tokenizer == "byte":
         return ByteTokenizer()
     path = folder / f"{trial.tokenizer}-{trial.vocab_size}-{text.digest[:8]}.json"
-    try:
-        return LearnedTokenizer(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged
+    tokenizer = _kept(path)
+    if tokenizer is None or tokenizer.vocab_size != trial.vocab_size:
         learn = learn_words if trial.tokenizer == "word" else learn_byte_pairs
         tokenizer = learn(_sample(text), trial.vocab_size)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, tokenizer.definition.encode())
-        return tokenizer
+    return tokenizer
+
+
+def _kept(path: Path) -> LearnedTokenizer | None:
+    """Return a tokenizer that was learned before; None where there is none yet, or it is damaged."""
+    try:
+        tokenizer = LearnedTokenizer(path.read_text(encoding="utf-8"))
+        tokenizer.encode("")  # the library reads the definition for that
+    except FileNotFoundError:
+        return None
+    except OSError:
+        raise
+    except Exception:  # the library has no narrower one, and a file can hold anything
+        return None
+    return tokenizer
+
+
+@cache
+def _word_pattern() -> str:
+    r"""Return the regular expression of a word, with the space before it, as GPT-2 cuts them (Radford et al. 2019).
+
+    A contraction is one word, though. Classes are spelled out, because Python and the library, which both read this,
+    differ in \w and \s: a word is of anything but white space and symbols, so of combining marks too.
+    """
+    symbols = _symbols()
+    word = f"[^{WHITE_SPACE}{symbols}]+"
+    return f" ?{word}(?:['\u2019]{word})*| ?[{symbols}]+|[{WHITE_SPACE}]+(?![^{WHITE_SPACE}])|[{WHITE_SPACE}]+"
+
+
+def _symbols() -> str:
+    """Return punctuation and symbols, as a regular expression's class has them.
+
+    Beyond U+FFFF in two blocks, music and emoji: Python is slow where a class has many ranges there.
+    """
+    codes = [code for code in range(1 << 16) if unicodedata.category(chr(code))[0] in "PS" and chr(code) != "_"]
+    codes += [*range(0xFE00, 0xFE10), *range(0x1D000, 0x1D400), *range(0x1F000, 0x1FC00)]  # the first vary emoji
+    runs = itertools.groupby(enumerate(sorted(codes)), key=lambda pair: pair[1] - pair[0])
+    ranges = [[code for _, code in run] for _, run in runs]
+    return "".join(f"{re.escape(chr(run[0]))}-{re.escape(chr(run[-1]))}" for run in ranges)
 
 
 def learn_byte_pairs(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
@@ -74,7 +114,7 @@ def learn_words(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
     """
     from tokenizers import models
 
-    counts = Counter(itertools.chain.from_iterable(map(WORD.findall, parts)))
+    counts = Counter(itertools.chain.from_iterable(map(re.compile(_word_pattern()).findall, parts)))
     words = ("".join(CHARACTER_OF[byte] for byte in word.encode(errors="replace")) for word, _ in counts.most_common())
     longer = itertools.islice((word for word in words if len(word) > 1), vocab_size - BYTES)
     vocabulary = {piece: token for token, piece in enumerate([*sorted(CHARACTER_OF.values()), *longer])}
@@ -86,7 +126,7 @@ def _byte_level(model: tokenizers.models.BPE) -> tokenizers.Tokenizer:
     from tokenizers import decoders, pre_tokenizers
 
     tokenizer = tokenizers.Tokenizer(model)
-    words = pre_tokenizers.Split(tokenizers.Regex(WORD.pattern), "isolated")
+    words = pre_tokenizers.Split(tokenizers.Regex(_word_pattern()), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )

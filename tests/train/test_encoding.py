@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -47,6 +48,26 @@ def test_the_tokens_of_a_text_in_order(monkeypatch: pytest.MonkeyPatch, cores: i
     first = next(tokens)
     assert taken <= 8, "a text is not read ahead of its tokens"
     assert np.concatenate([first, *tokens]).tolist() == PAIRS.encode(TEXT).tolist()
+
+
+def test_one_process_does_what_others_leave_that_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the system kills them where memory runs out."""
+    monkeypatch.setattr(encoding, "cores", lambda: 2)
+    monkeypatch.setattr(tokenizer, "CHARACTERS_AT_ONCE", 500)
+    tokens = encode_long(PAIRS, (TEXT[start : start + 500] for start in range(0, len(TEXT), 500)))
+    first = next(tokens)
+    for child in multiprocessing.active_children():
+        child.kill()
+    assert np.concatenate([first, *tokens]).tolist() == PAIRS.encode(TEXT).tolist()
+
+
+def test_one_process_is_enough_where_no_other_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(encoding, "cores", lambda: 2)
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refuse)
+    assert np.concatenate([*encode_long(PAIRS, [TEXT])]).tolist() == PAIRS.encode(TEXT).tolist()
 
 
 def test_processes_leave_with_one_that_is_killed() -> None:

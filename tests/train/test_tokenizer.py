@@ -72,6 +72,37 @@ def test_a_learned_tokenizer_is_the_librarys(learned: LearnedTokenizer) -> None:
     assert learned.vocab_size == library.get_vocab_size() == 600
 
 
+@pytest.mark.parametrize("learned", [WORDS, PAIRS], ids=["word", "bpe"])
+@given(
+    text=st.one_of(
+        ANY, st.text(st.sampled_from("a é'\u2019_!\n\r\t\x1c\x85\u3000\u0301\u0939\u093f\u0902\u200d❤\ufe0f👍𝑥²"))
+    )
+)
+def test_any_text_is_cut_as_the_library_cuts_it(learned: LearnedTokenizer, text: str) -> None:
+    """Marks, odd digits and white space, of which Python and the library think differently."""
+    library = tokenizers.Tokenizer.from_str(learned.definition)
+    assert learned.encode(text).tolist() == library.encode(text).ids
+
+
+@pytest.mark.parametrize("text", ["हिन्दी में", "ภาษาไทย", "cafe\u0301 cre\u0300me", "क्\u200dष", "it's", "₂x"])
+def test_a_word_keeps_its_marks(text: str) -> None:
+    words = learn_words(iter([f"{text}\n"]), 300)
+    assert len(words.encode(text)) == len(text.split()), [*words.decode(words.encode(text).tolist())]
+
+
+def test_symbols_are_words_of_their_own() -> None:
+    """Each has its one token: emoji with what varies them, and a sentence's end."""
+    text = "है। no, ❤️ 👍🏽!\n"
+    tokenizer = learn_words(iter([text]), 300)
+    assert [*tokenizer.decode(tokenizer.encode(text).tolist())] == ["है", "।", " no", ",", " ❤️", " 👍🏽!", "\n"]
+
+
+@pytest.mark.parametrize("tokenizer", [ByteTokenizer(), WORDS, PAIRS], ids=["byte", "word", "bpe"])
+def test_what_is_no_character_becomes_a_question_mark(tokenizer: Tokenizer) -> None:
+    """A command line that is not UTF-8 has lone surrogates."""
+    assert decoded(tokenizer, tokenizer.encode("the \udcff ox\udcfe")) == "the ? ox?"
+
+
 @pytest.mark.parametrize("at_once", [1, 7, 1000])
 @pytest.mark.parametrize("tokenizer", [CharacterTokenizer(sorted(set(NOVELLA))), ByteTokenizer(), WORDS, PAIRS])
 def test_parts_have_the_tokens_of_the_whole(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from litegpt.plan.corpus import read_corpus
 from litegpt.plan.split import SplitRule, SplitText
 from litegpt.train import tokens as module
 from litegpt.train.tokenizer import ByteTokenizer, CharacterTokenizer, Tokenizer
-from litegpt.train.tokens import tokenised
+from litegpt.train.tokens import CacheError, tokenised
 from litegpt.train.vocabulary import learn_byte_pairs
 
 TEXT = "the quick brown fox — jumps over the lazy dog\n" * 100
@@ -85,10 +87,72 @@ def test_a_full_disk_leaves_nothing_half_done(split: SplitText, cache: Path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(CacheError, match="No space"):
             tokenised(split, ByteTokenizer(), cache)
     assert not [entry for entry in cache.iterdir() if entry.is_dir()]
     assert len(tokenised(split, ByteTokenizer(), cache)[0]) > 0
+
+
+def empty(folder: Path) -> None:
+    (folder / "train.bin").write_bytes(b"")
+
+
+def cut_off(folder: Path) -> None:
+    os.truncate(folder / "train.bin", 100)
+
+
+def overwrite(folder: Path) -> None:
+    with (folder / "validation.bin").open("r+b") as file:
+        file.seek(100)
+        file.write(os.urandom(50))
+
+
+def lose(folder: Path) -> None:
+    (folder / "validation.bin").unlink()
+
+
+def forget(folder: Path) -> None:
+    (folder / "meta.json").write_text("[" * 100_000)
+
+
+def replace_with_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+
+
+@pytest.mark.parametrize("damage", [empty, cut_off, overwrite, lose, forget, replace_with_file])
+def test_damaged_tokens_are_made_anew(split: SplitText, cache: Path, damage: Callable[[Path], None]) -> None:
+    expected = [tokens.tolist() for tokens in tokenised(split, ByteTokenizer(), cache)]
+    (folder,) = (entry for entry in cache.iterdir() if entry.is_dir())
+    damage(folder)
+    assert [tokens.tolist() for tokens in tokenised(split, ByteTokenizer(), cache)] == expected
+
+
+def test_whole_tokens_are_only_read(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may be read-only: nothing is locked and nothing is stamped."""
+    expected = tokenised(split, ByteTokenizer(), cache)[0].tolist()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(module, "_locked", refuse)
+    monkeypatch.setattr("os.utime", refuse)
+    assert tokenised(split, ByteTokenizer(), cache)[0].tolist() == expected
+
+
+def test_a_cache_that_cannot_be_used_is_named(split: SplitText, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheError, match=r"kept in .*/file/tokens \(Not a directory\): make room .* XDG_CACHE_HOME"):
+        tokenised(split, ByteTokenizer(), tmp_path / "file" / "tokens")
+
+
+def test_what_a_beat_raises_ends_the_work(split: SplitText, cache: Path) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tokenised(split, PAIRS, cache, stop)
+    assert not [entry for entry in cache.iterdir() if entry.is_dir()], "nothing is half done"
 
 
 def test_of_several_workers_one_makes_the_tokens(split: SplitText, cache: Path) -> None:

@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,59 @@ def test_a_study_keeps_its_vocabulary(small: Trial, split: SplitText, tmp_path: 
     kept.write_text(other.definition[:100])
     assert tokenizer_for(trial, split, tmp_path).vocab_size == 270, "a damaged one is learned again"
     assert json.loads(kept.read_text())["model"]["type"] == "BPE"
+
+
+def fewer(definition: dict[str, Any]) -> None:
+    definition["model"]["vocab"].popitem()
+
+
+def gap(definition: dict[str, Any]) -> None:
+    definition["model"]["vocab"] |= {next(reversed(definition["model"]["vocab"])): 350}
+
+
+def no_number(definition: dict[str, Any]) -> None:
+    definition["model"]["vocab"] |= {next(reversed(definition["model"]["vocab"])): "a"}
+
+
+def bad_merge(definition: dict[str, Any]) -> None:
+    definition["model"]["merges"].append(["zzq", "qqz"])
+
+
+def no_model(definition: dict[str, Any]) -> None:
+    definition["model"] = 5
+
+
+def no_words(definition: dict[str, Any]) -> None:
+    del definition["pre_tokenizer"]["pretokenizers"][0]["pattern"]
+
+
+def bad_words(definition: dict[str, Any]) -> None:
+    definition["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "("
+
+
+@pytest.mark.parametrize("edit", [fewer, gap, no_number, bad_merge, no_model, no_words, bad_words])
+def test_a_vocabulary_that_is_none_is_learned_again(
+    small: Trial, split: SplitText, tmp_path: Path, edit: Callable[[dict[str, Any]], None]
+) -> None:
+    trial = replace(small, tokenizer="bpe", vocab_size=270)
+    learned = tokenizer_for(trial, split, tmp_path)
+    (kept,) = tmp_path.glob("bpe-270-*.json")
+    definition = json.loads(kept.read_text())
+    edit(definition)
+    kept.write_text(json.dumps(definition))
+    assert tokenizer_for(trial, split, tmp_path).state() == learned.state()
+    assert tokenizer_for(trial, split, tmp_path).encode(TEXT).tolist() == learned.encode(TEXT).tolist()
+
+
+@pytest.mark.parametrize("content", ["5", "[1]", "[" * 100_000, "\0"])
+def test_a_file_that_is_no_vocabulary_is_written_anew(
+    small: Trial, split: SplitText, tmp_path: Path, content: str
+) -> None:
+    trial = replace(small, tokenizer="word", vocab_size=270)
+    learned = tokenizer_for(trial, split, tmp_path)
+    (kept,) = tmp_path.glob("word-270-*.json")
+    kept.write_text(content)
+    assert tokenizer_for(trial, split, tmp_path).state() == learned.state()
 
 
 def test_of_a_long_text_a_part_is_learned_from(
