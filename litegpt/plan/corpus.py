@@ -23,6 +23,8 @@ from litegpt.plan.split import Range, SplitRule, SplitText
 
 PIECE_BYTES = 1 << 20
 """What is read at a time: a piece of text has as many characters, or fewer."""
+BYTE_ORDER_MARK = "\ufeff"
+"""What some programs write before UTF-8: it is no part of the text."""
 TEXT_FILES = ("*.txt", "*.txt.gz")
 """What a folder's corpus consists of."""
 
@@ -36,7 +38,7 @@ class FileScan:
     end: int
     characters: tuple[int, ...]  # where each piece begins: the place in the corpus
     offsets: tuple[int, ...]  # and the place in the file, in bytes, of a compressed file's content
-    version: tuple[int, int]  # size and time of modification: whether it is still that file
+    version: tuple[int, int] | None  # size and time of modification: whether it is still that file
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class CorpusText:
                 at += 1
             start, characters, offsets = at, list[int](), list[int]()
             with opened(path) as file:
-                version = _version(file)
+                version = _version(file.fileno())
                 for offset, text in _pieces(file, path):
                     characters.append(at)
                     offsets.append(offset)
@@ -115,6 +117,7 @@ class CorpusText:
     def read(self, ranges: Sequence[Range]) -> Iterator[str]:
         """Yield the text of ranges of characters, which are in order and apart; what is between is passed over."""
         ends = [end for _, end in ranges]
+        self._check_unchanged()
         files = self.scan.files
         for file in files:
             parts: list[Range] = []
@@ -130,6 +133,15 @@ class CorpusText:
             if joint:
                 yield joint
 
+    def _check_unchanged(self) -> None:
+        """Raise InputError unless the text is what it was at first; files that were touched or moved may still be."""
+        changed = [file.path for file in self.scan.files if _version(file.path) != file.version]
+        if changed:
+            again = CorpusText(self.path, self.base, self.files)
+            if again.sha256 != self.sha256:
+                raise _changed(changed[0])
+            vars(self)["scan"] = again.scan
+
 
 def read_corpus(path: str, base: Path) -> CorpusText:
     """Return a corpus: a file, every `.txt` and `.txt.gz` file below a folder, or a glob, in name order.
@@ -141,21 +153,35 @@ def read_corpus(path: str, base: Path) -> CorpusText:
 
 def _files(path: str, base: Path) -> list[Path]:
     named = base / path
-    if named.is_file():
-        return [named]
-    if named.is_dir():
-        files = sorted(file for pattern in TEXT_FILES for file in named.rglob(pattern) if file.is_file())
-        if not files:
-            raise InputError("the corpus folder holds no .txt file; name a file, or a glob such as 'texts/*.md'", named)
-        return files
-    files = sorted(file for found in glob.glob(str(named), recursive=True) if (file := Path(found)).is_file())
+    try:
+        if named.is_file():
+            return [named]
+        is_folder = named.is_dir()
+        found = _below(named) if is_folder else _matching(path, base)
+        files = sorted(file for file in found if file.is_file())
+    except OSError as error:
+        raise InputError(f"the corpus cannot be read: {error.strerror}", named) from None
+    if not files and is_folder:
+        raise InputError("the corpus folder holds no .txt file; name a file, or a glob such as 'texts/*.md'", named)
     if not files:
         raise InputError("no such corpus; the path in [study] is relative to the study file", named)
     return files
 
 
-def _version(file: BinaryIO) -> tuple[int, int]:
-    status = os.fstat(file.fileno())
+def _below(folder: Path) -> list[Path]:
+    return [file for pattern in TEXT_FILES for file in folder.rglob(pattern)]
+
+
+def _matching(pattern: str, base: Path) -> list[Path]:
+    return [Path(found) for found in glob.glob(os.path.join(glob.escape(str(base)), pattern), recursive=True)]
+
+
+def _version(file: Path | int) -> tuple[int, int] | None:
+    """Return what changes with a file, which is a path or open; None where there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
     return status.st_size, status.st_mtime_ns
 
 
@@ -177,6 +203,8 @@ def _pieces(file: BinaryIO, path: Path, offset: int = 0) -> Iterator[tuple[int, 
                 path,
             ) from None
         offset += len(data)
+        if begin == 0:
+            text = text.removeprefix(BYTE_ORDER_MARK)
         held = "\r" if data and text.endswith("\r") else ""
         text = text.removesuffix(held)
         if text:
@@ -186,7 +214,7 @@ def _pieces(file: BinaryIO, path: Path, offset: int = 0) -> Iterator[tuple[int, 
 def _read_parts(file: FileScan, parts: Sequence[Range]) -> Iterator[str]:
     """Yield parts of a file, which are in order; it is read forward only, because gzip cannot go back."""
     with opened(file.path) as content:
-        if _version(content) != file.version:
+        if _version(content.fileno()) != file.version:
             raise _changed(file.path)
         pieces = _pieces(content, file.path)
         text, at = "", file.start  # the piece at hand, and where it begins

@@ -16,6 +16,7 @@ from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Copied, Sample, append_sample, read_samples
 from litegpt.run.messages import (
     BAD_CORPUS,
+    CACHE,
     DISK,
     Message,
     TrialEvaluated,
@@ -25,6 +26,8 @@ from litegpt.run.messages import (
 from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights
 from litegpt.train.loop import Ended, Evaluated, TrialFiles
 from litegpt.train.pack import Pack, is_out_of_memory
+from litegpt.train.tokenizer import Tokenizer
+from litegpt.train.tokens import CacheError
 
 SAMPLE_TEMPERATURE = 0.8  # nanoGPT's
 SAMPLE_SEED = 0
@@ -49,6 +52,7 @@ class Attempt:
         self.over = False
         self.tokens_per_char = 1.0  # of the validation text
         self.checkpoint: Checkpoint | None = None
+        self.tokenizer: Tokenizer | None = None  # of the weights that it goes on from, if it does
         self._metrics: MetricsWriter | None = None
 
     def open(self) -> None:
@@ -57,7 +61,10 @@ class Attempt:
         for unfinished in self.folder.path.glob("*.tmp"):  # of an attempt that was killed
             unfinished.unlink(missing_ok=True)
         self._metrics = MetricsWriter(self.folder.metrics)
-        self.checkpoint = self.read_checkpoint()
+        self.checkpoint = weights = self.read_checkpoint()
+        if weights is None and self.request.start_from is not None:
+            weights = read_checkpoint(Path(self.request.start_from))
+        self.tokenizer = None if weights is None else weights.tokenizer
 
     def close(self) -> None:
         """Close the trial's files."""
@@ -76,6 +83,11 @@ class Attempt:
     def step(self) -> int:
         """The step to go on from."""
         return 0 if self.checkpoint is None else self.checkpoint.progress.step
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """What tells the tokens of the weights that it goes on from; nothing where it begins afresh."""
+        return () if self.tokenizer is None else tuple(self.tokenizer.state().values())
 
     def restore(self, pack: Pack, index: int) -> Progress:
         """Bring row `index` of a pack to where this trial stands."""
@@ -154,6 +166,10 @@ class Attempt:
         else:
             self._tell(ended.state, None, None, figures)
 
+    def stop(self) -> None:
+        """Tell the runner that the attempt was stopped before it came to train."""
+        self._tell("stopped", None, None, {})
+
     def fail(self, error: Exception) -> None:
         """Tell the runner that the attempt failed; the traceback stays in the trial's folder."""
         with contextlib.suppress(OSError):  # the disk may be what failed
@@ -161,7 +177,9 @@ class Attempt:
         failure = classify(error)
         first_line = (str(error).splitlines() or [""])[0]
         what = failure if failure == "out of memory" else type(error).__name__
-        self._tell("failed", first_line if isinstance(error, InputError) else f"{what}: {first_line}", failure, {})
+        self._tell(
+            "failed", first_line if isinstance(error, InputError | CacheError) else f"{what}: {first_line}", failure, {}
+        )
 
     def _tell(self, state: str, reason: str | None, failure: str | None, figures: dict[str, object]) -> None:
         self.over = True
@@ -180,6 +198,8 @@ def classify(error: Exception) -> str:
             return "short text"
         case InputError():  # the weights to start from are missing, damaged or do not fit
             return "bad weights"
+        case CacheError():
+            return CACHE
         case OSError():
             return DISK
     return "out of memory" if is_out_of_memory(error) else "bug"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 BAD_CORPUS = "bad corpus"
 DISK = "disk"
+CACHE = "cache"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ class TrialOver(Message):
     trial: str
     state: str  # done, diverged, failed, or stopped with a checkpoint
     reason: str | None = None
-    failure: str | None = None  # its kind: one of events.Failure, or BAD_CORPUS or DISK, which end no trial
+    failure: str | None = None  # its kind: one of events.Failure, or BAD_CORPUS, DISK or CACHE: they end no trial
     figures: dict[str, Any] = field(default_factory=dict)  # those of the journal's trial_ended
 
 

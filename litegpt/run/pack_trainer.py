@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import time
@@ -43,6 +44,10 @@ from litegpt.train.vocabulary import tokenizer_for
 SAMPLE_CHARACTERS = 300  # and at most as many tokens
 
 
+class StoppedError(Exception):
+    """The pack is to be stopped, and none of it is in training."""
+
+
 class PackTrainer:
     """Trains packs on one device, keeping the corpus there between them."""
 
@@ -50,7 +55,8 @@ class PackTrainer:
         self.device = torch.device(device)
         self.send = send
         self._text_key: tuple[str, str, SplitRule] | None = None
-        self._tokens_key: tuple[str, int] | None = None
+        self._tokens_key: tuple[str, int, tuple[str, ...]] | None = None
+        self._corpus: Corpus | None = None
         self._index: CorpusIndex | None = None
         self._beat_due = 0.0
 
@@ -62,10 +68,15 @@ class PackTrainer:
             for attempt in attempts:
                 attempt.open()
             self._read_text(request)
-            self._tokenise(request, attempts)
-            attempts.sort(key=lambda attempt: attempt.step)
-            for _, group in itertools.groupby(attempts, key=lambda attempt: attempt.step):
-                self._train_packs(request, list(group), should_stop)
+            attempts.sort(key=_standing)
+            for _, together in itertools.groupby(attempts, key=_standing):
+                group = list(together)
+                self._tokenise(request, group, should_stop)
+                self._train_packs(request, group, should_stop)
+        except StoppedError:
+            for attempt in attempts:
+                if not attempt.over:
+                    attempt.stop()
         except Exception as error:
             for attempt in attempts:
                 if not attempt.over:
@@ -89,26 +100,42 @@ class PackTrainer:
         self.text, self._text_key = text.split(rule), key
         self._tokens_key, self._index = None, None
 
-    def _tokenise(self, request: TrainPack, attempts: Sequence[Attempt]) -> None:
-        """Put the text on the device as the tokens of these trials, which have one tokenizer."""
-        trial = attempts[0].trial
-        if (key := (trial.tokenizer, trial.vocab_size)) != self._tokens_key:
-            self.tokenizer = tokenizer_for(trial, self.text, attempts[0].folder.tokenizers)
-            beat = partial(self._beat, request.pack, [attempt.trial.id for attempt in attempts])
-            train, validation = tokenised(self.text, self.tokenizer, token_cache(), beat)
-            self.corpus = Corpus(train, validation, self.device)
-            self._tokens_key = key
-        tokens = min(len(self.corpus.train), len(self.corpus.validation))
-        if tokens <= trial.block_size:
+    @property
+    def corpus(self) -> Corpus:
+        """The tokens at hand, on the device."""
+        assert self._corpus is not None
+        return self._corpus
+
+    def _tokenise(self, request: TrainPack, group: Sequence[Attempt], should_stop: Callable[[], bool]) -> None:
+        """Put the text on the device as the tokens of these attempts, which have one tokenizer.
+
+        An attempt goes on with the vocabulary that its weights began with, whatever the study's is by now.
+        """
+        first, trial = group[0], group[0].trial
+        if (key := (trial.tokenizer, trial.vocab_size, first.vocabulary)) != self._tokens_key:
+            self._tokens_key = self._corpus = None
+            self._free_memory()  # two texts do not lie on the device together
+            beat = partial(self._beat, request.pack, [attempt.trial.id for attempt in group], should_stop)
+            try:
+                tokenizer = first.tokenizer or tokenizer_for(trial, self.text, first.folder.tokenizers, beat)
+                tokens = tokenised(self.text, tokenizer, token_cache(), beat)
+            except InputError as error:  # the text is read once more for that
+                raise BadCorpusError(str(error)) from None
+            self.tokenizer, self._corpus, self._tokens_key = tokenizer, Corpus(*tokens, self.device), key
+        shorter = min(len(self.corpus.train), len(self.corpus.validation))
+        if shorter <= trial.block_size:
             raise ShortTextError(
-                f"the smaller split has {tokens:,} tokens of tokenizer = '{trial.tokenizer}', and a block needs "
-                f"{trial.block_size + 1:,}; use a longer text or a smaller block_size"
+                f"the smaller split has {shorter:,} token{'s' * (shorter != 1)} of tokenizer = "
+                f"'{trial.tokenizer}', and a block needs {trial.block_size + 1:,}; use a longer text or a smaller "
+                "block_size"
             )
-        for attempt in attempts:
+        for attempt in group:
             attempt.tokens_per_char = len(self.corpus.validation) / self.text.validation_characters
 
-    def _beat(self, pack: str, trials: list[str]) -> None:
-        """Tell that a long text is being tokenised, now and then."""
+    def _beat(self, pack: str, trials: list[str], should_stop: Callable[[], bool]) -> None:
+        """Tell that a long text is being tokenised, now and then. Raises StoppedError where that is to stop."""
+        if should_stop():
+            raise StoppedError
         if time.monotonic() >= self._beat_due:
             self._beat_due = time.monotonic() + HEARTBEAT_SECONDS
             self.send(Alive(pack=pack, trials=trials, step=0))
@@ -256,7 +283,16 @@ class PackTrainer:
         return [(prompt, text, self._measure(text)) for text in texts]
 
     def _measure(self, text: str) -> Copied | None:
-        """Return how much of a text is copied from the corpus, which is prepared for that the first time, if short."""
+        """Return how much of a text is copied from the corpus, which is prepared for that the first time, if short.
+
+        None also where the corpus can no longer be read: a trial that is trained does not need it.
+        """
         if self._index is None:
-            self._index = CorpusIndex.of(self.text)
+            with contextlib.suppress(InputError):
+                self._index = CorpusIndex.of(self.text)
         return None if self._index is None else Copied(**self._index.measure(text).figures())
+
+
+def _standing(attempt: Attempt) -> tuple[int, tuple[str, ...]]:
+    """Return what the attempts that train together have in common: the step and the vocabulary to go on from."""
+    return attempt.step, attempt.vocabulary

@@ -188,12 +188,15 @@ class PhaseRun:
         self.running.pop(trial.id)
         if over.state == "stopped" and not assignment.stop_asked:
             worker.ready = False  # it was told to leave by somebody else, and is about to
-        if over.failure in (messages.BAD_CORPUS, messages.DISK):
+        if over.failure in (messages.BAD_CORPUS, messages.DISK, messages.CACHE):
             self._append_requeued(trial, over.reason or over.failure)
             assignment.again.append(trial)
             if over.failure == messages.BAD_CORPUS:
                 raise InputError(over.reason or over.failure)
-            self.pause(f"the results cannot be written ({over.reason}); mend that, then `litegpt resume`")
+            if over.failure == messages.CACHE:
+                self.pause(f"{over.reason}; then `litegpt resume`, or stop and run again with another XDG_CACHE_HOME")
+            else:
+                self.pause(f"the results cannot be written ({over.reason}); mend that, then `litegpt resume`")
         elif over.state != "stopped" or trial.id in self._to_stop:
             self._append_end(trial.id, over.state, over.reason, over.failure, **over.figures)
         else:

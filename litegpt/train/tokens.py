@@ -58,7 +58,7 @@ def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable
         tokens = tokens or _made(text, tokenizer, folder, beat)
     except OSError as error:
         what = f"the tokens cannot be kept in {cache} ({error.strerror or error})"
-        raise CacheError(f"{what}: make room there, or set XDG_CACHE_HOME to another folder") from error
+        raise CacheError(f"{what}: make room there, or set XDG_CACHE_HOME") from error
     with contextlib.suppress(OSError):
         os.utime(folder)
     return tokens

@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,10 +34,11 @@ LEARNING_CHARACTERS = 1 << 25
 """Of a longer training split, about so many characters are learned from, in parts spread evenly over it."""
 
 
-def tokenizer_for(trial: Trial, text: SplitText, folder: Path) -> Tokenizer:
+def tokenizer_for(trial: Trial, text: SplitText, folder: Path, beat: Callable[[], None] = lambda: None) -> Tokenizer:
     """Return a trial's tokenizer on a text. One that is learned is kept in `folder`, and the same from then on.
 
-    Raises OSError where it cannot be written there.
+    `beat` is called every now and then while a text is read to learn from; what it raises ends that. Raises OSError
+    where the tokenizer cannot be written there.
     """
     if trial.tokenizer == "char":
         return CharacterTokenizer(text.corpus.symbols)
@@ -47,7 +48,7 @@ def tokenizer_for(trial: Trial, text: SplitText, folder: Path) -> Tokenizer:
     tokenizer = _kept(path)
     if tokenizer is None or tokenizer.vocab_size != trial.vocab_size:
         learn = learn_words if trial.tokenizer == "word" else learn_byte_pairs
-        tokenizer = learn(_sample(text), trial.vocab_size)
+        tokenizer = learn(_sample(text, beat), trial.vocab_size)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, tokenizer.definition.encode())
     return tokenizer
@@ -141,6 +142,8 @@ def _filled(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> LearnedTokenize
     return LearnedTokenizer(json.dumps(definition, ensure_ascii=False, indent=1))
 
 
-def _sample(text: SplitText) -> Iterator[str]:
+def _sample(text: SplitText, beat: Callable[[], None]) -> Iterator[str]:
     every = -(-text.train_characters // LEARNING_CHARACTERS)
-    return itertools.islice(text.train(), 0, None, every)
+    for part in itertools.islice(text.train(), 0, None, every):
+        beat()
+        yield part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import random
 import tracemalloc
 from pathlib import Path
@@ -126,6 +127,48 @@ def test_a_text_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
     path.write_text("as it is by now")
     with pytest.raises(InputError, match="the corpus has changed since it was read first"):
         _ = corpus.text
+
+
+def test_a_text_that_is_only_touched_is_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litegpt.plan.corpus.PIECE_BYTES", 4)
+    path = tmp_path / "t.txt.gz"
+    path.write_bytes(gzip.compress(b"as it was", mtime=1))
+    corpus = read_corpus("t.txt.gz", tmp_path)
+    assert corpus.text == "as it was"
+    os.utime(path, (1, 1))
+    assert corpus.text == "as it was"
+    path.write_bytes(gzip.compress(b"as it was", compresslevel=0))
+    assert "".join(corpus.pieces(6)) == "was"
+    path.unlink()
+    with pytest.raises(InputError, match=r"t\.txt\.gz: cannot be read: No such file"):
+        _ = corpus.text
+
+
+@pytest.mark.parametrize("piece", [1, 3, 5, 1 << 20])
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """At a file's head; anywhere else it is a character that somebody has written."""
+    monkeypatch.setattr("litegpt.plan.corpus.PIECE_BYTES", piece)
+    (tmp_path / "a.txt").write_bytes("\ufeffone\ufeff".encode())
+    (tmp_path / "b.txt").write_bytes("\ufeff\r\ntwo".encode())
+    corpus, text = read_corpus(".", tmp_path), "one\ufeff\n\ntwo"
+    assert (corpus.text, corpus.characters) == (text, len(text))
+    assert corpus.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    for start in range(len(text)):
+        assert "".join(corpus.pieces(start)) == text[start:]
+
+
+@pytest.mark.parametrize("name", ["[a]", "a*b"])
+def test_only_the_corpus_is_a_glob(tmp_path: Path, name: str) -> None:
+    """Not the folder that it is relative to."""
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "t.md").write_text("text")
+    assert read_corpus("*.md", folder).text == "text"
+
+
+def test_a_name_that_no_disk_takes_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the corpus cannot be read: File name too long"):
+        read_corpus("x" * 300, tmp_path)
 
 
 def test_nothing_is_found(tmp_path: Path) -> None:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from litegpt.plan.split import SplitRule
+from litegpt.plan.errors import InputError
+from litegpt.plan.split import SplitRule, SplitText
 from litegpt.plan.trial import Trial
 from litegpt.run import pack_trainer
-from litegpt.run.messages import Message, PackOver, ShapeTuned, TrainPack, TrialOver, TrialRequest
+from litegpt.run.messages import BAD_CORPUS, CACHE, Message, PackOver, ShapeTuned, TrainPack, TrialOver, TrialRequest
 from litegpt.run.pack_trainer import PackTrainer
+from litegpt.train.checkpoint import read_checkpoint
 from litegpt.train.pack import Pack
+from litegpt.train.tokens import CacheError, Tokens
 from tests.run.study_files import SMALL, Record, read_records
 
 TRIAL = replace(SMALL, dropout=0.0)
 TRIALS = [replace(TRIAL, seed=seed) for seed in range(5)]
+BYTES = replace(TRIAL, tokenizer="byte")
+WORDS = replace(TRIAL, tokenizer="word", vocab_size=265)
 LAST = SplitRule()
 TIMES = ("seconds", "tokens_per_second", "time", "pack_width")
 
@@ -28,17 +36,27 @@ Break = Callable[[Pack], bool]
 
 
 def run(
-    folder: Path, trials: list[Trial], *, tune: bool = False, corpus: str = "text.txt", split: SplitRule = LAST
+    folder: Path,
+    trials: list[Trial],
+    *,
+    tune: bool = False,
+    corpus: str = "text.txt",
+    split: SplitRule = LAST,
+    trainer: PackTrainer | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Message], dict[str, list[Record]]]:
     """Train trials as one pack; return what was said and each trial's metrics, but for what they took."""
     text = "the cat sat on the mat and the dog ran over the hill " * 20
     data = text.encode()
     (folder / corpus).write_bytes(gzip.compress(data) if corpus.endswith(".gz") else data)
     requests = [
-        TrialRequest(phase="p", settings=trial.settings(), folder=str(folder / trial.id), attempt=1) for trial in trials
+        TrialRequest(phase="p", settings=trial.settings(), folder=str(folder / "p" / trial.id), attempt=1)
+        for trial in trials
     ]
     said: list[Message] = []
-    PackTrainer("cpu", said.append).train(
+    trainer = trainer or PackTrainer("cpu", said.append)
+    trainer.send = said.append
+    trainer.train(
         TrainPack(
             pack="p1",
             corpus=corpus,
@@ -48,9 +66,9 @@ def run(
             trials=requests,
             tune=tune,
         ),
-        lambda: False,
+        should_stop,
     )
-    metrics = {trial.id: read_records(folder / trial.id / "metrics.jsonl") for trial in trials}
+    metrics = {trial.id: read_records(folder / "p" / trial.id / "metrics.jsonl") for trial in trials}
     for records in metrics.values():
         for record in records:
             for name in TIMES:
@@ -153,6 +171,83 @@ def test_a_compressed_text_in_blocks_trains_as_the_plain_one_does(tmp_path: Path
     assert packed == plain
     _, other = run(_made(tmp_path / "c"), TRIALS[:1], split=SplitRule("blocks", 0.25, seed=1))
     assert other != plain
+
+
+def overs(said: list[Message]) -> list[TrialOver]:
+    return [message for message in said if isinstance(message, TrialOver)]
+
+
+def test_after_tokens_that_could_not_be_kept_comes_the_right_tokenizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed leaves neither its tokenizer nor the tokens of the one before."""
+    _, undisturbed = run(_made(tmp_path / "a"), [BYTES])
+    trainer, folder = PackTrainer("cpu", lambda message: None), _made(tmp_path / "b")
+    run(folder, [replace(BYTES, seed=1)], trainer=trainer)
+
+    def full(*_: object) -> None:
+        assert trainer._corpus is None, "two texts do not lie on a device together"
+        raise CacheError("the tokens cannot be kept in /here (full): make room there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pack_trainer, "tokenised", full)
+        (over,) = overs(run(folder, [WORDS], trainer=trainer)[0])
+    assert (over.state, over.failure) == ("failed", CACHE)
+    assert over.reason == "the tokens cannot be kept in /here (full): make room there"
+    said, metrics = run(folder, [BYTES], trainer=trainer)
+    assert ends(said) == ["done"]
+    assert metrics == undisturbed
+
+
+def test_a_text_that_is_gone_costs_a_trained_trial_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would only have told what a sample has copied from it."""
+    tokenised = pack_trainer.tokenised
+
+    def delete_after(text: SplitText, *rest: Any) -> Tokens:
+        tokens = tokenised(text, *rest)
+        (tmp_path / "text.txt").unlink()
+        return tokens
+
+    monkeypatch.setattr(pack_trainer, "tokenised", delete_after)
+    assert ends(run(tmp_path, [BYTES])[0]) == ["done"]
+
+
+def test_a_text_that_changes_under_a_run_fails_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(*_: object) -> None:
+        raise InputError("the corpus has changed since it was read first", "text.txt")
+
+    monkeypatch.setattr(pack_trainer, "tokenised", changed)
+    (over,) = overs(run(tmp_path, [BYTES])[0])
+    assert over.failure == BAD_CORPUS
+
+
+def test_who_is_to_stop_does_so_while_a_long_text_is_tokenised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("litegpt.train.tokens.MAPPED_FROM", 0)
+    for trial in (BYTES, WORDS):
+        (over,) = overs(run(_made(tmp_path), [trial], should_stop=lambda: True)[0])
+        assert (over.state, over.failure) == ("stopped", None)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".tmp"]
+
+
+def test_a_trial_goes_on_with_the_vocabulary_it_began_with(tmp_path: Path) -> None:
+    """Whatever somebody makes of the study's meanwhile; a new trial takes that."""
+    _, undisturbed = run(_made(tmp_path / "a"), [WORDS])
+    folder, updates = _made(tmp_path / "b"), itertools.count()
+    assert ends(run(folder, [WORDS], should_stop=lambda: next(updates) > 10)[0]) == ["stopped"]
+    (kept,) = (folder / "tokenizers").iterdir()
+    definition = json.loads(kept.read_text())
+    vocabulary = definition["model"]["vocab"]
+    definition["model"]["vocab"] = dict(zip(vocabulary, reversed(vocabulary.values()), strict=True))
+    kept.write_text(json.dumps(definition))
+    fresh = replace(WORDS, seed=1)
+    said, metrics = run(folder, [fresh, WORDS])
+    assert ends(said) == ["done", "done"]
+    assert metrics[WORDS.id] == undisturbed[WORDS.id]
+    theirs, own = (
+        read_checkpoint(folder / "p" / trial.id / "best.safetensors").tokenizer.state() for trial in (WORDS, fresh)
+    )
+    assert theirs["tokenizer"] != own["tokenizer"] == kept.read_text()
 
 
 def _made(folder: Path) -> Path:
