@@ -21,7 +21,7 @@ from litegpt.plan.errors import InputError, did_you_mean
 from litegpt.results.text import inert
 from litegpt.text.clean import RULES, Cleaned, Report, Show, clean_file
 from litegpt.text.lines import PAGE, Line, Log
-from litegpt.text.source import open_source
+from litegpt.text.source import Source, open_source
 
 EXAMPLE_CHARACTERS = 40
 
@@ -57,22 +57,23 @@ def run(arguments: argparse.Namespace) -> Exit:
                 os.replace(result, out)
             elif not arguments.diff:
                 _print_text(result)
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", out or Path(tempfile.gettempdir())) from None
+        if error.filename is None and (out is None or arguments.diff):
+            raise  # of stdout
+        raise InputError(f"cannot be written: {error.strerror or error}", out or error.filename) from None
     if arguments.json:
         record = {
             "text": str(path),
             "out": str(out),
             "encoding": source.encoding,
+            "strays": source.strays,
             "lines": cleaned.lines,
             "characters": cleaned.characters,
             "rules": {rule: cleaned.counts[rule] for rule in RULES if rule in rules},
         }
         print(json.dumps(record))
     else:
-        _narrate(narrator(), path, source.encoding, cleaned)
+        _narrate(narrator(), source, cleaned)
     return Exit.WELL
 
 
@@ -94,14 +95,18 @@ def _names(option: str) -> list[str]:
 
 
 def _check_out(path: Path, out: Path) -> None:
-    if out.is_dir():
-        raise InputError("a folder, where a file's name is wanted", out)
-    if out.exists() and not out.is_file():
-        raise InputError("no plain file: it would be replaced by one; leave out --out for stdout", out)
-    if out.exists() and path.exists() and out.samefile(path):
-        raise InputError("this would overwrite the text that is read; name another file", out)
-    if not out.parent.is_dir():
-        raise InputError("cannot be written: no such folder", out.parent)
+    try:
+        if out.is_dir():
+            raise InputError("a folder, where a file's name is wanted", out)
+        if out.exists() and not out.is_file():
+            raise InputError("no plain file: it would be replaced by one; leave out --out for stdout", out)
+        if out.exists() and os.path.exists(path) and out.samefile(path):
+            raise InputError("this would overwrite the text that is read; name another file", out)
+        if not out.parent.is_dir():
+            what = "this is no folder" if out.parent.exists() else "no such folder"
+            raise InputError(f"cannot be written: {what}", out.parent)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", out) from None
 
 
 def _print_text(path: Path) -> None:
@@ -161,14 +166,16 @@ def changes(before: Sequence[Line], after: Sequence[Line]) -> Iterator[tuple[int
         yield begun, before[-1].number, old, pending
 
 
-def _narrate(console: Console, path: Path, encoding: str | None, cleaned: Cleaned) -> None:
+def _narrate(console: Console, source: Source, cleaned: Cleaned) -> None:
     before, after = (
         f"{lines:,} lines, {characters:,} characters"
         for lines, characters in zip(cleaned.lines, cleaned.characters, strict=True)
     )
-    console.print(Text(inert(f"{path}: {before} -> {after}")), soft_wrap=True)
-    if encoding == "cp1252":
+    console.print(Text(inert(f"{source.path}: {before} -> {after}")), soft_wrap=True)
+    if source.encoding == "cp1252":
         console.print("It is not UTF-8; it was read as Windows-1252.")
+    if source.strays:
+        console.print(f"{source.strays:,} of its characters are not UTF-8; they were read as Windows-1252.")
     if not cleaned.counts:
         console.print("No rule found anything to change.")
         return

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 
 from rich.console import Console
 
 from litegpt.plan.errors import InputError
 from litegpt.results.text import inert
+
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
+"""Why a device takes no more."""
 
 
 class Exit(IntEnum):
@@ -45,13 +51,33 @@ def complain(message: str) -> None:
 
 def guarded(command: Callable[[], Exit]) -> int:
     """Run a command; bad input is one clear line and exit code 2, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal's encoding lacks is no reason to fail
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()
+        return code
     except InputError as error:
         complain(str(error))
         return Exit.BAD_INPUT
     except BrokenPipeError:  # the reader of a pipe has had enough: `litegpt leaderboard ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return Exit.WELL
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich makes that of it
+            return Exit.WELL
+        raise
+    except OSError as error:  # of standard output, most likely: what a command writes into files it sees to itself
+        if error.errno not in FULL:
+            raise
+        with suppress(OSError):
+            sys.stdout.flush()
+        _discard_output()
+        complain(f"cannot be written: {error.strerror}")
+        return Exit.BAD_INPUT
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

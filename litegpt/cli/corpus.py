@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -34,11 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Exit:
     """Print the description."""
     path: Path = arguments.text
-    if path.suffix == ".toml":
-        study = read_study(path)
-        split = read_corpus(study.corpus, study.corpus_base).split(study.split)
-    else:
-        split = read_corpus(str(path), Path()).split(SplitRule())
+    try:
+        split = _split_text(path)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path) from None
     if split.validation_characters < 2 or split.train_characters < 1:
         raise InputError("the text is too short to describe: not even two characters are left for validation", path)
     if arguments.json:
@@ -46,6 +46,13 @@ def run(arguments: argparse.Namespace) -> Exit:
     else:
         _print(Console(highlight=False), split)
     return Exit.WELL
+
+
+def _split_text(path: Path) -> SplitText:
+    if path.suffix == ".toml":
+        study = read_study(path)
+        return read_corpus(study.corpus, study.corpus_base).split(study.split)
+    return read_corpus(str(path), Path()).split(SplitRule())
 
 
 def _record(split: SplitText) -> dict[str, object]:
@@ -83,9 +90,11 @@ def _print(console: Console, split: SplitText) -> None:
         console.print(f"  lines and what follows: of {about.described:,} characters, spread evenly over the text")
 
     _head(console, "Most frequent")
-    shares = [f"{_shown(c)} {100 * n / about.described:.1f} %" for c, n in list(about.symbols.items())[:FREQUENT]]
+    shares = [Text(f"{_shown(c)} {100 * n / about.described:.1f} %") for c, n in list(about.symbols.items())[:FREQUENT]]
+    frequent = Table.grid(padding=(0, 2), pad_edge=True)
     for row in (shares[: FREQUENT // 2], shares[FREQUENT // 2 :]):
-        console.print(Text("  " + "".join(f"{share:<13}" for share in row).rstrip()))
+        frequent.add_row(*row)
+    console.print(frequent)
 
     _head(console, "Odd characters")
     if about.odd:
@@ -127,7 +136,7 @@ def _print(console: Console, split: SplitText) -> None:
         rules.add_row(rule, f"{count:,}", Text(inert(about.examples.get(rule, "")[:PASSAGE_CHARACTERS])))
     console.print(rules)
     named = corpus.base / corpus.path
-    if named.is_file():
+    if os.path.isfile(named):
         console.print(Text(inert(f"  litegpt clean {named} --diff")), soft_wrap=True)
 
 

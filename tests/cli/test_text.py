@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -76,12 +79,19 @@ def test_bytes_of_another_encoding_are_read(tmp_path: Path, capsys) -> None:  # 
     assert "Windows-1252" in captured.err
     assert main(["clean", str(utf16)]) == 0
     assert capsys.readouterr().out == "caf\u00e9\n"
+    latin.write_bytes("\u201ccaf\u00e9\u201d ".encode() + b"caf\xe9\n")
+    assert main(["clean", str(latin)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == '"caf\u00e9" caf\u00e9\n'
+    assert "1 of its characters" in captured.err
 
 
 REFUSED = {
     "the text itself as output": (["-o", "IN"], "would overwrite"),
     "a folder as output": (["-o", "."], "a folder"),
     "a folder that is not there": (["-o", "none/out.txt"], "no such folder"),
+    "a file as a folder": (["-o", "wrapped.txt/out.txt"], "wrapped.txt: cannot be written: this is no folder"),
+    "a name that is too long": (["-o", "x" * 300], "cannot be written: File name too long"),
     "an unknown rule": (["--rules", "qotes"], "did you mean 'quotes'?"),
     "no rule": (["--rules", "quotes", "--without", "quotes"], "no rule is left"),
     "JSON beside the text": (["--json"], "--out"),
@@ -136,6 +146,35 @@ def test_an_epub_is_read_in_its_order(tmp_path: Path, capsys) -> None:  # type: 
         archive.writestr("OEBPS/a a.xhtml", page.format("first"))
     assert main(["clean", str(path)]) == 0
     assert capsys.readouterr().out == "first\n\nThe first's text.\nLine\n\nsecond\n\nThe second's text.\nLine\n"
+
+
+@pytest.mark.parametrize("command", ["clean", "corpus"])
+def test_a_name_that_no_file_can_have(capsys, command: str) -> None:  # type: ignore[no-untyped-def]
+    assert main([command, "x" * 300]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "File name too long" in line
+
+
+PRINTED = [["clean", "IN"], ["clean", "IN", "--diff"], ["corpus", str(NOVELLA)]]
+
+
+@pytest.mark.parametrize("arguments", PRINTED)
+def test_what_stdout_does_not_take(wrapped: Path, capsys, monkeypatch, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+    arguments = [str(wrapped) if argument == "IN" else argument for argument in arguments]
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(arguments) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "litegpt: cannot be written: No space left on device"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(arguments) == 0
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    assert main([*arguments, "--without", "quotes"] if arguments[0] == "clean" else arguments) == 0
+    ascii_only.seek(0)
+    assert arguments[0] == "corpus" or "\\u201cIt was" in ascii_only.read()
 
 
 PARROT = "the reader of this book went out to buy a pound of tea and came back with a parrot in a cage"
@@ -198,6 +237,14 @@ def test_a_corpus_is_described(capsys, monkeypatch) -> None:  # type: ignore[no-
     assert max(map(len, out.splitlines()[1:])) <= 80
     for part in ("117,723", "61 different", "the last 10 %", "trigram", "no rule finds anything"):
         assert part in out
+
+
+def test_frequent_characters_have_room(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    text = tmp_path / "marks.txt"
+    text.write_text("a\ufeff\ufeffb\n\n\n\n" * 40, encoding="utf-8")
+    assert main(["corpus", str(text)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "line break" in line)
+    assert line.split("  ")[:3] == ["", "line break 50.0 %", "U+FEFF 25.0 %"]
 
 
 def test_a_study_names_its_corpus_and_its_split(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
