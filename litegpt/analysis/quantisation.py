@@ -12,7 +12,7 @@ from litegpt.results.journal import read_journal
 from litegpt.train.checkpoint import Checkpoint, read_checkpoint, restore_weights, save_quantised
 from litegpt.train.corpus import Corpus
 from litegpt.train.pack import Pack
-from litegpt.train.tokens import tokenised
+from litegpt.train.tokens import CacheError, tokenised
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> Corpus | None:
         tokens = tokenised(text.split(study.split), checkpoint.tokenizer, token_cache())
     except ValueError:
         return None
+    except CacheError as error:
+        raise InputError(str(error)) from None
     return Corpus(*tokens)
 
 

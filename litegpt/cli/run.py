@@ -24,6 +24,7 @@ from litegpt.results.state import StudyState
 from litegpt.results.text import inert
 from litegpt.run.devices import worker_places
 from litegpt.run.edited import begun_split, edits
+from litegpt.run.failures import failed_trials
 from litegpt.run.ledger import RunnerError
 from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder
 from litegpt.run.packing import Packing
@@ -100,6 +101,8 @@ def run(arguments: argparse.Namespace) -> Exit:
                 _start_measuring_baselines(study, corpus, folder)
                 with view_for(narrator()) as view:
                     runner.run()
+                for failed in failed_trials(runner.state, folder):
+                    _narrate(failed.told)
                 _tell_edits("The study file was edited during the run", study, runner.state, folder, reread=True)
     except StudyHeldError as error:
         complain(str(error))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from litegpt.cli.command import Exit
 from litegpt.plan.errors import InputError
+from litegpt.plan.settings import SEED_MAX
 from litegpt.results.folder import TrialFolder
 from litegpt.results.text import inert
+
+COLDEST = 1e-6  # a temperature; below, logits divided by it are infinite, and it takes the likeliest anyway
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +39,19 @@ def run(arguments: argparse.Namespace) -> Exit:
         if not weights.is_file():
             trial.find_best()
             raise InputError(f"not made yet: litegpt quantize {arguments.trial} --bits {arguments.bits}", weights)
-    if arguments.length < 0 or arguments.temperature < 0 or (arguments.top_k is not None and arguments.top_k < 1):
-        raise InputError("--length and --temperature must be at least 0, --top-k at least 1")
+    if arguments.length < 0 or (arguments.top_k is not None and arguments.top_k < 1):
+        raise InputError("--length must be at least 0, --top-k at least 1")
+    if not 0 <= arguments.temperature < math.inf:
+        raise InputError(f"--temperature must be a number from 0 on, not {arguments.temperature}")
+    if not 0 <= arguments.seed <= SEED_MAX:
+        raise InputError(f"--seed must be between 0 and {SEED_MAX}")
     from litegpt.analysis.sampling import sample_text  # it loads torch
 
     characters = sample_text(
         weights,
         arguments.prompt,
         arguments.length,
-        temperature=arguments.temperature,
+        temperature=arguments.temperature if arguments.temperature >= COLDEST else 0,
         top_k=arguments.top_k,
         seed=arguments.seed,
     )

@@ -23,6 +23,7 @@ from litegpt.results.ranking import ranking_of
 from litegpt.results.state import PhaseState, StudyState
 from litegpt.results.text import inert
 from litegpt.run.edited import edits
+from litegpt.run.failures import failed_trials
 from litegpt.run.lock import describe_holder, read_holder, runner_at_work
 
 WATCH_SECONDS = 1.0
@@ -73,6 +74,7 @@ def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, An
         "edited": edits(study, state, folder),
         "ranking": ranking_of(state.trials()),  # what the best of different phases compare by
         "phases": phases,
+        "failures": [failed.record() for failed in failed_trials(state, folder)],
     }
 
 
@@ -90,7 +92,8 @@ def _headline(told: dict[str, Any]) -> str:
 def _page(told: dict[str, Any]) -> Group:
     lines = [Text(inert(f"{told['study']}: {_headline(told)}"))]
     edited = [Text(inert("edited since the run began: " + "; ".join(told["edited"])))] if told["edited"] else []
-    return Group(*lines, _table(told), *edited)
+    failed = [Text(inert(failure["told"])) for failure in told["failures"]]
+    return Group(*lines, _table(told), *failed, *edited)
 
 
 def _table(told: dict[str, Any]) -> Table:

@@ -51,8 +51,10 @@ DEFAULTS: dict[str, Value] = {
 }
 REQUIRED = tuple(name for name in HYPERPARAMETERS if name not in DEFAULTS)
 
+VOCABULARY_MAX = 1_000_000  # each file of weights has the vocabulary in its header, 40 bytes a token
+SEED_MAX = 2**63 - 1  # the largest that torch's generators take
+
 _SIZE_MAX = 2**31 - 1
-_SEED_MAX = 2**63 - 1  # the largest that torch's generators take
 _Range = tuple[Callable[[float], bool], str]
 _SIZE: _Range = (lambda x: 1 <= x <= _SIZE_MAX, f"between 1 and {_SIZE_MAX}")
 _FRACTION: _Range = (lambda x: 0 <= x < 1, "at least 0 and less than 1")
@@ -63,9 +65,9 @@ _RANGES: dict[str, _Range] = {
     **dict.fromkeys(("dropout", "beta1", "beta2"), _FRACTION),
     **dict.fromkeys(("weight_decay", "grad_clip", "min_learning_rate"), _NOT_NEGATIVE),
     "learning_rate": _POSITIVE,
-    "vocab_size": (lambda x: 0 <= x <= _SIZE_MAX, f"between 0 and {_SIZE_MAX}"),
+    "vocab_size": (lambda x: 0 <= x <= VOCABULARY_MAX, f"between 0 and {VOCABULARY_MAX}"),
     "warmup_iters": (lambda x: 0 <= x <= _SIZE_MAX, f"between 0 and {_SIZE_MAX}"),
-    "seed": (lambda x: 0 <= x <= _SEED_MAX, f"between 0 and {_SEED_MAX}"),
+    "seed": (lambda x: 0 <= x <= SEED_MAX, f"between 0 and {SEED_MAX}"),
 }
 
 

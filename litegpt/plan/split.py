@@ -148,8 +148,8 @@ class SplitText:
         shorter = min(self.train_characters, self.validation_characters)
         if shorter <= block_size:
             raise InputError(
-                f"the corpus is too short: its smaller split has {shorter:,} characters, and a block of "
-                f"{block_size:,} needs {block_size + 1:,}; use a longer text or a smaller block_size",
+                f"the corpus is too short: its smaller split has {shorter:,} character{'s' * (shorter != 1)}, "
+                f"and a block of {block_size:,} needs {block_size + 1:,}; use a longer text or a smaller block_size",
                 self.corpus.path,
             )
 

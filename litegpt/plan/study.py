@@ -164,7 +164,10 @@ def _bounds(document: Document, phases: tuple[Phase, ...]) -> dict[str, Bound]:
         if illegal and (phase.promotion is None or not reach.candidates.trials):
             raise document.error(_illegal_combination(phase, illegal), "phase", index, "grid")
         if not reach.candidates.trials:
-            raise document.error(f"every permutation of phase '{phase.name}' is excluded", "phase", index, "exclude")
+            why = f": {excluded[0].reason}" if excluded and not phase.all_excludes() else ""
+            raise document.error(
+                f"every permutation of phase '{phase.name}' is excluded{why}", "phase", index, "exclude"
+            )
     return bounds
 
 

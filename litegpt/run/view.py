@@ -118,7 +118,8 @@ class PlainView:
                 self._print(_phase_line(phase, runner.state))
         if runner.paused != self._paused:
             self._paused = runner.paused
-            self._print(f"paused: {inert(self._paused)}" if self._paused else "going on")
+            if self._paused or not runner.interrupted:
+                self._print(f"paused: {inert(self._paused)}" if self._paused else "going on")
         now = time.monotonic()
         if runner.running and now >= self._due:
             self._due = now + LINE_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from litegpt.results.folder import TrialFolder
+
 ROOT = Path(__file__).parents[2]
+KEPT = Path(__file__).parents[1] / "results" / "written_by_0_1"
 
 Ran = subprocess.CompletedProcess[str]
 Litegpt = Callable[..., Ran]
@@ -32,3 +36,11 @@ def litegpt(tmp_path: Path) -> Litegpt:
         )
 
     return run
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> TrialFolder:
+    """A trial with its weights, without the text it was trained on."""
+    shutil.copytree(KEPT, tmp_path / "results")
+    (folder,) = (tmp_path / "results" / "kept" / "second").iterdir()
+    return TrialFolder(folder)

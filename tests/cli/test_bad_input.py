@@ -54,6 +54,7 @@ BAD = {
     ),
     "an expression on an unknown name": (("n_head = 2", 'n_head = "n_embed // 8"'), ["did you mean 'n_embd'?"]),
     "a corpus that is not there": (('"text.txt"', '"missing.txt"'), ["missing.txt", "corpus"]),
+    "a corpus of a name that no disk takes": (('"text.txt"', f'"{"x" * 300}"'), ["corpus", "File name too long"]),
     "a corpus that is not named": (('corpus = "text.txt"', ""), ["small.toml:", "corpus"]),
     "a corpus shorter than a block": (("block_size = 8", "block_size = 4000"), ["corpus", "too short", "4,001"]),
     "a name that leads out of the results": (('name = "small"', 'name = "../out"'), ["small.toml:2: ", "name"]),

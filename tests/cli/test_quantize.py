@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from litegpt.analysis import quantisation
 from litegpt.cli.main import main
 from litegpt.results.folder import TrialFolder
-
-KEPT = Path(__file__).parents[1] / "results" / "written_by_0_1"
-
-
-@pytest.fixture
-def trial(tmp_path: Path) -> TrialFolder:
-    """A trial with its weights, without the text it was trained on."""
-    shutil.copytree(KEPT, tmp_path / "results")
-    (folder,) = (tmp_path / "results" / "kept" / "second").iterdir()
-    return TrialFolder(folder)
+from litegpt.train.tokens import CacheError
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -73,3 +64,17 @@ def test_bits_that_there_are_not(trial: TrialFolder, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit, match="2"):
         main(["quantize", str(trial.path), "--bits", "5"])
     assert "invalid choice: 5" in capsys.readouterr().err
+
+
+def test_tokens_that_cannot_be_kept_are_one_line(
+    trial: TrialFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise CacheError("the tokens cannot be kept in /here (full): make room there, or set XDG_CACHE_HOME")
+
+    monkeypatch.setattr(quantisation, "read_study_text", lambda *_: (Mock(), Mock()))
+    monkeypatch.setattr(quantisation, "tokenised", full)
+    assert main(["quantize", str(trial.path)]) == 2
+    assert capsys.readouterr().err == (
+        "litegpt: the tokens cannot be kept in /here (full): make room there, or set XDG_CACHE_HOME\n"
+    )

@@ -114,6 +114,7 @@ def test_a_study_that_is_not_utf8(tmp_path: Path) -> None:
         ("[defaults]\nlearning_rate = 0\n", "s.toml:2: learning_rate must be more than 0, not 0"),
         ("[defaults]\nlearning_rate = 1" + "0" * 400, "s.toml:2: learning_rate is too large"),
         ("[defaults]\nn_layer = 0x" + "f" * 9000, "s.toml:2: n_layer must be between 1 and 2147483647, not a number"),
+        ("[defaults]\nvocab_size = 2_000_000\n", "s.toml:2: vocab_size must be between 0 and 1000000, not 2000000"),
         ("[defaults]\nn_layer = 0\n", "s.toml:2: n_layer must be between 1 and 2147483647, not 0"),
         ("[defaults]\ndropout = 1.0\n", "s.toml:2: dropout must be at least 0 and less than 1, not 1.0"),
         ("[defaults]\nweight_decay = -1\n", "s.toml:2: weight_decay must be at least 0, not -1"),
@@ -207,6 +208,10 @@ def test_errors_of_the_study_table(text: str, message: str) -> None:
         ),
         (GRID + "[phase.exclude]\nn_embd = 64\n", "15: exclude must be tables, each headed [[phase.exclude]]"),
         (GRID + "[[phase.exclude]]\nn_layer = 2\n", "15: every permutation of phase 'one' is excluded"),
+        (
+            '[[phase]]\nname = "one"\n[phase.grid]\ntokenizer = ["bpe"]\nvocab_size = [256]\n',
+            "every permutation of phase 'one' is excluded: tokenizer = 'bpe' needs a vocab_size above 256",
+        ),
         (GRID + "[[phase.trial]]\n[[phase.trial]]\nn_emb = 3\n", "17: unknown key 'n_emb' in [[phase.trial]]"),
         (GRID + "[[phase.trial]]\nn_head = 3\n", "15: a trial of phase 'one' is illegal: n_embd 64 is not a multiple"),
         (GRID + 'n_layer = "n_head"\nn_head = "n_layer"\n', "derived hyperparameters depend on one another: n_"),

@@ -1,0 +1,45 @@
+"""Why trials failed, each reason once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from litegpt.results.folder import StudyFolder
+from litegpt.results.state import StudyState
+
+
+@dataclass(frozen=True)
+class FailedTrials:
+    """Trials of a phase that failed for the same reason, and one of them with its traceback, if it left any."""
+
+    phase: str
+    reason: str
+    trials: int
+    trial: str
+    error: Path | None
+
+    @property
+    def told(self) -> str:
+        """How many, why and where more is said, as one line."""
+        which = f"{self.trials} trials, such as {self.trial}," if self.trials > 1 else self.trial
+        where = f"; see {self.error}" if self.error else ""
+        return f"{self.phase}: {which} failed: {self.reason}{where}"
+
+    def record(self) -> dict[str, object]:
+        """Return it as plain data."""
+        return {**asdict(self), "error": self.error and str(self.error), "told": self.told}
+
+
+def failed_trials(state: StudyState, folder: StudyFolder) -> list[FailedTrials]:
+    """Return why trials of a study failed, in the order of its phases."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for phase in state.phases.values():
+        for trial in phase.current():
+            if trial.state == "failed":
+                by_reason.setdefault((phase.name, trial.reason or "nobody knows why"), []).append(trial.id)
+    failed = []
+    for (name, reason), trials in by_reason.items():
+        error = folder.trial(name, trials[0]).error
+        failed.append(FailedTrials(name, reason, len(trials), trials[0], error if error.is_file() else None))
+    return failed

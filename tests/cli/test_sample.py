@@ -1,0 +1,36 @@
+"""What `litegpt sample` refuses, and what it makes of odd numbers; what it writes is in tests/run."""
+
+from __future__ import annotations
+
+import pytest
+
+from litegpt.cli.main import main
+from litegpt.results.folder import TrialFolder
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "part"),
+    [
+        ("--seed", "99999999999999999999", "--seed must be between 0 and 9223372036854775807"),
+        ("--seed", "-1", "--seed must be between 0 and"),
+        ("--temperature", "nan", "--temperature must be a number from 0 on, not nan"),
+        ("--temperature", "inf", "--temperature must be a number from 0 on, not inf"),
+        ("--temperature", "-1", "--temperature must be a number from 0 on, not -1.0"),
+        ("--length", "-1", "--length must be at least 0"),
+        ("--prompt", "a\udcff", r"'\udcff' is not in the vocabulary"),
+    ],
+)
+def test_bad_options_of_a_sample_are_one_line(
+    trial: TrialFolder, capsys: pytest.CaptureFixture[str], option: str, value: str, part: str
+) -> None:
+    assert main(["sample", str(trial.path), f"{option}={value}"]) == 2
+    printed, complaint = capsys.readouterr()
+    assert (printed, complaint.count("\n")) == ("", 1)
+    assert part in complaint
+
+
+def test_the_coldest_sample_is_the_likeliest(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", str(trial.path), "--temperature", "0"]) == 0
+    likeliest = capsys.readouterr().out
+    assert main(["sample", str(trial.path), "--temperature", "1e-300"]) == 0
+    assert capsys.readouterr().out == likeliest
