@@ -62,7 +62,7 @@ def without_gutter(lines: Sequence[Line]) -> Sequence[Line]:
     pages = [page for page in pages if page]
     if len(pages) < PAGES_MIN:
         return lines
-    margins = [min(_margin(lines[i].text) for i in page) for page in pages]
+    margins = [statistics.mode(_margin(lines[i].text) for i in page) for page in pages]
     sides = [statistics.mode(margins[side::2]) for side in (0, 1)]
     alternating = sum(margin == sides[number % 2] for number, margin in enumerate(margins))
     if sides[0] == sides[1] or alternating < ALTERNATING_SHARE * len(pages):

@@ -16,81 +16,11 @@ from rapidfuzz.distance import Levenshtein
 from litegpt.text import lines
 from litegpt.text.clean import RULES, Cleaned, clean_file, clean_text
 from litegpt.text.lines import Line, Log, read_lines
+from tests.text.layouts import OTHERS, PAPERBACK
 from tests.text.typeset import Layout, typeset
 
 ROOT = Path(__file__).parents[2]
 NOVELLA = (ROOT / "data" / "novella.txt").read_text(encoding="utf-8")
-
-PAPERBACK = Layout(
-    width=62,
-    page_lines=34,
-    paragraphs="indented",
-    header="author and title",
-    number="in the header",
-    drop_capital="after the first line",
-)
-"""What the rules were written on."""
-
-OTHERS = {
-    "hardback": Layout(
-        width=74,
-        page_lines=44,
-        paragraphs="spaced",
-        header="title and number",
-        number="at the foot",
-        drop_capital="before",
-        form_feeds=True,
-        left_margin=6,
-    ),
-    "proportional": Layout(
-        width=58,
-        page_lines=29,
-        paragraphs="plain",
-        header="title and number",
-        number="in the header",
-        drop_capital="before the heading",
-        ragged=4,
-    ),
-    "wide": Layout(
-        width=90,
-        page_lines=50,
-        paragraphs="plain",
-        header="none",
-        number="at the foot",
-        drop_capital="after the second line",
-    ),
-    "justified": Layout(
-        width=70,
-        page_lines=40,
-        paragraphs="spaced",
-        header="title and number",
-        number="at the foot",
-        drop_capital="spaced",
-        justified=True,
-        form_feeds=True,
-        left_margin=8,
-    ),
-    "double-spaced": Layout(
-        width=65,
-        page_lines=25,
-        paragraphs="indented",
-        header="none",
-        number="at the foot",
-        drop_capital="after the first line",
-        double_spaced=True,
-    ),
-    "no numbers": Layout(
-        width=48,
-        page_lines=26,
-        paragraphs="indented",
-        header="author and title",
-        number="none",
-        drop_capital="spaced",
-        ragged=2,
-        hyphenated=False,
-    ),
-}
-"""What they were tried on afterwards."""
 
 
 def likeness(text: str) -> float:

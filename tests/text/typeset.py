@@ -19,13 +19,16 @@ class Layout:
     width: int
     page_lines: int
     paragraphs: Literal["indented", "spaced", "plain"]
-    header: Literal["author and title", "title and number", "none"]
-    number: Literal["in the header", "at the foot", "none"]
+    header: Literal["author and title", "title and number", "title over author", "none"]
+    number: Literal["in the header", "at the foot", "roman, at the foot", "none"]
     drop_capital: Literal["before", "after the first line", "after the second line", "before the heading", "spaced"]
     ragged: int = 0  # by how many characters a line's end varies: letters have widths of their own
     form_feeds: bool = False
     hyphenated: bool = True
+    hyphen: str = "-"
     left_margin: int = 0
+    gutter: int = 0  # more margin on pages with even numbers
+    footer: str = ""  # above the number
     justified: bool = False  # filled up with blanks between words
     double_spaced: bool = False
 
@@ -99,7 +102,7 @@ def _wrap(paragraph: str, layout: Layout, generator: random.Random, indent: int 
         split = _break(word, room - len(line) - len(glue), layout) if glue else 0
         if split:
             head, tail = word[:split], word[split:]
-            line += glue + head + ("" if head[-1] in "-\N{EM DASH}" else "-")
+            line += glue + head + ("" if head[-1] in "-\N{EM DASH}" else layout.hyphen)
             words.insert(0, tail)
         elif not glue:
             line += word
@@ -147,14 +150,24 @@ def _page(number: int, lines: list[str], title: str, begins: bool, layout: Layou
         running = author if number % 2 else title
         if layout.header == "title and number":
             running = "TWO FLASHES AND A WAIT" if number % 2 else title.upper()
-        if layout.header != "none" and not begins:
+        if layout.header == "title over author" and not begins:
+            head = ["Two Flashes and a Wait", author, *([f"- {number} -"] if numbered else []), ""]
+        elif layout.header != "none" and not begins:
             shown = str(number) if numbered else ""
             left, right = (running, shown) if number % 2 else (shown, running)
             head = [f"{left}   {right}".strip(), ""]
-        if (numbered and begins) or layout.number == "at the foot":
-            foot = ["", str(number)]
-    margin = " " * layout.left_margin
+        if (numbered and begins) or layout.number.endswith("at the foot"):
+            foot = ["", layout.footer, _roman(number) if layout.number.startswith("roman") else str(number)]
+            foot = [line for at, line in enumerate(foot) if line or not at]
+    margin = " " * (layout.left_margin + layout.gutter * (number % 2 == 0))
     page = [margin + line if line else line for line in [*head, *lines, *foot]]
     if layout.double_spaced:
         page = [spaced for line in page for spaced in (line, "")]
     return "\n".join(page) + ("\n\f" if layout.form_feeds else "\n")
+
+
+def _roman(number: int) -> str:
+    """Return a number below a hundred in small roman letters."""
+    tens, ones = divmod(number, 10)
+    units = ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"]
+    return units[tens].translate(str.maketrans("xvi", "clx")) + units[ones]
