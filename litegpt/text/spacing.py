@@ -13,8 +13,8 @@ from litegpt.text.lines import PAGE, Line, Log, is_terminal, starts_lower
 FLOWING_MIN = 5  # lines that a sentence runs on from: fewer prove nothing
 JUSTIFIED_SHARE = 0.5  # of them: filled up with blanks
 TOGETHER_SHARE = 0.2  # lines without a blank one between, to each that has one
-PAGES_MIN = 4  # fewer prove nothing
-ALTERNATING_SHARE = 0.6  # of the pages: with the margin of their side
+PAGES_MIN = 8  # fewer prove nothing
+ALTERNATING_SHARE = 0.8  # of the pages: with the margin of their side
 DOUBLE_SHARE = 0.4  # of the single blank lines: in the middle of a sentence
 
 _FILLED = re.compile(r"(?<=[^\s.!?:]) {2,}(?=\S)")
