@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 
 from litegpt.cli.command import Exit
@@ -39,8 +40,10 @@ def run(arguments: argparse.Namespace) -> Exit:
         if not weights.is_file():
             trial.find_best()
             raise InputError(f"not made yet: litegpt quantize {arguments.trial} --bits {arguments.bits}", weights)
-    if arguments.length < 0 or (arguments.top_k is not None and arguments.top_k < 1):
-        raise InputError("--length must be at least 0, --top-k at least 1")
+    if not 0 <= arguments.length <= sys.maxsize:
+        raise InputError(f"--length must be between 0 and {sys.maxsize}")
+    if arguments.top_k is not None and arguments.top_k < 1:
+        raise InputError("--top-k must be at least 1")
     if not 0 <= arguments.temperature < math.inf:
         raise InputError(f"--temperature must be a number from 0 on, not {arguments.temperature}")
     if not 0 <= arguments.seed <= SEED_MAX:

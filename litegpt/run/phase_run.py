@@ -194,7 +194,7 @@ class PhaseRun:
             if over.failure == messages.BAD_CORPUS:
                 raise InputError(over.reason or over.failure)
             if over.failure == messages.CACHE:
-                self.pause(f"{over.reason}; then `litegpt resume`, or stop and run again with another XDG_CACHE_HOME")
+                self.pause(f"{over.reason} and run it again; `litegpt resume` tries once more")
             else:
                 self.pause(f"the results cannot be written ({over.reason}); mend that, then `litegpt resume`")
         elif over.state != "stopped" or trial.id in self._to_stop:

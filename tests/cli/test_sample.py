@@ -16,7 +16,9 @@ from litegpt.results.folder import TrialFolder
         ("--temperature", "nan", "--temperature must be a number from 0 on, not nan"),
         ("--temperature", "inf", "--temperature must be a number from 0 on, not inf"),
         ("--temperature", "-1", "--temperature must be a number from 0 on, not -1.0"),
-        ("--length", "-1", "--length must be at least 0"),
+        ("--length", "-1", "--length must be between 0 and"),
+        ("--length", "99999999999999999999", "--length must be between 0 and"),
+        ("--top-k", "0", "--top-k must be at least 1"),
         ("--prompt", "a\udcff", r"'\udcff' is not in the vocabulary"),
     ],
 )
