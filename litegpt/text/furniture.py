@@ -143,9 +143,9 @@ class Pages:
         for key, places in self._places.items():
             edges = [place for place in places if self._is_edge(place) or self._is_between(place)]
             recurs = len(places) > 1 or self.entries[places[0]].number is not None
-            cuts = sum(self._interrupts(place, self.furniture) for place in places)
-            if recurs and (len(edges) >= max(2, EDGE_SHARE * len(places)) or cuts >= max(2, len(places) / 2)):
-                where = edges if len(edges) >= cuts else places
+            cuts = [place for place in places if self._interrupts(place, self.furniture)]
+            if recurs and (len(edges) >= max(2, EDGE_SHARE * len(places)) or len(cuts) >= max(2, len(places) / 2)):
+                where = edges if len(edges) >= len(cuts) else [*edges, *cuts]
                 self.furniture |= {p for p in where if not self._is_heading(p) or self._heads_before(key, p)}
         self.furniture |= {
             place

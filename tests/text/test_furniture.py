@@ -73,3 +73,9 @@ def test_a_heading_after_a_pages_end_is_none_of_its_paragraph() -> None:
     before = "and there was in all of the house nothing at all to be found."
     text = re.sub(r".*(\n\n3\n\n)", rf"{before}\1CHAPTER III\n", paged(nothing, lambda n: [str(n)]))
     assert f"{before}\n\nCHAPTER III\n" in clean_text(text)
+
+
+def test_a_chapters_heading_stays_where_its_title_is_the_header_too() -> None:
+    text = paged(lambda n: [f"{n}   {TITLE}" if n % 2 else f"{AUTHOR}   {n}"], nothing)
+    end = text.index(".\n   ", text.index(f"7   {TITLE}")) + 1
+    assert f"\n\n{TITLE}\n\n" in clean_text(f"{text[:end]}\n\n{TITLE}\n{text[end:]}")
