@@ -16,7 +16,7 @@ from litegpt.plan.cost import parameter_count, training_flops
 from litegpt.plan.device import Device
 from litegpt.plan.memory import ROWS, training_memory
 from litegpt.plan.packs import pack_trials, pack_width
-from litegpt.plan.trial import Trial, evaluation_steps
+from litegpt.plan.trial import EVALUATED_TOKENS, Trial, evaluation_steps
 
 PEAK_SHARE, BANDWIDTH_SHARE = 0.5, 0.8  # what well-filled kernels reach of a peak
 ACTIVATION_PASSES = 4  # written, read back, and their gradients as well
@@ -68,7 +68,8 @@ def forecast(
 ) -> Forecast | None:
     """Return the forecast for the `most` dearest of these trials in packs; None where there are none.
 
-    `validation_tokens` are the validation split's: every evaluation runs over them, and over as many of training.
+    `validation_tokens` are the validation split's: every evaluation runs over them, or over EVALUATED_TOKENS of them
+    where there are more, and over as many of training.
     """
     device = throughput.device
     packs = pack_trials(trials, lambda trial: pack_width(trial, device, alphabet))
@@ -88,7 +89,8 @@ def pack_seconds(trial: Trial, width: int, throughput: Throughput, alphabet: int
     """Return how long a pack takes from its start to its last checkpoint."""
     step = step_seconds(trial, width, throughput, alphabet)
     tokens = trial.batch_size * trial.block_size
-    evaluations = len(evaluation_steps(trial)) * 2 * validation_tokens / tokens * FORWARD_SHARE
+    evaluated = 2 * min(validation_tokens, EVALUATED_TOKENS)
+    evaluations = len(evaluation_steps(trial)) * evaluated / tokens * FORWARD_SHARE
     eager = EAGER_LAUNCH_SECONDS if throughput.device.kind == "cuda" else 0.0
     samples = SAMPLE_CHARACTERS * (trial.n_layer * LAYER_KERNELS + OTHER_KERNELS) * FORWARD_SHARE * eager
     written = width * ROWS * 4 * parameter_count(trial, alphabet) / DISK_BYTES_PER_SECOND

@@ -17,6 +17,8 @@ POSITIONS = ("learned", "rope")
 OPTIMIZERS = ("adamw", "muon")
 TOKENIZERS = ("char", "byte", "word", "bpe")
 BYTES = 256
+EVALUATED_TOKENS = 1 << 18
+"""Of a longer split an evaluation takes about so many, in windows spread evenly over it."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from litegpt.plan.trial import EVALUATED_TOKENS
+
 IGNORED = -100  # a target that cross_entropy leaves out
-EVALUATED_TOKENS = 1 << 18
-"""Of a longer split an evaluation takes about so many, in windows spread evenly over it."""
 HELD_SHARE = 0.02  # of a GPU's memory, at most, is the training split's: of what plans leave free (`Device.usable`)
 
 

@@ -46,6 +46,17 @@ def test_evaluations_and_checkpoints_take_time_too() -> None:
     whole = pack_seconds(TINY, 1, throughput, VOCAB, VALIDATION)
     often = pack_seconds(replace(TINY, eval_interval=10), 1, throughput, VOCAB, VALIDATION)
     assert training < whole < often
+    long = pack_seconds(TINY, 1, throughput, VOCAB, 10**8)
+    assert whole < long == pack_seconds(TINY, 1, throughput, VOCAB, 10**9), "of long texts a part is evaluated"
+
+
+def test_a_measurement_of_the_same_optimizer_goes_first() -> None:
+    muon = replace(TINY, optimizer="muon")
+    measured = Throughput(H100, [Measurement(TINY, 1, 1e12), Measurement(replace(muon, n_embd=512, n_head=8), 1, 5e11)])
+    assert step_seconds(muon, 1, measured, VOCAB) == pytest.approx(training_flops(muon, VOCAB) / 500 / 5e11)
+    assert training_flops(muon, VOCAB) > 1.05 * training_flops(TINY, VOCAB)
+    stated = Throughput(H100)
+    assert step_seconds(muon, 1, stated, VOCAB) > 1.5 * step_seconds(TINY, 1, stated, VOCAB)
 
 
 def test_the_forecast_of_a_phase() -> None:
