@@ -6,11 +6,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.app import SystemCommand
 from textual.screen import Screen
 
+from litegpt.plan.errors import InputError
+from litegpt.results.state import StudyState
 from litegpt.results.text import inert
 from litegpt.run.requests import send_request
 from tui.messages import TrialKey
@@ -38,13 +41,46 @@ def run_study(app: ConsoleApp) -> None:
     elif place.study_path is None:
         app.notify("there is no study to run", severity="warning")
     else:
-        app.notify("launching the study in the background")
-        _call(app, "run", str(place.study_path), "--detach")
+        path = place.study_path
+        app.run_worker(lambda: _launch(app, path), thread=True, group="call", exclusive=True)
+
+
+def _launch(app: ConsoleApp, path: Path) -> None:
+    """Start the runner, if there is work for it; in a thread."""
+    if _is_over(path, app.feed.state):
+        app.call_from_thread(app.notify, "nothing is left to run: every trial of this study has ended")
+        return
+    app.call_from_thread(app.notify, "launching the study in the background")
+    _show_answer(app, _command(app, "run", str(path), "--detach"))
+
+
+def _is_over(path: Path, state: StudyState) -> bool:
+    """Tell whether every trial that the study file asks for has ended; what is wrong with it the runner says."""
+    from litegpt.plan.study import read_study
+    from litegpt.run.phases import is_complete, resolve_study
+
+    try:
+        study = read_study(path)
+        expansions = resolve_study(study, state)
+    except InputError:
+        return False
+    for phase in study.phases:
+        known, expansion = state.phases.get(phase.name), expansions.get(phase.name)
+        if known is None or expansion is None or known.ended is None or not is_complete(known):
+            return False
+        if known.planned != tuple(trial.id for trial in expansion.trials):
+            return False
+    return True
+
+
+def _command(app: ConsoleApp, *arguments: str) -> list[str]:
+    """Return the command line of `litegpt` on the study's results."""
+    return [sys.executable, "-m", "litegpt.cli.main", *arguments, "--results", str(app.feed.place.folder.root)]
 
 
 def _call(app: ConsoleApp, *arguments: str) -> None:
     """Call `litegpt` on the study's results, and show what it says."""
-    command = [sys.executable, "-m", "litegpt.cli.main", *arguments, "--results", str(app.feed.place.folder.root)]
+    command = _command(app, *arguments)
     app.run_worker(lambda: _show_answer(app, command), thread=True, group="call", exclusive=True)
 
 

@@ -13,13 +13,13 @@ Figures = tuple[str, tuple[Figure, ...]]
 """A title, and the figures under it."""
 
 FIGURES: tuple[Figures, ...] = (
-    ("validation ━ and training ╌ loss", ("val_loss", "train_loss")),
-    ("validation loss", ("val_loss",)),
-    ("minibatch loss", ("final_loss",)),
+    ("validation ━ and training ╌ loss, nats per token", ("val_loss", "train_loss")),
+    ("validation loss, nats per token", ("val_loss",)),
+    ("minibatch loss, nats per token", ("final_loss",)),
 )
 BETWEEN_TOKENIZERS: tuple[Figures, ...] = (
     ("validation, bits per character", ("bits_per_char",)),
-    *((f"{title}, nats per token", figures) for title, figures in FIGURES),
+    *FIGURES,
 )
 """Where tokens differ, so that losses do not compare."""
 
@@ -35,8 +35,3 @@ def x_values(curve: Curve, trial: Trial, axis: XAxis) -> Sequence[float]:
         tokens = trial.batch_size * trial.block_size
         return array("d", [step * tokens for step in curve.steps])
     return curve.steps
-
-
-def tokens_name(trial: Trial) -> str:
-    """Return what a trial's tokens are: char, byte, bpe 512."""
-    return f"{trial.tokenizer} {trial.vocab_size}" if trial.vocab_size else trial.tokenizer

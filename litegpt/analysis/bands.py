@@ -165,14 +165,15 @@ def matched(trials: Iterable[TrialState], name: str, figure: str = "best_val_los
     return rows
 
 
-def hindrances(trials: Iterable[TrialState], name: str) -> list[str]:
-    """Return the hyperparameters that tell this one's value in every phase: no two values of it have them equal."""
+def unmatched(trials: Iterable[TrialState], name: str) -> str:
+    """Return a sentence on why a hyperparameter's values have no equal settings: what else changes with them."""
     phases: dict[str, list[TrialState]] = defaultdict(list)
     for trial in trials:
         phases[trial.phase].append(trial)
     varied = [own for own in phases.values() if len({getattr(trial.settings, name) for trial in own}) > 1]
-    others = (other for other in HYPERPARAMETERS if other not in (name, *LENGTH)) if varied else ()
-    return [other for other in others if all(_determines(own, other, name) for own in varied)]
+    others = [other for other in HYPERPARAMETERS if other not in (name, *LENGTH)] if varied else []
+    told = " and ".join(other for other in others if all(_determines(own, other, name) for own in varied))
+    return f"No settings are equal but for {name}{told and f', which goes with {told}'}."
 
 
 def _follows(trials: Sequence[TrialState], name: str, other: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from litegpt.analysis import charts, figures, importance
 from litegpt.analysis.anova import anova
-from litegpt.analysis.bands import bands, hindrances, matched, median_course
+from litegpt.analysis.bands import bands, matched, median_course, unmatched
 from litegpt.analysis.baselines import baseline_blocks
 from litegpt.analysis.curves import key_of
 from litegpt.analysis.cut import cut_safety
@@ -159,8 +159,8 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
         if rows:
             cells = tuple((figures.value(r.value), f"{r.mean:.3f}", r.against, f"{r.settings:,}") for r in rows)
             yield Grid((name, FIGURE_NAMES[material.best], "against the others", "settings"), cells)
-        elif others := hindrances(material.trials, name):
-            yield Paragraph(f"No settings are equal but for {name}, which goes with {' and '.join(others)}.")
+        else:
+            yield Paragraph(unmatched(material.trials, name))
 
 
 def _importance(material: Material) -> Iterator[Block]:

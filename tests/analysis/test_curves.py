@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from litegpt.analysis.bands import bands, hindrances, matched, matched_trials
+from litegpt.analysis.bands import bands, matched, matched_trials, unmatched
 from litegpt.analysis.curves import read_curves
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.overfitting import overfitting
@@ -93,12 +93,12 @@ def test_a_vocabulary_goes_with_its_tokenizer() -> None:
     trials = [TrialState("p", trial.id, trial, state="done", best_val_loss=2.0) for trial in settings]
     assert len(matched_trials(trials, "tokenizer")) == 8
     assert matched_trials(trials, "vocab_size") == []
-    assert hindrances(trials, "vocab_size") == ["tokenizer"]
+    assert unmatched(trials, "vocab_size") == "No settings are equal but for vocab_size, which goes with tokenizer."
     larger = [Trial(1, 1, 16, 8, 4, 1e-3, 100, tokenizer="bpe", vocab_size=size) for size in (512, 1024)]
     sizes = [TrialState("p", trial.id, trial) for trial in larger]
     assert matched_trials([*trials, sizes[1]], "tokenizer") == []  # which of BPE's two is to be compared?
     assert matched_trials(sizes, "vocab_size") == sizes
-    assert hindrances(sizes, "learning_rate") == []
+    assert unmatched(sizes, "learning_rate") == "No settings are equal but for learning_rate."
 
 
 def test_the_front_has_what_nothing_beats(original: StudyFolder, seed_study: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ import pytest
 from textual.pilot import Pilot
 
 from litegpt.results.journal import read_journal
-from litegpt.results.state import TrialState
+from litegpt.results.state import StudyState, TrialState
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.answering import Answerer
 from tui.app import ConsoleApp
 from tui.board import Board
-from tui.live_figures import tokens_name
 from tui.place import Place, find_place
+from tui.screens.grid_preview import Previewer
+from tui.screens.grid_text import preview_content
 from tui.screens.leaderboard import LeaderboardScreen
 from tui.screens.promotion import PromotionScreen
+from tui.trials import short_names, tokens_name
+from tui.widgets.chart import Chart
 from tui.widgets.importance_answers import Answer, Question
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -38,6 +42,8 @@ def open_tab(place: Place, tab: str) -> ConsoleApp:
 @SIZES
 def test_the_live_chart_is_drawn_in_them(place: Place, size: tuple[int, int]) -> None:
     app = open_tab(place, "live")
+    characters, pairs = read_journal(place.folder.journal).phases["phase1"].planned[:2]
+    app.view.marks.add(("phase1", characters))
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "trigram 3.174" in text_of(app))
@@ -52,6 +58,12 @@ def test_the_live_chart_is_drawn_in_them(place: Place, size: tuple[int, int]) ->
         assert "bpe 512 4.247" in text
         await pilot.press("m", "m", "m")
         assert "validation, bits per character · phase1" in text_of(app)
+        phase = app.feed.state.phases["phase1"]  # and a phase of one tokenizer alone has the study's unit
+        alone = dataclasses.replace(phase, name="alone", trials={pairs: phase.trials[pairs]}, planned=(pairs,))
+        app.feed.state = dataclasses.replace(app.feed.state, phases={"phase1": phase, "alone": alone})
+        app.view.marks.clear()
+        app.screen._show_chart()  # type: ignore[attr-defined]
+        assert "validation, bits per character · alone" in text_of(app)
 
     run(app, drive, size)
 
@@ -81,11 +93,33 @@ def test_the_board_ranks_by_them(place: Place, size: tuple[int, int]) -> None:
         details = " ".join(text_of(app).split())
         assert "val loss 4.247" in details
         assert "bits/char 3.063 best 3.063" in details
+        assert size[0] == 80 or "writes at step 100, 3.063 bits/char" in details
+        assert [line.name for line in app.screen.query_one("#detail-chart", Chart)._lines] == ["trigram", "bits/char"]
         await pilot.press("escape", "p")
         assert isinstance(app.screen, PromotionScreen)
-        assert "the 5 best of phase1 by best_bits_per_char" in " ".join(text_of(app).split())
+        text = " ".join(text_of(app).split())
+        assert "the 5 best of phase1 by best_bits_per_char" in text
+        assert "4 excluded: tokenizer = char, vocab_size = 512" in text  # why some are excluded
+        assert "does not compare between" not in text
+        await pilot.press("j", "j", "h")
+        text = " ".join(text_of(app).split())
+        assert "final_loss does not compare between tokenizers" in text
 
     run(app, drive, size)
+
+
+def test_the_grid_says_why_permutations_are_left_out(place: Place) -> None:
+    assert place.study_path is not None
+    text = place.study_path.read_text("utf-8")
+    preview = Previewer(place.study_path).preview(text, StudyState())
+    told = preview_content(preview, 0, None, 6).plain
+    assert "4 excluded: tokenizer = char, vocab_size = 512" in told
+    assert "4 excluded: tokenizer = bpe, vocab_size = 0" in told
+    assert "4 for other reasons" in preview_content(preview, 0, None, 3).plain
+    assert "at most 2 trials: the 2 best of phase1 by best_bits_per_char" in preview_content(preview, 1, None, 6).plain
+    illegal = text.replace("n_head = 2", "n_head = 3")
+    once = preview_content(Previewer(place.study_path).preview(illegal, StudyState()), 0, None, 6).plain
+    assert once.count("n_head") == 1
 
 
 def test_a_trial_that_beats_the_trigram_is_not_called_worse(place: Place) -> None:
@@ -122,6 +156,9 @@ def test_curves_are_means_of_them(place: Place) -> None:
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "bits per character by learning_rate · all phases · 8 trials" in text_of(app))
+        await pilot.press("j", "e")
+        await settled(app, pilot, lambda: "equal settings, 8 of 8 · bits per character by tokenizer" in text_of(app))
+        await pilot.press("k", "e")
         await pilot.press("f")
         await settled(app, pilot, lambda: "seconds by learning_rate" in text_of(app))
 
@@ -142,6 +179,7 @@ def test_importance_is_asked_about_them(place: Place, monkeypatch: pytest.Monkey
         await settled(app, pilot, lambda: "best bits per character · forest" in text_of(app))
         await settled(app, pilot, lambda: bool(asked))
         assert set(asked) == {"best_bits_per_char"}
+        assert "each alone · best bits per character" in text_of(app)
         await pilot.press("t")
         assert "time · forest" in text_of(app)
 
@@ -161,7 +199,18 @@ def test_the_ladder_climbs_by_them(place: Place) -> None:
     run(app, drive)
 
 
-def test_a_trial_is_named_by_its_tokens() -> None:
+def test_a_trial_is_named_by_what_tells_it_from_the_others() -> None:
     (trial,) = phase_trials(1)
+    others = [
+        dataclasses.replace(trial, activation="swiglu", tokenizer="bpe", vocab_size=512),
+        dataclasses.replace(trial, weight_decay=0.1, tied_weights=True),
+    ]
+    states = [TrialState("p", one.id, one) for one in (trial, *others)]
+    assert [name.split(" ", 1)[1] for name in short_names(states).values()] == [
+        "decay 0.01 relu char",
+        "decay 0.01 swiglu bpe 512",
+        "decay 0.1 relu tied char",
+    ]
+    assert list(short_names(states[:1]).values()) == ["1x32-t16-b8-lr0.001-i100"]
     assert tokens_name(trial) == "char"
     assert tokens_name(trial.__class__(**{**trial.settings(), "tokenizer": "word", "vocab_size": 1024})) == "word 1024"

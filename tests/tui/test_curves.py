@@ -136,7 +136,7 @@ def test_every_key_of_the_screen(finished: Place) -> None:
         assert app.screen.query_one(ValuesTable).cursor == 1
         await pilot.press("k", "e")
         await settled(app, pilot, lambda: is_drawn(app, 9))
-        assert "9 of 11 trials · on equal settings" in app.screen.query_one(Chart).border_title
+        assert "equal settings, 9 of 11 · training loss" in app.screen.query_one(Chart).border_title
         await pilot.press("comma", "e")
         await settled(app, pilot, lambda: is_drawn(app, 14))
 
@@ -155,6 +155,7 @@ def test_the_cursor_reads_every_value(finished: Place) -> None:
         await pilot.press("z")
         await pilot.pause()
         assert "a 0.001" in text_of(app)
+        assert [column.name for column in app.screen.query_one(ValuesTable).columns][:3] == ["value", "mean", "at"]
         await pilot.press("escape", "escape")
         assert chart.cursor is None
         assert "at the lines' ends" in text_of(app)
@@ -189,6 +190,7 @@ def test_nothing_done_is_a_sentence(study_file: object, folder: StudyFolder) -> 
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "No trial is done yet" in text_of(app))
+        assert "end." in text_of(app)  # on a second line
 
     run(app, drive, (80, 24))
 

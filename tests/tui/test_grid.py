@@ -110,7 +110,7 @@ def test_large_grids_are_multiplied_out_and_too_large_ones_refused(study_file: P
     preview = Previewer(study_file).preview(text, StudyState())
     assert preview.problem is None
     assert (preview.phases[0].permutations, preview.phases[0].trials) == (24_000, None)
-    assert "more than 20,000 are not looked at one by one" in preview_content(preview, 0, None).plain
+    assert "more than 20,000 are not looked at one by one" in preview_content(preview, 0, None, 4).plain
     beyond = text.replace("n_layer = [1, 2]", f"n_layer = {list(range(1, 101))}")
     refused = Previewer(study_file).preview(beyond, StudyState())
     assert refused.problem is not None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from litegpt.analysis.anova import Anova, Effect
 from litegpt.analysis.design import TARGETS as FIGURES
 from litegpt.plan.trial import Trial
 from litegpt.results.events import PhasePlanned, TrialQueued
@@ -22,7 +23,7 @@ from tui.app import ConsoleApp
 from tui.place import Place, find_place
 from tui.screens import importance
 from tui.screens.importance import TARGETS, ImportanceScreen
-from tui.widgets.importance_answers import METHODS, Answer, Method, Question, Share, answer
+from tui.widgets.importance_answers import METHODS, Answer, Method, Question, Share, _of_variance, answer
 from tui.widgets.importance_bars import bars_content
 
 
@@ -115,6 +116,14 @@ def test_two_figures_and_a_method_that_takes_one() -> None:
     assert set(TARGETS) <= set(FIGURES)
 
 
+def test_names_and_counts_are_whole() -> None:
+    joint = Answer((Share("tokenizer + vocab_size", 0.9), Share("n_layer", 0.1)), "m")
+    assert "tokenizer + vocab_size " in bars_content(joint, 60, 20).plain
+    effects = (Effect(("a",), 0.996, 1.0, 1), Effect(("b",), 0.004, 0.1, 1))
+    small = Anova("loss", "p", effects, rest=0.0, cells=4, trials=4, notes=())
+    assert [bar.name for bar in _of_variance(small, ()).bars] == ["a", "1 smaller effect", "the rest"]
+
+
 def test_what_shuffling_makes_better_lies_left_of_zero() -> None:
     found = Answer((Share("a", 0.5, 0.4, 0.6), Share("b", -0.1, -0.2, 0.05)), "m")
     lines = bars_content(found, 50, 20).plain.splitlines()
@@ -166,6 +175,7 @@ def test_while_it_computes_it_says_so(finished: Place, monkeypatch: pytest.Monke
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "Computing the forest importance of 14 trials…" in text_of(app))
+        assert "computing…" in text_of(app)
         await pilot.press("m")
         await settled(app, pilot, lambda: "Computing the permutation importance" in text_of(app))
         go.set()

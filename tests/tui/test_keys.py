@@ -240,6 +240,13 @@ def test_r_launches_detached(finished: Place, monkeypatch: pytest.MonkeyPatch) -
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
+        assert finished.study_path is not None
+        await settled(app, pilot, lambda: app.feed.runner.state != "running")
+        await pilot.press("r")
+        await settled(app, pilot, lambda: any("nothing is left to run" in n.message for n in app._notifications))
+        assert not launched
+        text = finished.study_path.read_text("utf-8")
+        finished.study_path.write_text(text.replace("top = 3", "top = 4"), "utf-8")
         await pilot.press("r")
         await settled(app, pilot, lambda: bool(launched))
         assert launched[0][1:4] == ["-m", "litegpt.cli.main", "run"]

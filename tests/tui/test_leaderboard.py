@@ -7,12 +7,14 @@ from pathlib import Path
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.conftest import QUICK, run, settled, text_of
+from litegpt.results.state import TrialState
+from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.place import Place
 from tui.screens.leaderboard import LeaderboardScreen
 from tui.view import View, load_view, save_view, view_path
 from tui.widgets.chart import Chart
+from tui.widgets.detail import _settings
 from tui.widgets.table import Table
 
 
@@ -193,6 +195,12 @@ def test_what_the_user_set_up_survives_a_restart(finished: Place) -> None:
     view = load_view(path)
     assert (view.tab, view.phase, view.filter, view.sort) == ("leaderboard", "phase1", "phase1", app.view.sort)
     assert len(view.marks) == 1
+
+
+def test_settings_are_told_apart_from_their_names() -> None:
+    (trial,) = phase_trials(1)
+    lines = _settings(TrialState("p", trial.id, trial), []).plain.splitlines()
+    assert {"gradient_accumulation     1", "activation_checkpointing  false"} < {line.rstrip() for line in lines}
 
 
 def test_a_damaged_view_is_a_new_one(tmp_path: Path) -> None:

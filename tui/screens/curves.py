@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.timer import Timer
 
 from litegpt.analysis import figures
+from litegpt.analysis.bands import unmatched
 from litegpt.plan.trial import tokens_differ
 from litegpt.results.state import TrialState
 from litegpt.results.text import FIGURE_NAMES, inert
@@ -125,7 +126,7 @@ class CurvesScreen(StudyScreen):
         if self._trials.keys() != before.keys():
             self.feed.want(self._trials.keys() - before.keys())
         self._hyperparameters = hyperparameters(trials) if trials else {}
-        self._chosen.tokens_differ = tokens_differ(trial.settings for trial in trials)
+        self._chosen.tokens_differ = tokens_differ(trial.settings for trial in self.feed.state.trials())
         self._show_names()
         self._make()
 
@@ -213,12 +214,8 @@ class CurvesScreen(StudyScreen):
     def _title(self) -> str:
         chosen, total = self._chosen, len(self._trials)
         count = f"{self._used:,} trials" if self._used == total else f"{self._used:,} of {total:,} trials"
-        parts = [
-            f"{FIGURE_NAMES[chosen.figure]} by {self._hyperparameter}",
-            inert(self.view.phase or "all phases"),
-            count,
-        ]
-        parts += ["on equal settings"] if chosen.only_matched else []
+        parts = [f"{FIGURE_NAMES[chosen.figure]} by {self._hyperparameter}", inert(self.view.phase or "all phases")]
+        parts = [f"equal settings, {self._used:,} of {total:,}", *parts] if chosen.only_matched else [*parts, count]
         parts += [f"smoothed {chosen.weight:g}"] if chosen.weight else []
         parts += [f"x {chosen.x_scale}"] if chosen.x_scale != "linear" else []
         return literal(" · ".join(parts))
@@ -229,8 +226,9 @@ class CurvesScreen(StudyScreen):
                 return "The curves have not been read yet."
             if self._is_making:
                 return "Computing the means…"
-            is_matched = self._chosen.only_matched
-            return "No settings are equal but for this; e shows all trials." if is_matched else "No figures to draw."
+            if self._chosen.only_matched and not self._shown:
+                return f"{unmatched(self._trials.values(), self._hyperparameter)} e shows all trials."
+            return "No figures to draw."
         if self.feed.state.phases:
             return "No trial is done yet: the lines are drawn as trials end."
         return FIRST_RUN if self.feed.place.study_path is None else "Nothing has run yet: r runs the study."

@@ -155,7 +155,7 @@ class GridScreen(StudyScreen):
         if self._problem or self._estimates is None:
             pane.update(inert(self._problem or ""))
         elif self._estimates.latest is not None:
-            pane.update(preview_content(self._estimates.latest, self.phase, self._mistake))
+            pane.update(preview_content(self._estimates.latest, self.phase, self._mistake, pane.content_size.height))
 
     @on(Table.Moved, "#grid-phases")
     def _phase_chosen(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from litegpt.plan.cost import cost_bound, parameter_count, training_flops
 from litegpt.plan.document import Document
 from litegpt.plan.errors import InputError
 from litegpt.plan.expand import Expansion, check_size, expand
-from litegpt.plan.phase import Phase
+from litegpt.plan.phase import Phase, Promotion
 from litegpt.plan.study import Study, parse_study
 from litegpt.plan.tables import read_phase, read_settings
 from litegpt.results.ranking import rank
@@ -32,7 +33,8 @@ class PhasePreview:
     is_bound: bool = False
     excluded: int = 0
     illegal: int = 0
-    illegality: str | None = None  # of the first illegal combination
+    reasons: tuple[tuple[str, int], ...] = ()  # for those two, each with its count, the most frequent first
+    promotion: Promotion | None = None
     done: int = 0  # trials with results in this phase, or in another that they are taken from
     parameters: tuple[int, int] | None = None
     flops: float | None = None  # of what is left to train
@@ -86,6 +88,7 @@ class Previewer:
                 permutations=bound.trials_max,
                 trials=bound.trials_max,
                 is_bound=True,
+                promotion=phase.promotion,
                 parameters=(cost.parameters_min, cost.parameters_max) if cost else None,
                 flops=cost.flops if cost else None,
                 seconds=_seconds(cost.flops if cost else None, state, alphabet),
@@ -98,6 +101,7 @@ class Previewer:
         sizes = [parameter_count(trial, alphabet) for trial in expansion.trials] if alphabet else []
         return replace(
             _counted(phase.name, expansion),
+            promotion=phase.promotion,
             done=len(expansion.trials) - len(left),
             parameters=(min(sizes), max(sizes)) if sizes else None,
             flops=flops,
@@ -151,14 +155,14 @@ def _seconds(flops: float | None, state: StudyState, alphabet: int | None) -> fl
 
 
 def _counted(name: str, expansion: Expansion) -> PhasePreview:
-    illegal = [exclusion for exclusion in expansion.excluded if exclusion.illegal]
+    illegal = sum(exclusion.illegal for exclusion in expansion.excluded)
     return PhasePreview(
         name,
         permutations=len(expansion.trials) + len(expansion.excluded),
         trials=len(expansion.trials),
-        excluded=len(expansion.excluded) - len(illegal),
-        illegal=len(illegal),
-        illegality=illegal[0].reason if illegal else None,
+        excluded=len(expansion.excluded) - illegal,
+        illegal=illegal,
+        reasons=tuple(Counter(exclusion.reason for exclusion in expansion.excluded).most_common()),
     )
 
 

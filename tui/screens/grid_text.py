@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 
 from litegpt.results.text import duration, inert
@@ -10,18 +12,30 @@ from tui.screens.grid_preview import COUNTED_MAX, PhasePreview, Preview
 Part = str | tuple[str, str]
 
 
-def preview_content(preview: Preview, phase: int, mistake: str | None) -> Content:
-    """Return what a phase comes to; `mistake` is what is wrong with the line that is being typed."""
+def preview_content(preview: Preview, phase: int, mistake: str | None, room: int) -> Content:
+    """Return what a phase comes to in `room` lines; `mistake` is what is wrong with the line that is being typed."""
     parts: list[Part] = []
+    problem = mistake or preview.problem or ""
     if phase < len(preview.phases):
         shown = preview.phases[phase]
         lines = [line for line in (_count(shown), _cost(shown, preview.seconds)) if line]
         parts += [part for line in lines for part in (*line, "\n")]
-        if shown.illegal:
-            parts.append((f"{shown.illegal:,} illegal: {inert(shown.illegality or '')}\n", "$warning"))
-    if mistake or preview.problem:
-        parts.append((inert(mistake or preview.problem or ""), "$error"))
+        if any(reason in problem for reason, _ in shown.reasons):
+            problem = ""  # told below
+        parts.append((f"{inert(problem)}\n" if problem else "", "$error"))
+        parts += reasons_text(shown.reasons, room - len(lines) - bool(problem))
+    else:
+        parts.append((inert(problem), "$error"))
     return Content.assemble(*parts)
+
+
+def reasons_text(reasons: Sequence[tuple[str, int]], room: int) -> list[Part]:
+    """Return why permutations are left out, a line a reason, in at most `room` lines and at least one."""
+    shown = reasons if len(reasons) <= room else reasons[: max(1, room - 1)]
+    lines = [f"{count:,} {inert(reason)}" for reason, count in shown]
+    if more := sum(count for _, count in reasons[len(shown) :]):
+        lines.append(f"{more:,} for other reasons")
+    return [("\n".join(lines), "$warning")]
 
 
 def trials_text(phase: PhasePreview) -> str:
@@ -46,17 +60,22 @@ def _count(phase: PhasePreview) -> list[Part]:
         told = f": more than {COUNTED_MAX:,} are not looked at one by one until they are saved"
         return [count, (told, "$warning")]
     if phase.is_bound:
-        return [(f"at most {phase.trials:,} trials", "bold"), ("; its promotion waits for results", "$text-muted")]
+        return [(f"at most {phase.trials:,} trials", "bold"), (f"{_rule(phase)}, once it is done", "$text-muted")]
     parts: list[Part] = [f"{phase.permutations:,} permutations"]
     if phase.excluded:
         parts.append((f" - {phase.excluded:,} excluded", "$warning"))
     if phase.illegal:
         parts.append((f" - {phase.illegal:,} illegal", "$warning"))
-    parts += [" = ", (f"{phase.trials:,} trials", "bold $primary")]
+    parts += [" = ", (f"{phase.trials:,} trials", "bold $primary"), (_rule(phase), "$text-muted")]
     if phase.done:
         left = phase.trials - phase.done
         parts.append((f" · {phase.done:,} of them done already, {left:,} to train", "$success"))
     return parts
+
+
+def _rule(phase: PhasePreview) -> str:
+    rule = phase.promotion
+    return "" if rule is None else f": the {rule.top} best of {inert(rule.source)} by {rule.by}"
 
 
 def _cost(phase: PhasePreview, seconds: float | None) -> list[Part]:

@@ -123,17 +123,19 @@ class ImportanceScreen(StudyScreen):
     def _show(self) -> None:
         """Show the chosen method's answer, and the others' where there is room."""
         trials = self._trials()
-        self._targets = BETWEEN_TOKENIZERS if tokens_differ(trial.settings for trial in trials) else TARGETS
+        self._targets = BETWEEN_TOKENIZERS if tokens_differ(t.settings for t in self.feed.state.trials()) else TARGETS
         question = self._question(len(trials))
         methods = list(METHODS) if self.has_class("-huge") else [question.method]
         for method in METHODS:
             self._bars(method).display = method in methods
             if method in methods:
                 self._show_answer(question._replace(method=method), trials)
-        self._shown = (self._last_answer(question) if trials else None) or Answer()
+        known = self._last_answer(question) if trials else None
+        self._shown = known or Answer()
         table = self.query_one("#scores", Table)
-        table.border_title = f"each alone · {FIGURES[question.target][0]}"
-        table.empty = "not enough data" if self._shown.problem or not trials else ""
+        alone = question.target if len(FIGURES[question.target]) == 1 else "loss"
+        table.border_title = f"each alone · {self._targets[alone]}"
+        table.empty = "not enough data" if self._shown.problem or not trials else "" if known else "computing…"
         table.show(fitting(COLUMNS, table.content_size.width), len(self._shown.scores))
 
     def _show_answer(self, question: Question, trials: Sequence[TrialState]) -> None:

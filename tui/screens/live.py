@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,23 +16,25 @@ from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from litegpt.plan.trial import Trial, tokens_differ
+from litegpt.plan.trial import tokens_differ
 from litegpt.results.ranking import rank
+from litegpt.results.state import TrialState
 from tui.charts.plot import Line
 from tui.curve import Figure
 from tui.devices import Device, Devices
 from tui.envelope import Envelope
 from tui.first_run import FIRST_RUN
 from tui.forecast import Forecast
-from tui.live_figures import BETWEEN_TOKENIZERS, FIGURES, X_AXES, XAxis, tokens_name, x_values
+from tui.live_figures import BETWEEN_TOKENIZERS, FIGURES, X_AXES, XAxis, x_values
 from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
 from tui.themes import series_colours
-from tui.widgets import running
+from tui.trials import short_names
 from tui.widgets.chart import Chart
 from tui.widgets.phases import devices_content, phases_content
-from tui.widgets.table import Cell, Table, fitting
+from tui.widgets.running import running_cells, running_columns
+from tui.widgets.table import Cell, Table
 
 ENDED_ROWS = 20
 LINES = 6  # trials drawn beside the envelope
@@ -65,6 +67,7 @@ class LiveScreen(StudyScreen):
         self._envelopes: dict[tuple[str, Figure], Envelope] = {}
         self._forecast = Forecast(self.feed)
         self._listed: list[TrialKey] = []
+        self._names: dict[TrialKey, str] = {}  # of those
         self._follows = True
         self._choices = len(FIGURES)
         self._ticks: Timer | None = None
@@ -133,10 +136,10 @@ class LiveScreen(StudyScreen):
         if self._follows and self._listed:
             self.view.focus = min(self._listed, key=self._loss) if is_live else self.view.focus or self._listed[0]
         at = self._listed.index(self.view.focus) if self.view.focus in self._listed else None
-        is_mixed = tokens_differ(trial.settings for trial in trials)
-        columns = running.BETWEEN_TOKENIZERS if is_mixed else running.COLUMNS
+        self._names = short_names(self._trials(self._listed))
+        columns = running_columns(self._names.values(), self._is_mixed(), table.content_size.width)
         with table.prevent(Table.Moved):
-            table.show(fitting(columns, table.content_size.width), len(self._listed), cursor=at)
+            table.show(columns, len(self._listed), cursor=at)
 
     @on(Table.Resized, "#running")
     def _resized(self) -> None:
@@ -150,7 +153,16 @@ class LiveScreen(StudyScreen):
     def _cells(self, row: int) -> list[Cell]:
         key = self._listed[row]
         trial, columns = self.feed.trial(key), self.query_one("#running", Table).columns
-        return running.running_cells(trial, self.feed.curve(key), columns) if trial else [("", "")] * len(columns)
+        if trial is None:
+            return [("", "")] * len(columns)
+        return running_cells(trial, self._names.get(key, ""), self.feed.curve(key), columns)
+
+    def _trials(self, keys: Iterable[TrialKey]) -> list[TrialState]:
+        return [trial for key in keys if (trial := self.feed.trial(key))]
+
+    def _is_mixed(self) -> bool:
+        """Tell whether the study's losses do not compare: one screen has one unit."""
+        return tokens_differ(trial.settings for trial in self.feed.state.trials())
 
     def _flags(self, row: int) -> str:
         return "marked" if self._listed[row] in self.view.marks else ""
@@ -159,26 +171,22 @@ class LiveScreen(StudyScreen):
         chart = self.query_one("#live-chart", Chart)
         phase, settings = self._phase(), self.view.of(self.TAB)
         drawn = self._drawn(phase)
-        trials = [trial.settings for key, _ in drawn if (trial := self.feed.trial(key))]
-        trials += [trial.settings for trial in self.feed.state.phases[phase].current()] if phase else []
-        is_mixed = tokens_differ(trials)
+        is_mixed = self._is_mixed()
         choices = BETWEEN_TOKENIZERS if is_mixed else FIGURES
         self._choices = len(choices)
         title, figures = choices[settings.get("figure", 0) % len(choices)]
         axis: XAxis = next((axis for axis in X_AXES if axis == settings.get("axis")), "step")
         chart.border_title = literal(f"{title} · {phase or 'nothing yet'}")
-        lines, bands = self._lines(drawn, figures, axis, is_mixed), []
+        lines, bands = self._lines(drawn, figures, axis), []
         if figures[0] == "bits_per_char" or (figures[0] == "val_loss" and not is_mixed):
-            lines = [*self._baseline(lines, trials, figures[0]), *lines]
+            lines = [*self._baseline(lines, figures[0]), *lines]
             band = self._envelope(phase, figures[0]).band("grey") if axis == "step" else None
             bands = [band] if band else []
         chart.show(lines, bands, x_title=axis, empty=self._sentence())
 
-    def _lines(
-        self, drawn: Sequence[tuple[TrialKey, str]], figures: Sequence[Figure], axis: XAxis, is_mixed: bool
-    ) -> list[Line]:
+    def _lines(self, drawn: Sequence[tuple[TrialKey, str]], figures: Sequence[Figure], axis: XAxis) -> list[Line]:
         """Return a line for each figure of each trial that is drawn; the focused one lies on top."""
-        colours = series_colours(self.app)
+        colours, names = series_colours(self.app), short_names(self._trials(key for key, _ in drawn))
         lines: list[Line] = []
         for place, (key, sign) in enumerate(reversed(drawn)):
             curve, trial = self.feed.curve(key), self.feed.trial(key)
@@ -186,20 +194,20 @@ class LiveScreen(StudyScreen):
                 continue
             colour = "good" if sign == "★" else colours[(len(drawn) - 1 - place) % len(colours)]
             xs = x_values(curve, trial.settings, axis)
-            name = trial.id.rsplit("-", 1)[0] + (f" {tokens_name(trial.settings)}" if is_mixed else "")
             for figure in figures:
                 is_first = figure == figures[0]
                 dash = 2 if figure == "train_loss" else 0
                 ys = curve.column(figure)
-                lines.append(Line(name if is_first else "", xs, ys, colour, sign if is_first else "", dash))
+                lines.append(Line(names[key] if is_first else "", xs, ys, colour, sign if is_first else "", dash))
         return lines
 
-    def _baseline(self, lines: Sequence[Line], trials: Sequence[Trial], figure: Figure) -> Iterator[Line]:
+    def _baseline(self, lines: Sequence[Line], figure: Figure) -> Iterator[Line]:
         """Yield what trials should beat as a line below all others, if it has the figure's unit."""
         if self.feed.bar is not None and lines:
             from litegpt.analysis.baselines import baseline_levels  # late: the feed has loaded it for the bar
 
             xs = [min(line.xs[0] for line in lines), max(line.xs[-1] for line in lines)]
+            trials = (trial.settings for trial in self.feed.state.trials())
             for name, level in baseline_levels(dict([self.feed.bar]), trials, figure).items():
                 yield Line(name, xs, [level, level], "warn", dash=3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -21,9 +22,9 @@ from litegpt.plan.edit import save
 from litegpt.plan.errors import InputError
 from litegpt.plan.expand import expand
 from litegpt.plan.listed import append_chosen
-from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Promotion
+from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Exclusion, Promotion
 from litegpt.plan.study import parse_study
-from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.plan.trial import HYPERPARAMETERS, Trial, tokens_differ
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.speed import measured_speed
 from litegpt.results.state import TrialState
@@ -32,7 +33,7 @@ from tui.actions import refuse, run_study
 from tui.markup import literal
 from tui.messages import TrialKey
 from tui.screens.confirm import ConfirmScreen
-from tui.screens.grid_text import size_text
+from tui.screens.grid_text import reasons_text, size_text
 from tui.widgets.grid_choices import Choice, Choices
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 
 TOP = 5
 BEST, MARKED = "the best", "the marked"
+PER_TOKEN = set(RANKINGS) - {"best_bits_per_char", "seconds"}
 SHOWN_VALUES = 6
+REASON_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Outcome:
 
     name: str
     trials: tuple[Trial, ...]
-    excluded: int
+    excluded: Sequence[Exclusion]
     rule: str
     original: str  # the file as read
     text: str  # the file as it would be
@@ -152,8 +155,9 @@ class PromotionScreen(ModalScreen[None]):
         promotion = Promotion(self._phase, top, by=self._by.value, how=how, start=start)
         preview = preview_promotion(study, original, feed.state, promotion, max_iters=max_iters)
         rule = f"the {top} best of {self._phase} by {promotion.by}"
-        trials, excluded = preview.trials, len(preview.excluded)
-        return Outcome(preview.phase, trials, excluded, rule, original, preview.text, preview.unfinished)
+        return Outcome(
+            preview.phase, preview.trials, preview.excluded, rule, original, preview.text, preview.unfinished
+        )
 
     def _chosen(self, chosen: Sequence[TrialState], original: str, max_iters: int) -> Outcome:
         """Return what trials come to that no rule finds again."""
@@ -170,7 +174,7 @@ class PromotionScreen(ModalScreen[None]):
         text = append_chosen(study, original, name, settings, self._how.value, max_iters, rule)
         expansion = expand(parse_study(text, path).phase(name))
         trials = expansion.trials if expansion else ()
-        return Outcome(name, trials, len(expansion.excluded) if expansion else 0, rule, original, text)
+        return Outcome(name, trials, expansion.excluded if expansion else (), rule, original, text)
 
     def _told(self, outcome: Outcome) -> Content:
         """Return the preview: rule, grid, count, cost, what is written."""
@@ -178,10 +182,13 @@ class PromotionScreen(ModalScreen[None]):
         parts: list[str | tuple[str, str]] = [
             (inert(outcome.name), "bold $primary"),
             f": {inert(outcome.rule)}\n",
-            (f"{len(outcome.trials):,} trials", "bold"),
         ]
+        if self._by.value in PER_TOKEN and tokens_differ(trial.settings for trial in self._source()):
+            told = f"{self._by.value} does not compare between tokenizers"
+            parts.append((f"{told}\n", "$warning"))
+        parts.append((f"{len(outcome.trials):,} trials", "bold"))
         if outcome.excluded:
-            parts.append((f", {outcome.excluded:,} excluded", "$warning"))
+            parts.append((f", {len(outcome.excluded):,} excluded", "$warning"))
         parts.append((f" · {_grid(outcome.trials)}\n", "$text-muted"))
         if state.corpus is not None and outcome.trials:
             alphabet = state.corpus.vocab_size
@@ -190,6 +197,9 @@ class PromotionScreen(ModalScreen[None]):
             sizes = [parameter_count(trial, alphabet) for trial in outcome.trials]
             time = f"about {duration(flops / speed)}" if speed else "time unknown until something has run"
             parts.append(f"{size_text(min(sizes), max(sizes))} parameters · {flops:.2e} FLOP · {time}\n")
+        if outcome.excluded:
+            reasons = Counter(exclusion.reason for exclusion in outcome.excluded).most_common()
+            parts += [*reasons_text(reasons, REASON_LINES), "\n"]
         if outcome.unfinished:
             parts.append((f"{outcome.unfinished:,} trials of the phase have not ended: this may change\n", "$warning"))
         added = outcome.text.removeprefix(outcome.original).strip()

@@ -16,7 +16,7 @@ from litegpt.plan.errors import InputError
 from litegpt.plan.trial import tokens_differ
 from litegpt.results.ranking import rank
 from litegpt.results.samples import Sample
-from litegpt.results.state import StudyState, TrialState
+from litegpt.results.state import StudyState
 from litegpt.results.text import inert
 from tui.clipboard import copy_text
 from tui.copied import figures, highlighted, told
@@ -24,6 +24,7 @@ from tui.generation import generate, sample_command
 from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screens.base import StudyScreen
+from tui.trials import sample_bits, short_names
 from tui.widgets.table import Cell, Column, Table
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ TEMPERATURE = 0.8
 
 LOSS, PHASE, STEP = Column("loss", "loss", 6), Column("phase", "phase", 8, is_left=True), Column("step", "step", 6)
 BITS = Column("loss", "bits/char", 9)
-COPIED, TRIAL = Column("copied", "copied", 6), Column("trial", "trial", 26, is_left=True)
+COPIED = Column("copied", "copied", 6)
 
 
 class Rung(NamedTuple):
@@ -74,6 +75,7 @@ class SamplesScreen(StudyScreen):
 
     def compose_panes(self) -> ComposeResult:
         self._rungs: list[Rung] = []
+        self._names: dict[TrialKey, str] = {}
         self._is_mixed = False  # whether the study's trials differ in what their tokens are
         self._pinned: Rung | None = None
         self._corpus: CorpusIndex | None = None
@@ -107,9 +109,10 @@ class SamplesScreen(StudyScreen):
         at = self._rungs[table.cursor] if table.cursor < len(self._rungs) else None
         keys = self._keys()
         trials = [trial for key in keys if (trial := self.feed.trial(key))]
+        self._names = short_names(trials)
         self._is_mixed = tokens_differ(trial.settings for trial in self.feed.state.trials())
         self._rungs = [
-            Rung((trial.phase, trial.id), sample, _bits(sample, trial) if self._is_mixed else sample.loss)
+            Rung((trial.phase, trial.id), sample, sample_bits(sample, trial) if self._is_mixed else sample.loss)
             for trial in trials
             for sample in self.feed.samples((trial.phase, trial.id)) or ()
         ]
@@ -130,20 +133,21 @@ class SamplesScreen(StudyScreen):
         columns = [BITS if self._is_mixed else LOSS, PHASE, STEP]
         columns += [COPIED] if any(rung.sample.copied for rung in self._rungs) else []
         room = table.content_size.width - sum(column.width + 1 for column in columns)
-        if room - TRIAL.width > 20:
-            columns.append(TRIAL)
-            room -= TRIAL.width + 1
+        width = max((len(name) for name in self._names.values()), default=26)
+        if room - width > 20:
+            columns.append(Column("trial", "trial", width, is_left=True))
+            room -= width + 1
         self._columns = [*columns, Column("text", "begins", max(10, room - 1), is_left=True)]
         table.show(self._columns, len(self._rungs), cursor=max(0, place))
 
     def _cells(self, row: int) -> list[Cell]:
-        (phase, trial_id), sample, loss = self._rungs[row]
+        key, sample, loss = self._rungs[row]
         cells: dict[str, Cell] = {
             "loss": ("-" if loss is None else f"{loss:.3f}", "strong"),
-            "phase": (inert(phase), "dim"),
+            "phase": (inert(key[0]), "dim"),
             "step": (f"{sample.step:,}", "dim"),
             "copied": (f"{sample.copied.share:.0%}" if sample.copied else "-", ""),
-            "trial": (inert(trial_id.rsplit("-", 1)[0]), ""),
+            "trial": (self._names.get(key, ""), ""),
             "text": (inert(sample.text.strip()[:200]).replace("␊", " "), ""),
         }
         return [cells[column.name] for column in self._columns]
@@ -168,9 +172,9 @@ class SamplesScreen(StudyScreen):
         if rung is None:
             pane.query_one(Static).update("")
             return
-        (phase, trial_id), sample, loss = rung
+        key, sample, loss = rung
         told_loss = "" if loss is None else f" · {loss:.3f} bits/char" if self._is_mixed else f" · loss {loss:.3f}"
-        title = f"{phase} · {trial_id.rsplit('-', 1)[0]} · step {sample.step:,}{told_loss}"
+        title = f"{key[0]} · {self._names.get(key, key[1])} · step {sample.step:,}{told_loss}"
         pane.border_title = literal(inert(title))
         pane.query_one(Static).update(self._lit(inert(sample.text, newlines=True).strip("\n")))
         pane.border_subtitle = told(figures(sample, self._corpus))
@@ -261,10 +265,3 @@ class SamplesScreen(StudyScreen):
     def _compare(self, corpus: CorpusIndex) -> None:
         self._corpus = corpus
         self._show_texts()
-
-
-def _bits(sample: Sample, trial: TrialState) -> float | None:
-    """Return a sample's loss in bits per character: a trial's tokens have the same length all along."""
-    if sample.loss is None or not trial.best_val_loss or trial.best_bits_per_char is None:
-        return None
-    return sample.loss * trial.best_bits_per_char / trial.best_val_loss

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -109,8 +110,10 @@ class Chart(Widget, can_focus=True):
         if not any(len(line.xs) for line in self._lines) and not self._bands:
             self._frame = None
             plain = self.rich_style + drawn_style(self.app, "axis")
+            lines = wrap(self._empty, width)
             blank = Strip.blank(width, self.rich_style)
-            return [*[blank] * (height // 2), Strip([Segment(self._empty[:width].center(width), plain)])]
+            above = [blank] * max(0, (height - len(lines) + 1) // 2)
+            return [*above, *(Strip([Segment(line.center(width), plain)]) for line in lines)][:height]
         legend = self._legend(width, max(1, height // LEGEND_SHARE))
         axes = Axes(
             x_scale=self.x_scale,

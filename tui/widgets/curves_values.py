@@ -10,14 +10,11 @@ from litegpt.results.text import inert
 from tui.widgets.curves_courses import Course
 from tui.widgets.table import Cell, Column, Table, fitting
 
-COLUMNS = (
-    Column("value", "value", 9, is_left=True),
+MEAN, OTHERS = (
     Column("mean", "mean", 6),
-    Column("low", "least", 6),
-    Column("high", "most", 6),
-    Column("trials", "trials", 6),
-    Column("at", "at", 8),
+    (Column("low", "least", 6), Column("high", "most", 6), Column("trials", "trials", 6)),
 )
+VALUE_CELLS = 9  # at most
 
 
 def sign(place: int) -> str:
@@ -42,10 +39,24 @@ class ValuesTable(Table):
     ) -> None:
         """Show the figures at `x`, or the last ones for None."""
         self._courses, self._colours, self._x, self._decimals = courses, colours, x, decimals
+        rows = [self._figures(row) for row in range(len(courses))]
+        value = max(5, *(len(cells["value"][0]) for cells in rows), 0)
+        at = max(2, *(len(cells["at"][0]) for cells in rows if "at" in cells), 0)
+        columns = (
+            Column("value", "value", min(VALUE_CELLS, value), is_left=True),
+            MEAN,
+            Column("at", "at", at),
+            *OTHERS,
+        )
         with self.prevent(Table.Moved):
-            self.show(fitting(COLUMNS, self.content_size.width), len(courses))
+            self.show(fitting(columns, self.content_size.width), len(courses))
 
     def _row(self, row: int) -> list[Cell]:
+        cells = self._figures(row)
+        return [cells.get(column.name, ("-", "dim")) for column in self.columns]
+
+    def _figures(self, row: int) -> dict[str, Cell]:
+        """Return a row's cells by the names of their columns; only the value where there are no figures."""
         course = self._courses[row]
         cells: dict[str, Cell] = {
             "value": (f"{sign(row)} {inert(figures.value(course.value))}", self._colours[row % len(self._colours)]),
@@ -57,4 +68,4 @@ class ValuesTable(Table):
                 cells[name] = (f"{column[place]:.{self._decimals}f}", "strong" if name == "mean" else "")
             cells["trials"] = (f"{stretch.trials:,}", "dim")
             cells["at"] = (f"{stretch.xs[place]:,.0f}", "dim")
-        return [cells.get(column.name, ("-", "dim")) for column in self.columns]
+        return cells

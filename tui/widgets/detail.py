@@ -10,6 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from litegpt.analysis import figures
 from litegpt.analysis.leaderboard import Row
 from litegpt.plan.trial import HYPERPARAMETERS
 from litegpt.results.samples import Sample
@@ -18,9 +19,11 @@ from litegpt.results.text import inert
 from tui.board import show
 from tui.charts.plot import Line
 from tui.curve import Curve
+from tui.trials import sample_bits
 from tui.widgets.chart import Chart
 
 SAMPLE_LINES = 12
+NAME_CELLS = max(map(len, HYPERPARAMETERS)) + 2
 
 
 class Detail(VerticalScroll):
@@ -61,15 +64,24 @@ class Detail(VerticalScroll):
         if curve is None:
             chart.show([], empty="reading…")
         else:
-            chart.show(
-                [
-                    Line("train", curve.steps, curve.train_loss, colours[1], dash=2),
-                    Line("val", curve.steps, curve.val_loss, colours[0]),
-                ],
-                empty="no evaluations yet",
-            )
-        self.query_one("#sample", Static).update(_sample(samples))
+            lines = _in_bits(curve, colours, bar) if has_bits else _in_nats(curve, colours)
+            chart.show(lines, empty="no evaluations yet")
+        self.query_one("#sample", Static).update(_sample(samples, trial if has_bits else None))
         self.query_one("#settings", Static).update(_settings(trial, varying))
+
+
+def _in_nats(curve: Curve, colours: Sequence[str]) -> list[Line]:
+    train = Line("train", curve.steps, curve.train_loss, colours[1], dash=2)
+    return [train, Line("val", curve.steps, curve.val_loss, colours[0])]
+
+
+def _in_bits(curve: Curve, colours: Sequence[str], bar: tuple[str, float] | None) -> list[Line]:
+    """Return the line of bits per character, over that of what a trial should beat."""
+    lines = [Line("bits/char", curve.steps, curve.bits_per_char, colours[0])]
+    if bar is not None and len(curve):
+        level = bar[1] / math.log(2)
+        lines.insert(0, Line(bar[0], [curve.steps[0], curve.steps[-1]], [level, level], "warn", dash=3))
+    return lines
 
 
 def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None, has_bits: bool) -> Content:
@@ -108,11 +120,15 @@ def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None, has_bit
     return Content.assemble(*parts)
 
 
-def _sample(samples: Sequence[Sample] | None) -> Content:
+def _sample(samples: Sequence[Sample] | None, in_bits: TrialState | None) -> Content:
+    """Return the latest sample under its loss; of a trial `in_bits`, under its bits per character."""
     if not samples:
         return Content.styled("no samples yet" if samples is not None else "", "$text-muted")
     last = samples[-1]
     loss = "" if last.loss is None else f", loss {last.loss:.3f}"
+    if in_bits is not None:
+        bits = sample_bits(last, in_bits)
+        loss = "" if bits is None else f", {bits:.3f} bits/char"
     text = "\n".join(inert(last.text.strip("\n"), newlines=True).expandtabs(4).splitlines()[:SAMPLE_LINES])
     return Content.assemble((f"writes at step {last.step:,}{loss}\n", "$text-muted"), text, "\n")
 
@@ -122,7 +138,7 @@ def _settings(trial: TrialState, varying: Sequence[str]) -> Content:
     for name in (*HYPERPARAMETERS, "start_from"):
         value = getattr(trial.settings, name)
         if value is not None:
-            shown = inert(value) if isinstance(value, str) else f"{value:g}"
+            shown = str(value).lower() if isinstance(value, bool) else figures.value(value)
             style = "bold $accent" if name in varying else ""
-            parts += [(f"{name:<18}", "$text-muted"), (f"{shown}\n", style)]
+            parts += [(f"{name:<{NAME_CELLS}}", "$text-muted"), (f"{inert(shown)}\n", style)]
     return Content.assemble(*parts)

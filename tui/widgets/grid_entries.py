@@ -29,7 +29,7 @@ TITLES: dict[Kind, str] = {
     "defaults": "default",
 }
 ROLES: dict[Kind, str] = {"grid": "accent", "exclude": "warn", "defaults": "dim", "promote": "good"}
-NAME, KIND, COUNT = 17, 9, 5
+NAME, KIND, COUNT = 17, 9, 3
 NARROW, NARROW_NAME = 60, 13
 
 
@@ -144,7 +144,7 @@ class Entries(Vertical):
             Column("kind", "", KIND, is_left=True),
             Column("name", "name", self._name_width, is_left=True),
             Column("value", "values", value, is_left=True),
-            Column("count", "count", COUNT),
+            Column("count", "#", COUNT),
         ]
         is_new = self._place is not None and self._row >= len(self._entries)
         self.table.show(columns, len(self._entries) + is_new, cursor=cursor)

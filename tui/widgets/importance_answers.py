@@ -88,7 +88,9 @@ def _of_variance(found: Anova, scores: tuple[Score, ...]) -> Answer:
     small = [effect for effect in found.effects if effect.share < OTHERS_BELOW]
     bars = [Share(effect.name, effect.share) for effect in large]
     if small:
-        bars.append(Share(f"{len(small)} smaller effects", sum(effect.share for effect in small)))
+        bars.append(
+            Share(f"{len(small)} smaller effect{'s' if small[1:] else ''}", sum(effect.share for effect in small))
+        )
     bars.append(Share("the rest", found.rest))
     meaning = (
         f"Shares of the variance over the complete grid of {found.cells:,} settings in {found.phase}; a x b is what "

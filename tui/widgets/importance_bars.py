@@ -63,7 +63,7 @@ def bars_content(answer: Answer, width: int, height: int) -> Content:
     """
     if not answer.bars:
         return Content.styled(f"{inert(answer.problem)}.", "$text-muted")
-    name_cells = min(NAME_CELLS, width // 3, max(len(bar.name) for bar in answer.bars))
+    name_cells = min(NAME_CELLS, width * 2 // 5, max(len(bar.name) for bar in answer.bars))
     room = max(4, width - name_cells - VALUE_CELLS - 1)
     ends = [end for bar in answer.bars for end in (bar.value, bar.low, bar.high) if end is not None]
     low, high = min(0.0, *ends), max(0.0, *ends)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from litegpt.results.state import TrialState
-from litegpt.results.text import inert
 from tui.board import STATE_CELLS, show
 from tui.curve import Curve
-from tui.live_figures import tokens_name
-from tui.widgets.table import Cell, Column
+from tui.widgets.table import Cell, Column, fitting
 
+NAME_CELLS, FIGURE_CELLS = 26, 24  # at least for the name, and of step and loss beside it
 COLUMNS = (
-    Column("trial", "trial", 26, is_left=True),
     Column("step", "step", 13),
     Column("val_loss", "val", 6),
     Column("train_loss", "train", 6),
@@ -23,21 +21,26 @@ COLUMNS = (
 )
 BETWEEN_TOKENIZERS = (
     COLUMNS[0],
-    Column("tokens", "tokens", 10, is_left=True),
-    COLUMNS[1],
     Column("bits_per_char", "bits/char", 9),
-    *COLUMNS[4:],
+    *COLUMNS[3:],
 )
 """Where tokens differ, so that losses do not compare."""
 
 
-def running_cells(trial: TrialState, curve: Curve | None, columns: Sequence[Column]) -> list[Cell]:
+def running_columns(names: Iterable[str], is_mixed: bool, room: int) -> list[Column]:
+    """Return the columns that fit after the trials' names; `is_mixed`: the study's tokens differ."""
+    width = max(NAME_CELLS, min(room - FIGURE_CELLS, max(map(len, names), default=0)))
+    return fitting(
+        [Column("trial", "trial", width, is_left=True), *(BETWEEN_TOKENIZERS if is_mixed else COLUMNS)], room
+    )
+
+
+def running_cells(trial: TrialState, name: str, curve: Curve | None, columns: Sequence[Column]) -> list[Cell]:
     """Return a trial's cells; scale and skipped steps are there under fp16 alone."""
     last = curve.last if curve is not None else None
     step = last.step if last else trial.step
     cells: dict[str, Cell] = {
-        "trial": (inert(trial.id.rsplit("-", 1)[0]), ""),
-        "tokens": (tokens_name(trial.settings), "accent"),
+        "trial": (name, ""),
         "step": (f"{0 if step is None else step:,}/{trial.settings.max_iters:,}", "dim"),
         "val_loss": (show(last.val_loss if last else trial.val_loss, "val_loss"), "strong"),
         "bits_per_char": (show(last.bits_per_char if last else trial.bits_per_char, "bits_per_char"), "strong"),

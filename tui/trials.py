@@ -1,0 +1,49 @@
+"""What several screens tell of trials: names to tell them apart by, and their samples' bits per character."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from litegpt.analysis.leaderboard import HEADINGS
+from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.results.samples import Sample
+from litegpt.results.state import TrialState
+from litegpt.results.text import inert
+from tui.messages import TrialKey
+
+IN_ID = ("n_layer", "n_embd", "block_size", "batch_size", "learning_rate", "max_iters")
+UNNAMED = (*IN_ID, "vocab_size", "eval_interval")
+
+
+def tokens_name(trial: Trial) -> str:
+    """Return what a trial's tokens are: char, byte, bpe 512."""
+    return f"{trial.tokenizer} {trial.vocab_size}" if trial.vocab_size else trial.tokenizer
+
+
+def short_names(trials: Sequence[TrialState]) -> dict[TrialKey, str]:
+    """Return each trial's id without its digest, and of what it leaves out the values in which these trials differ."""
+    told = [[_word(trial.settings, name) for trial in trials] for name in HYPERPARAMETERS if name not in UNNAMED]
+    differing = [words for words in told if len(set(words)) > 1]
+    return {
+        (trial.phase, trial.id): inert(
+            " ".join((trial.id.rsplit("-", 1)[0], *(words[place] for words in differing if words[place])))
+        )
+        for place, trial in enumerate(trials)
+    }
+
+
+def sample_bits(sample: Sample, trial: TrialState) -> float | None:
+    """Return a sample's loss in bits per character: a trial's tokens have the same length all along."""
+    if sample.loss is None or not trial.best_val_loss or trial.best_bits_per_char is None:
+        return None
+    return sample.loss * trial.best_bits_per_char / trial.best_val_loss
+
+
+def _word(trial: Trial, name: str) -> str:
+    value = getattr(trial, name)
+    if name == "tokenizer":
+        return tokens_name(trial)
+    if isinstance(value, str):
+        return value
+    heading = HEADINGS.get(name, name)
+    return f"{heading} {value:g}" if not isinstance(value, bool) else heading if value else ""
