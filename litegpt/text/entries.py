@@ -28,6 +28,7 @@ class Entry:
     text: str
     key: str  # without number and case; empty for a mere number, or what cannot be a header
     number: int | None
+    is_sentence: bool = False  # or a part of one: no header, unless many pages begin or end with it
 
 
 def read_entry(index: int, text: str) -> Entry:
@@ -39,8 +40,7 @@ def read_entry(index: int, text: str) -> Entry:
         matched = pattern.fullmatch(text)
         if matched and (value := _value(matched[number])) is not None:
             return Entry(index, text, _key(matched[key]) if key else "", value)
-    is_sentence = starts_lower(text) or (is_terminal(text) and not text.isupper())
-    return Entry(index, text, "" if is_sentence else _key(text), None)
+    return Entry(index, text, _key(text), None, starts_lower(text) or (is_terminal(text) and not text.isupper()))
 
 
 def _value(number: str) -> int | None:

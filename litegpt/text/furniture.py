@@ -23,6 +23,7 @@ INTERRUPTING_SHARE = 0.25  # of page breaks: paragraphs, not sentences, end at t
 EDGE_SHARE = 0.6  # of a header's occurrences: it may stand once more, as a heading
 FULL_SHARE = 0.6  # of a common line's length: a line that has run on
 HEADER_SHARE = 0.8  # of the same: more is no header, unless it recurs
+SENTENCE_SHARE = 0.3  # of the pages: with what is a header though it looks like a sentence
 STACKED = 3  # headers over one another
 REGULAR = 0.3  # by which share a page's length varies
 
@@ -31,8 +32,8 @@ class Pages:
     """The entries of a text, and which of them are furniture."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
-        said = ((i, line) for i, line in enumerate(lines) if not line.blank and line.text != PAGE)
-        self.entries = [read_entry(i, line.text) for i, line in said]
+        filled = ((i, line) for i, line in enumerate(lines) if not line.blank and line.text != PAGE)
+        self.entries = [read_entry(i, line.text) for i, line in filled]
         self.furniture: set[int] = set()  # places in `entries`
         self._regular: list[int] = []  # of one side of the pages alone, in order
         self._after_page: set[int] = set()
@@ -47,8 +48,12 @@ class Pages:
         self._full = FULL_SHARE * middle
         self._places: defaultdict[str, list[int]] = defaultdict(list)
         recurring = Counter(entry.key for entry in self.entries)
+        edges = Counter(entry.key for place, entry in enumerate(self.entries) if self._is_edge(place))
+        sentence_min = max(PAGES_MIN, SENTENCE_SHARE * len(self._after_page))
         for place, entry in enumerate(self.entries):
-            if entry.key and (len(entry.text) <= HEADER_SHARE * middle or recurring[entry.key] >= PAGES_MIN):
+            short = len(entry.text) <= HEADER_SHARE * middle or recurring[entry.key] >= PAGES_MIN
+            said = entry.is_sentence and not (self._is_edge(place) and edges[entry.key] >= sentence_min)
+            if entry.key and short and not said:
                 self._places[entry.key].append(place)
         if not self._parts_sentences():
             self._after_page.clear()

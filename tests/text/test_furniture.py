@@ -79,3 +79,9 @@ def test_a_chapters_heading_stays_where_its_title_is_the_header_too() -> None:
     text = paged(lambda n: [f"{n}   {TITLE}" if n % 2 else f"{AUTHOR}   {n}"], nothing)
     end = text.index(".\n   ", text.index(f"7   {TITLE}")) + 1
     assert f"\n\n{TITLE}\n\n" in clean_text(f"{text[:end]}\n\n{TITLE}\n{text[end:]}")
+
+
+@pytest.mark.parametrize("header", ["the chair light", "He was never asked."])
+def test_what_looks_like_a_sentence_is_a_header_on_pages_that_form_feeds_part(header: str) -> None:
+    text = paged(lambda n: [header if n % 2 else AUTHOR], nothing)
+    assert clean_text(re.sub(rf"^({header}|{AUTHOR})$", "\f\\1", text, flags=re.MULTILINE)) == BODY + "\n"
