@@ -24,4 +24,4 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise InputError(f"is no whole gzip file: {error}", path) from None
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path) from None
+        raise InputError(f"cannot be read: {error.strerror or error}", path) from None
