@@ -149,7 +149,9 @@ class Board:
         if self.phase is None:
             longest = max((len(name) for name in self._feed.state.phases), default=5)
             columns = {"phase": Column("phase", "phase", min(12, max(5, longest)), is_left=True), **columns}
-        columns = {name: column for name, column in (columns | self.figures).items() if name not in hidden}
+        states = [len(STATE_CELLS[state][0]) for state in {row.state for row in self._ranked}]
+        columns |= self.figures | {"state": Column("state", "state", max((5, *states)), is_left=True)}
+        columns = {name: column for name, column in columns.items() if name not in hidden}
         room = width - RANK.width - 1
         losses = [*IN_NATS, "gap"] if self._tokens_differ else []
         dropped = [name for name in dict.fromkeys((*losses[::-1], *LEAST_WANTED)) if name in columns]

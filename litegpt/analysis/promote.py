@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from litegpt.plan.edit import append_promotion
 from litegpt.plan.errors import InputError
 from litegpt.plan.expand import Exclusion, Expansion, expand
-from litegpt.plan.phase import Promotion
+from litegpt.plan.phase import RANKINGS, Promotion
 from litegpt.plan.study import Study, parse_study
 from litegpt.plan.trial import Trial
 from litegpt.results.ranking import rank
 from litegpt.results.state import StudyState
 
+PER_TOKEN = set(RANKINGS) - {"best_bits_per_char", "seconds"}
+"""The figures of a token, which do not compare between tokenizers."""
 LONGER = 3  # a promoted phase trains this many times as long, if nothing else is said; the original's did
 
 
@@ -84,6 +88,11 @@ def preview_promotion(
         unfinished=counts["queued"] + counts["running"],
         text=edited,
     )
+
+
+def exclusion_reasons(excluded: Iterable[Exclusion]) -> list[tuple[str, int]]:
+    """Return why permutations are left out, and how many for that: the most frequent reason first."""
+    return Counter(exclusion.reason for exclusion in excluded).most_common()
 
 
 def _free_name(study: Study) -> str:

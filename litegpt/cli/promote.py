@@ -6,12 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from litegpt.analysis.promote import LONGER, Preview, preview_promotion
+from litegpt.analysis.promote import LONGER, PER_TOKEN, Preview, exclusion_reasons, preview_promotion
 from litegpt.cli.command import Exit, complain
 from litegpt.plan.document import read_text
 from litegpt.plan.edit import save
 from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Promotion
 from litegpt.plan.study import parse_study
+from litegpt.plan.trial import tokens_differ
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.ranking import ranking_of
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     by = arguments.by or ranking_of(source.current() if source else ())
     promotion = Promotion(arguments.source, arguments.top, by, arguments.how, arguments.start)
     preview = preview_promotion(study, text, state, promotion, arguments.name, arguments.max_iters)
+    if by in PER_TOKEN and source and tokens_differ(trial.settings for trial in source.current()):
+        complain(f"{by} does not compare between tokenizers; best_bits_per_char does")
     if preview.unfinished:
         complain(f"{preview.unfinished:,} trials of {promotion.source} have not ended: the best may change")
     if not arguments.dry_run:
@@ -58,6 +61,8 @@ def run(arguments: argparse.Namespace) -> Exit:
 def _print(arguments: argparse.Namespace, preview: Preview) -> None:
     rule, count = preview.promotion, len(preview.trials)
     print(f"{preview.phase}: {count:,} trials of {preview.max_iters:,} iterations, {len(preview.excluded):,} excluded")
+    for reason, excluded in exclusion_reasons(preview.excluded):
+        print(inert(f"  {excluded:,} {reason}"))
     print(f"from the {len(preview.promoted)} best of {rule.source} by {rule.by}, {rule.how}, from {rule.start}")
     for name, values in _axes(preview):
         print(f"  {name} = {', '.join(values)}")

@@ -121,7 +121,13 @@ def test_a_promotion_goes_by_what_compares(mixed: Path, folder: StudyFolder, tri
     assert told["rule"]["by"] == "best_bits_per_char"
     assert told["promoted"] == [trials[1].id, trials[3].id]
     assert main([*command, "--by", "best_val_loss", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["promoted"] == [trials[0].id, trials[2].id]
+    told = capsys.readouterr()
+    assert json.loads(told.out)["promoted"] == [trials[0].id, trials[2].id]
+    assert "best_val_loss does not compare between tokenizers" in told.err
+    assert main([*command, "--top", "5"]) == 0
+    told = capsys.readouterr()
+    assert "compare" not in told.err
+    assert "  4 excluded: tokenizer = char, vocab_size = 512" in told.out
 
 
 def test_two_phases_of_one_tokenizer_each_compare_too(folder: StudyFolder) -> None:
@@ -190,7 +196,7 @@ needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is 
 @needs_matplotlib
 def test_a_report_begins_in_bits_per_character(folder: StudyFolder) -> None:
     from litegpt.analysis.material import read_material
-    from litegpt.analysis.sections import report_blocks
+    from litegpt.analysis.sections import _won, report_blocks
 
     begun = takewhile(lambda block: block != Heading("By hyperparameter"), report_blocks(read_material(folder)))
     text = to_markdown("report", list(begun))
@@ -200,6 +206,14 @@ def test_a_report_begins_in_bits_per_character(folder: StudyFolder) -> None:
     assert "| phase1 | 3.44 | 100 | 3.44 |" in text
     assert "Median bits per character of each phase's trials" in text
     assert "uniform guess" not in text
+    assert "best of all phases" not in text
+    material = read_material(folder)
+    characters = tuple(trial for trial in material.trials if trial.settings.tokenizer == "char")
+    last = dataclasses.replace(
+        material.phases[0], name="phase2", planned=(), trials={trial.id: trial for trial in characters}
+    )
+    won = _won(dataclasses.replace(material, phases=(*material.phases, last)))
+    assert "of phase1: best bits per character 3.0635." in to_markdown("report", list(won))
 
 
 @needs_matplotlib

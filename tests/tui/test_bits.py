@@ -85,8 +85,9 @@ def test_the_board_ranks_by_them(place: Place, size: tuple[int, int]) -> None:
         assert {"bits/char", "state"} < set(headings)
         assert "best val" not in headings
         assert app.screen._cells(7)[3] == ("-", "")  # characters have no size of vocabulary
-        narrow = [column.heading for column in board.columns(45, [])]
-        assert "state" in narrow
+        board.rank(None, None, None)
+        narrow = [column.heading for column in board.columns(55, [])]
+        assert {"phase", "state"} < set(narrow)
         assert "nats/token" not in narrow
         await pilot.press("enter")
         await settled(app, pilot, lambda: "val loss" in text_of(app))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from litegpt.analysis.promote import exclusion_reasons
 from litegpt.plan.corpus import read_corpus
 from litegpt.plan.cost import cost_bound, parameter_count, training_flops
 from litegpt.plan.document import Document
@@ -162,7 +162,7 @@ def _counted(name: str, expansion: Expansion) -> PhasePreview:
         trials=len(expansion.trials),
         excluded=len(expansion.excluded) - illegal,
         illegal=illegal,
-        reasons=tuple(Counter(exclusion.reason for exclusion in expansion.excluded).most_common()),
+        reasons=tuple(exclusion_reasons(expansion.excluded)),
     )
 
 

@@ -60,7 +60,7 @@ def _count(phase: PhasePreview) -> list[Part]:
         told = f": more than {COUNTED_MAX:,} are not looked at one by one until they are saved"
         return [count, (told, "$warning")]
     if phase.is_bound:
-        return [(f"at most {phase.trials:,} trials", "bold"), (f"{_rule(phase)}, once it is done", "$text-muted")]
+        return [(f"at most {phase.trials:,} trials", "bold"), (_rule(phase), "$text-muted")]
     parts: list[Part] = [f"{phase.permutations:,} permutations"]
     if phase.excluded:
         parts.append((f" - {phase.excluded:,} excluded", "$warning"))

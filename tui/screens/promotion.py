@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -15,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from litegpt.analysis.promote import LONGER, preview_promotion
+from litegpt.analysis.promote import LONGER, PER_TOKEN, exclusion_reasons, preview_promotion
 from litegpt.plan.cost import parameter_count, training_flops
 from litegpt.plan.document import read_text
 from litegpt.plan.edit import save
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 TOP = 5
 BEST, MARKED = "the best", "the marked"
-PER_TOKEN = set(RANKINGS) - {"best_bits_per_char", "seconds"}
 SHOWN_VALUES = 6
 REASON_LINES = 3
 
@@ -198,8 +196,7 @@ class PromotionScreen(ModalScreen[None]):
             time = f"about {duration(flops / speed)}" if speed else "time unknown until something has run"
             parts.append(f"{size_text(min(sizes), max(sizes))} parameters · {flops:.2e} FLOP · {time}\n")
         if outcome.excluded:
-            reasons = Counter(exclusion.reason for exclusion in outcome.excluded).most_common()
-            parts += [*reasons_text(reasons, REASON_LINES), "\n"]
+            parts += [*reasons_text(exclusion_reasons(outcome.excluded), REASON_LINES), "\n"]
         if outcome.unfinished:
             parts.append((f"{outcome.unfinished:,} trials of the phase have not ended: this may change\n", "$warning"))
         added = outcome.text.removeprefix(outcome.original).strip()
