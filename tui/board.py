@@ -152,7 +152,7 @@ class Board:
         states = [len(STATE_CELLS[state][0]) for state in {row.state for row in self._ranked}]
         columns |= self.figures | {"state": Column("state", "state", max((5, *states)), is_left=True)}
         columns = {name: column for name, column in columns.items() if name not in hidden}
-        room = width - RANK.width - 1
+        room = width - RANK.width  # the last column has no space after it
         losses = [*IN_NATS, "gap"] if self._tokens_differ else []
         dropped = [name for name in dict.fromkeys((*losses[::-1], *LEAST_WANTED)) if name in columns]
         shown = {name for name in columns if name not in dropped}

@@ -44,7 +44,7 @@ IN_NATS = {
 }
 """The headings of losses where tokens differ, so that they do not compare."""
 NAMED_BY_ID = ("n_head", "max_iters", "batch_size", "block_size", "n_layer", "n_embd", "learning_rate")
-LEAST_TELLING = ("gap", "state", "at", "parameters", "final", "time", *NAMED_BY_ID, "train", "val", "id")
+LEAST_TELLING = ("gap", "state", "at", "parameters", "final", "time", "train", "val", *NAMED_BY_ID, "id")
 """What goes first where the terminal is narrow."""
 TOP = 20
 PIPE_WIDTH = 1000  # columns: a pipe has no edge

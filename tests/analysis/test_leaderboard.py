@@ -200,7 +200,7 @@ def test_a_line_fits_its_terminal(made: StudyFolder) -> None:
     narrow = leaderboard_table(rows, rows, "t", 80)
     assert [column.header for column in wide.columns][:2] == ["rank", "n_layer"]
     assert {"rank", "best val"} < {column.header for column in narrow.columns} < {c.header for c in wide.columns}
-    without_id = [column.header for column in leaderboard_table(rows, rows, "t", 60).columns]
+    without_id = [column.header for column in leaderboard_table(rows, rows, "t", 48).columns]
     assert "id" not in without_id
     assert "learning_rate" in without_id  # nothing else tells the rows apart
 

@@ -49,7 +49,7 @@ def test_what_a_trial_writes_cannot_act_on_the_terminal(tmp_path: Path, capsys) 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--prompt", "x"], "'x' is not in the vocabulary"), (["--top-k", "0"], "--top-k at least 1")],
+    [(["--prompt", "x"], "'x' is not in the vocabulary"), (["--top-k", "0"], "--top-k must be at least 1")],
 )
 def test_a_wrong_wish_is_one_clear_line(tmp_path: Path, capsys, arguments: list[str], message: str) -> None:
     assert main(["sample", str(sampled(tmp_path / "trial")), *arguments]) == 2
