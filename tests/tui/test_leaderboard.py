@@ -151,7 +151,7 @@ def test_the_detail_follows_the_cursor_and_opens_on_a_narrow_screen(finished: Pl
         await settled(app, pilot, lambda: "the loss is not a number" in text_of(app))
         await pilot.press("escape")
         assert board_of(app).query_one(Table).has_focus
-        assert "#" in text_of(app).splitlines()[2]
+        await settled(app, pilot, lambda: "#" in text_of(app).splitlines()[2])
 
     run(app, drive, (80, 24))
 
