@@ -21,13 +21,12 @@ def tokens_name(trial: Trial) -> str:
 
 
 def short_names(trials: Sequence[TrialState]) -> dict[TrialKey, str]:
-    """Return each trial's id without its digest, and of what it leaves out the values in which these trials differ."""
+    """Return each trial's id without its digest, and the values that tell it from others of these with the same."""
+    shapes = [trial.id.rsplit("-", 1)[0] for trial in trials]
     told = [[_word(trial.settings, name) for trial in trials] for name in HYPERPARAMETERS if name not in UNNAMED]
-    differing = [words for words in told if len(set(words)) > 1]
+    telling = [words for words in told if len(set(zip(shapes, words, strict=True))) > len(set(shapes))]
     return {
-        (trial.phase, trial.id): inert(
-            " ".join((trial.id.rsplit("-", 1)[0], *(words[place] for words in differing if words[place])))
-        )
+        (trial.phase, trial.id): inert(" ".join((shapes[place], *(words[place] for words in telling if words[place]))))
         for place, trial in enumerate(trials)
     }
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from litegpt.plan.trial import Trial
 from litegpt.results.journal import read_journal
 from litegpt.results.state import StudyState, TrialState
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
@@ -215,3 +217,15 @@ def test_a_trial_is_named_by_what_tells_it_from_the_others() -> None:
     assert list(short_names(states[:1]).values()) == ["1x32-t16-b8-lr0.001-i100"]
     assert tokens_name(trial) == "char"
     assert tokens_name(trial.__class__(**{**trial.settings(), "tokenizer": "word", "vocab_size": 1024})) == "word 1024"
+
+
+def test_names_tell_apart_what_ids_leave_alike() -> None:
+    """Heads that follow from the width say nothing beside it."""
+    base = Trial(2, 1, 64, 32, 16, 1e-3, 100)
+    settings = [base, replace(base, n_embd=128, n_head=2), replace(base, activation="swiglu", qk_norm=True)]
+    trials = [TrialState("p", trial.id, trial) for trial in settings]
+    assert [*short_names(trials).values()] == [
+        "2x64-t32-b16-lr0.001-i100 relu",
+        "2x128-t32-b16-lr0.001-i100 relu",
+        "2x64-t32-b16-lr0.001-i100 swiglu qk norm",
+    ]
