@@ -176,9 +176,12 @@ class _Words(dict[str, bytes]):
         import tokenizers
 
         super().__init__()
-        (split, *_) = json.loads(definition)["pre_tokenizer"]["pretokenizers"]
-        self.cut: Callable[[str], list[str]] = re.compile(split["pattern"]["Regex"]).findall
-        self._encode: Callable[[str], Any] = tokenizers.Tokenizer.from_str(definition).encode
+        try:
+            (split, *_) = json.loads(definition)["pre_tokenizer"]["pretokenizers"]
+            self.cut: Callable[[str], list[str]] = re.compile(split["pattern"]["Regex"]).findall
+            self._encode: Callable[[str], Any] = tokenizers.Tokenizer.from_str(definition).encode
+        except Exception as error:  # the library has no narrower one, and a file can hold anything
+            raise ValueError(f"its tokenizer is damaged: {' '.join(str(error).split())}") from None
         self._dtype = dtype
 
     def __missing__(self, word: str) -> bytes:

@@ -59,11 +59,7 @@ def _kept(path: Path) -> LearnedTokenizer | None:
     try:
         tokenizer = LearnedTokenizer(path.read_text(encoding="utf-8"))
         tokenizer.encode("")  # the library reads the definition for that
-    except FileNotFoundError:
-        return None
-    except OSError:
-        raise
-    except Exception:  # the library has no narrower one, and a file can hold anything
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return tokenizer
 

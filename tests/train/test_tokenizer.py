@@ -140,3 +140,19 @@ def test_the_state_makes_the_same_tokenizer(tokenizer: Tokenizer) -> None:
     assert again.vocab_size == tokenizer.vocab_size
     assert again.encode("ab\n€").tolist() == tokenizer.encode("ab\n€").tolist()
     assert again.opening == tokenizer.opening
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"pre_tokenizer": None},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"pattern": {"Regex": "("}}]}},
+        {"decoder": 7},
+        {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "zzq"]]}},
+    ],
+    ids=str,
+)
+def test_a_definition_that_the_library_refuses_is_one_line(damage: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="its tokenizer is damaged") as refusal:
+        LearnedTokenizer(json.dumps(json.loads(PAIRS.definition) | damage)).encode("a")
+    assert "\n" not in str(refusal.value)
