@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
+from litegpt.cli.main import main
 from litegpt.plan.trial import Trial
-from tests.run.study_files import ROOT, NewStudy, StudyFiles
+from tests.run.study_files import NewStudy, StudyFiles
 from tests.train.plain import plain_logits
 
 PHASES = """
@@ -96,17 +96,18 @@ def test_the_best_by_bits_go_on(study: StudyFiles, over: subprocess.CompletedPro
     assert [(s["tokenizer"], s["vocab_size"]) for s in study.settings("best").values()] == chosen
 
 
-def test_what_was_never_seen_can_be_prompted_with(study: StudyFiles, over: subprocess.CompletedProcess[str]) -> None:
+def test_what_was_never_seen_can_be_prompted_with(
+    study: StudyFiles, over: subprocess.CompletedProcess[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Bytes spell what a vocabulary lacks; characters cannot, and say so."""
     for key, settings in study.settings("tokens").items():
-        command = [sys.executable, "-m", "litegpt.cli.main", "sample", str(study.results / "tokens" / key)]
-        command += ["--prompt", "Ω zebra", "--length", "20"]
-        sampled = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        code = main(["sample", str(study.results / "tokens" / key), "--prompt", "Ω zebra", "--length", "20"])
+        printed, complaint = capsys.readouterr()
         if settings["tokenizer"] == "char":
-            assert sampled.returncode == 2
-            assert "'Ω' is not in the vocabulary" in sampled.stderr
-            assert sampled.stderr.count("\n") == 1
+            assert code == 2
+            assert "'Ω' is not in the vocabulary" in complaint
+            assert complaint.count("\n") == 1
         else:
-            assert sampled.returncode == 0, sampled.stderr
-            assert sampled.stdout.startswith("Ω zebra")
-            assert len(sampled.stdout.removesuffix("\n")) == len("Ω zebra") + 20
+            assert code == 0, complaint
+            assert printed.startswith("Ω zebra")
+            assert len(printed.removesuffix("\n")) == len("Ω zebra") + 20
