@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from litegpt.plan.errors import InputError
@@ -61,9 +62,8 @@ class Attempt:
         for unfinished in self.folder.path.glob("*.tmp"):  # of an attempt that was killed
             unfinished.unlink(missing_ok=True)
         self._metrics = MetricsWriter(self.folder.metrics)
-        self.checkpoint = weights = self.read_checkpoint()
-        if weights is None and self.request.start_from is not None:
-            weights = read_checkpoint(Path(self.request.start_from))
+        self.checkpoint = self.read_checkpoint()
+        weights = self.checkpoint or self.start
         self.tokenizer = None if weights is None else weights.tokenizer
 
     def close(self) -> None:
@@ -79,6 +79,11 @@ class Attempt:
             return None
         return checkpoint if checkpoint.trial == self.trial else None
 
+    @cached_property
+    def start(self) -> Checkpoint | None:
+        """Another trial's weights, which this one begins with where it is told to."""
+        return None if self.request.start_from is None else read_checkpoint(Path(self.request.start_from))
+
     @property
     def step(self) -> int:
         """The step to go on from."""
@@ -93,8 +98,8 @@ class Attempt:
         """Bring row `index` of a pack to where this trial stands."""
         if self.checkpoint is not None:
             return restore(pack, index, self.checkpoint)
-        if self.request.start_from is not None:
-            restore_weights(pack, index, read_checkpoint(Path(self.request.start_from)))
+        if self.start is not None:
+            restore_weights(pack, index, self.start)
         return Progress()
 
     def record(self, event: Evaluated) -> None:
