@@ -30,11 +30,11 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.generated import evaluations, generate_study, loss_at  # noqa: E402
-from litegpt.plan.trial import Trial  # noqa: E402
 from litegpt.results.events import PhasePlanned, TrialQueued, TrialStarted  # noqa: E402
 from litegpt.results.folder import StudyFolder  # noqa: E402
 from litegpt.results.journal import Journal  # noqa: E402
 from litegpt.results.lines import LineWriter  # noqa: E402
+from litegpt.study.trial import Trial  # noqa: E402
 
 COLUMNS, ROWS = 160, 44
 SETTLE_SECONDS = 8.0

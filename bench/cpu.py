@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from speed import eager, flops_per_update, name_of, packs, read_novella, shape
 
-from litegpt.plan.tuning import Tuning
+from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import TunedShape
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.hardware import present_device

@@ -7,9 +7,6 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from litegpt.plan.expand import expand
-from litegpt.plan.study import read_study
-from litegpt.plan.trial import Trial
 from litegpt.results.bits import bits_per_char
 from litegpt.results.events import PhasePlanned, StudyStarted, TrialEnded, TrialQueued, TrialStarted
 from litegpt.results.folder import StudyFolder
@@ -17,6 +14,9 @@ from litegpt.results.journal import Journal
 from litegpt.results.lines import LineWriter
 from litegpt.results.metrics import Evaluation
 from litegpt.results.state import CorpusIdentity
+from litegpt.study.expand import expand
+from litegpt.study.study import read_study
+from litegpt.study.trial import Trial
 
 ROOT = Path(__file__).parents[1]
 

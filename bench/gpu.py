@@ -31,15 +31,15 @@ from projection import check_pack, project
 from rightness import check_all
 from speed import compiled, eager, flops_per_update, in_turns, name_of, packs, read_novella, shape
 
-from litegpt.plan.device import Device
-from litegpt.plan.memory import widest_pack
-from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import Tuning
+from litegpt.estimate.device import Device
+from litegpt.estimate.memory import widest_pack
+from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import TunedShape
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.hardware import present_device
-from litegpt.train.corpus import Corpus
+from litegpt.study.trial import Trial
 from litegpt.train.precision import resolve_precision
+from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tune import KERNELS, PLATEAU
 
 RESULTS = Path(__file__).parent / "results"

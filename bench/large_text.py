@@ -25,9 +25,10 @@ from typing import Any
 
 import psutil
 
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.split import SplitRule
-from litegpt.plan.trial import Trial
+from litegpt.study.split import SplitRule
+from litegpt.study.trial import Trial
+from litegpt.text.corpus import read_corpus
+from litegpt.text.split import SplitText
 
 CORPUS = Path(__file__).parent.parent / "data" / "novella.txt"
 TOKENIZERS = {"char": 0, "byte": 0, "word": 8192, "bpe": 8192}
@@ -106,7 +107,7 @@ def tokenising(tokenizer: str, folder: Path) -> dict[str, float]:
 
     trial = Trial(2, 2, 64, 32, 32, 1e-3, 100, tokenizer=tokenizer, vocab_size=TOKENIZERS[tokenizer])
     started = time.perf_counter()
-    text = read_corpus("text.txt", folder).split(SplitRule())
+    text = SplitText(read_corpus("text.txt", folder), SplitRule())
     characters = text.corpus.characters
     scanned = time.perf_counter()
     made = tokenizer_for(trial, text, folder)
@@ -128,16 +129,16 @@ def training(folder: Path) -> dict[str, float]:
     import torch
     from speed import in_turns, packs, read_novella, shape
 
-    from litegpt.plan.tuning import Tuning
-    from litegpt.train.corpus import Corpus
+    from litegpt.estimate.tuning import Tuning
     from litegpt.train.precision import resolve_precision
+    from litegpt.train.tokenized_corpus import Corpus
     from litegpt.train.tokenizer import CharacterTokenizer
     from litegpt.train.tokens import tokenised
 
     trial = shape(128, 16, 64, 4)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_flush_denormal(True)
-    text = read_corpus("text.txt", folder).split(SplitRule())
+    text = SplitText(read_corpus("text.txt", folder), SplitRule())
     tokens = tokenised(text, CharacterTokenizer(text.corpus.symbols), folder / "tokens")
     novella, vocab_size = read_novella(device)
     vocab_size = max(vocab_size, len(text.corpus.symbols))

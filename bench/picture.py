@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tui.app import ConsoleApp
-from tui.place import find_place
+from tui.location import find_place
 
 SECONDS = 3.0  # for everything to be read
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from speed import flops_per_update
 
-from litegpt.plan.device import Device
-from litegpt.plan.expand import expand
-from litegpt.plan.forecast import Measurement, Throughput, forecast, pack_seconds
-from litegpt.plan.packs import pack_width
-from litegpt.plan.study import read_study
-from litegpt.plan.trial import Trial
-from litegpt.results.text import duration
+from litegpt.display import duration
+from litegpt.estimate.device import Device
+from litegpt.estimate.forecast import Measurement, Throughput, forecast, pack_seconds
+from litegpt.estimate.packs import pack_width
 from litegpt.results.tuning import SHAPE
+from litegpt.study.expand import expand
+from litegpt.study.study import read_study
+from litegpt.study.trial import Trial
 from litegpt.train.loop import Training, TrialFiles
 from litegpt.train.pack import Pack
 from litegpt.train.tokenizer import ByteTokenizer

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from speed import shape
 
-from litegpt.plan.trial import Trial
-from litegpt.train.corpus import Corpus
+from litegpt.study.trial import Trial
 from litegpt.train.model import SDPA_BATCH, attend
 from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
 
 SMALL = shape(64, 8, 32, 2, dropout=0.0, max_iters=200)
 TINY = shape(16, 4, 8, 1, dropout=0.0, max_iters=200)

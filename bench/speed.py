@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from baseline import LanguageModel
 from torch import Tensor, nn
 
-from litegpt.plan.cost import training_flops
-from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import Tuning
-from litegpt.train.corpus import Corpus
+from litegpt.estimate.cost import training_flops
+from litegpt.estimate.tuning import Tuning
+from litegpt.study.trial import Trial
 from litegpt.train.precision import DTYPES
+from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tokenizer import CharacterTokenizer
 from litegpt.train.tune import updates_per_second
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.study import read_study
-from litegpt.plan.trial import Trial
 from litegpt.results.events import PhasePlanned, StudyEnded, StudyStarted, TrialEnded, TrialQueued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
 from litegpt.results.state import CorpusIdentity
+from litegpt.study.study import read_study
+from litegpt.study.trial import Trial
 
 ROOT = Path(__file__).parents[1]
 

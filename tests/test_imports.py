@@ -9,10 +9,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 WITHOUT_TORCH = (
-    "litegpt/plan/**/*.py",
+    "litegpt/study/**/*.py",
+    "litegpt/estimate/**/*.py",
     "litegpt/results/**/*.py",
     "litegpt/run/runner*.py",
-    "litegpt/train/verbatim.py",
+    "litegpt/text/copied.py",
     "litegpt/cli/main.py",
     "litegpt/cli/run.py",
     "tui/**/*.py",

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from textual.app import SystemCommand
 from textual.screen import Screen
 
-from litegpt.plan.errors import InputError
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.state import StudyState
-from litegpt.results.text import inert
 from litegpt.run.requests import send_request
 from tui.messages import TrialKey
 
@@ -56,8 +56,8 @@ def _launch(app: ConsoleApp, path: Path) -> None:
 
 def _is_over(path: Path, state: StudyState) -> bool:
     """Tell whether every trial that the study file asks for has ended; what is wrong with it the runner says."""
-    from litegpt.plan.study import read_study
     from litegpt.run.phases import is_complete, resolve_study
+    from litegpt.study.study import read_study
 
     try:
         study = read_study(path)
@@ -116,7 +116,7 @@ def control(app: ConsoleApp, kind: str) -> None:
         loss = (
             "They are not trained any further." if marked else "It can be resumed; r goes on from the last checkpoints."
         )
-        from tui.screens.confirm import ConfirmScreen
+        from tui.dialogs.confirm import ConfirmScreen
 
         app.push_screen(
             ConfirmScreen(f"Stop {what}?", loss, "Stop"), lambda agreed: _send(app, "stop", marked) if agreed else None

@@ -13,14 +13,14 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from litegpt.plan.errors import InputError
-from litegpt.results.text import inert
+from litegpt.display import inert
+from litegpt.errors import InputError
 from tui import actions, first_run
 from tui.arguments import parse_arguments
 from tui.feed import Feed, Source
+from tui.location import Place, find_place
 from tui.messages import FeedChanged
-from tui.place import Place, find_place
-from tui.screens.base import StudyScreen
+from tui.screen import StudyScreen
 from tui.settings import Settings, load_settings, settings_path
 from tui.sources import Files
 from tui.tabs import TABS
@@ -139,7 +139,7 @@ class ConsoleApp(App[None]):
 
     def action_help(self) -> None:
         """Show the keys of the focused pane."""
-        from tui.screens.help import HelpScreen
+        from tui.dialogs.help import HelpScreen
 
         self.push_screen(HelpScreen.of(self.screen))
 

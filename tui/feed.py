@@ -15,17 +15,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.metrics import Evaluation
 from litegpt.results.samples import Sample
 from litegpt.results.state import StudyState, TrialState
 from tui.curve import Curve
+from tui.location import Place
 from tui.messages import FeedChanged, TrialKey
-from tui.place import Place
 from tui.sources import RunnerStatus
 
 if TYPE_CHECKING:
-    from litegpt.plan.study import Study
+    from litegpt.study.study import Study
 
 LOAD_SECONDS = 0.02  # reading old curves yields to the screen this often
 FIRST_READ_SECONDS = 0.5  # a journal that takes longer is not waited for
@@ -246,7 +246,7 @@ class Feed:
         if stamp == self._study_stamp:
             return False
         self._study_stamp = stamp
-        from litegpt.plan.study import read_study  # late: the first picture does without
+        from litegpt.study.study import read_study  # late: the first picture does without
 
         try:
             self.study, self.problem = read_study(path), None

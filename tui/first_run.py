@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import litegpt
-from litegpt.plan.errors import InputError
-from litegpt.results.text import inert
+from litegpt.display import inert
+from litegpt.errors import InputError
 from tui.actions import refuse
-from tui.place import DEFAULT_STUDY
+from tui.location import DEFAULT_STUDY
 
 if TYPE_CHECKING:
     from tui.app import ConsoleApp
@@ -43,7 +43,7 @@ def default_study(folder: Path) -> str:
         text = source.read_text(encoding="utf-8")
     except OSError:
         raise InputError("no default study in this installation; name a file: litegpt-tui STUDY.toml") from None
-    from litegpt.plan.study import parse_study
+    from litegpt.study.study import parse_study
 
     corpus = parse_study(text, source).corpus
     return text.replace(f'"{corpus}"', f'"{os.path.relpath(source.parent / corpus, folder)}"')

@@ -13,10 +13,9 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import format_key
 
-import tui.screens
-import tui.widgets
+import tui
 from tui.app import ConsoleApp
-from tui.screens.base import StudyScreen
+from tui.screen import StudyScreen
 
 START, END = "<!-- keys: begin -->\n", "<!-- keys: end -->"
 
@@ -25,14 +24,15 @@ def bindings() -> Iterator[tuple[str, list[Binding]]]:
     """Yield each screen and widget of the console that has keys of its own, with them."""
     yield "Everywhere", _own(ConsoleApp)
     yield "Every tab", _own(StudyScreen)
-    for package in (tui.screens, tui.widgets):
-        for module_info in pkgutil.iter_modules(package.__path__):
-            module = importlib.import_module(f"{package.__name__}.{module_info.name}")
-            for name, kind in inspect.getmembers(module, inspect.isclass):
-                if kind.__module__ == module.__name__ and issubclass(kind, DOMNode) and kind is not StudyScreen:
-                    own = _own(kind)
-                    if own:
-                        yield name.removesuffix("Screen"), own
+    for module_info in pkgutil.walk_packages(tui.__path__, "tui."):
+        if module_info.ispkg or module_info.name.count(".") == 1:
+            continue
+        module = importlib.import_module(module_info.name)
+        for name, kind in inspect.getmembers(module, inspect.isclass):
+            if kind.__module__ == module.__name__ and issubclass(kind, DOMNode):
+                own = _own(kind)
+                if own:
+                    yield name.removesuffix("Screen"), own
 
 
 def key_list() -> str:

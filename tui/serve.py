@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from litegpt.plan.errors import InputError
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import JournalReader
 from litegpt.results.metrics import Evaluation, MetricsReader
 from litegpt.results.samples import Sample, SampleReader
 from litegpt.results.state import StudyState
-from litegpt.results.text import inert
 from litegpt.run.lock import is_at_work, read_holder
 from tui.messages import TrialKey
 

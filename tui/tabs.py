@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 
 class Tab(NamedTuple):
-    """One tab: its name, the title people read, and its screen's class in `tui.screens.<name>`."""
+    """One tab: its name, the title people read, and its screen's class in `tui.<name>.screen`."""
 
     name: str
     title: str
@@ -17,7 +17,7 @@ class Tab(NamedTuple):
 
     def open(self) -> Screen[None]:
         """Return a new screen."""
-        screen: Screen[None] = getattr(importlib.import_module(f"tui.screens.{self.name}"), self.screen)()
+        screen: Screen[None] = getattr(importlib.import_module(f"tui.{self.name}.screen"), self.screen)()
         return screen
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from litegpt.results.text import inert
+from litegpt.display import inert
 
 if TYPE_CHECKING:
     from tui.app import ConsoleApp

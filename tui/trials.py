@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from litegpt.analysis.leaderboard import HEADINGS
-from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.display import inert
 from litegpt.results.samples import Sample
 from litegpt.results.state import TrialState
-from litegpt.results.text import inert
+from litegpt.study.trial import HYPERPARAMETERS, Trial
 from tui.messages import TrialKey
 
 IN_ID = ("n_layer", "n_embd", "block_size", "batch_size", "learning_rate", "max_iters")

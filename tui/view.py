@@ -12,7 +12,7 @@ from typing import Any
 
 import platformdirs
 
-from litegpt.plan.whole_file import write_whole
+from litegpt.files import write_whole
 from tui.messages import TrialKey
 
 APPLICATION = "litegpt"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from litegpt.analysis.design import Design, design
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.state import TrialState
 
 Cell = tuple[object, ...]

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from litegpt.analysis.page import Block, Grid, Paragraph
 from litegpt.analysis.study_text import read_study_text
-from litegpt.plan.errors import InputError
-from litegpt.plan.split import SplitRule, SplitText
-from litegpt.plan.trial import Trial
-from litegpt.plan.whole_file import write_whole
+from litegpt.errors import InputError
+from litegpt.files import write_whole
 from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState, TrialState
+from litegpt.study.split import SplitRule
+from litegpt.study.trial import Trial
+from litegpt.text.split import SplitText
 
 BAR = "trigram"
 """What a trial should beat: it has seen more than two characters."""
@@ -43,7 +44,7 @@ def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
         return None
     study, corpus = found
     try:
-        return measure_baselines(folder, corpus.split(study.split))
+        return measure_baselines(folder, SplitText(corpus, study.split))
     except InputError:  # too short to have any
         return None
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from litegpt.plan.trial import Trial
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import PhaseState, StudyState
+from litegpt.study.trial import Trial
 
 WINNERS = 8
 COMMON_MIN = 3

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.phase import RANKINGS
-from litegpt.plan.settings import LENGTH
-from litegpt.plan.trial import HYPERPARAMETERS, tokens_differ
+from litegpt.errors import InputError, did_you_mean
 from litegpt.results.state import TrialState
+from litegpt.study.phase import RANKINGS
+from litegpt.study.settings import LENGTH
+from litegpt.study.trial import HYPERPARAMETERS, tokens_differ
 
 TRIALS_MIN = 8
 ORDER = ("learning_rate", "n_head", "n_embd", "block_size", "batch_size", "n_layer")  # the original's columns

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from litegpt.analysis.curves import key_of, read_curves
-from litegpt.plan.trial import HYPERPARAMETERS
 from litegpt.results.fields import moment
 from litegpt.results.folder import StudyFolder
 from litegpt.results.samples import read_samples
 from litegpt.results.state import StudyState, TrialState
+from litegpt.study.trial import HYPERPARAMETERS
 
 SCALARS = {
     "loss/train": "train_loss",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from litegpt.analysis.curves import Curves, key_of
 from litegpt.analysis.overfitting import overfitting
-from litegpt.plan.cost import training_flops
-from litegpt.plan.trial import vocabulary_size
+from litegpt.estimate.cost import training_flops
 from litegpt.results.state import TrialState
+from litegpt.study.trial import vocabulary_size
 
 SLOW = 2.0  # times what its siblings took
 SIBLINGS_MIN = 3

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from litegpt.plan.errors import InputError
-from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.errors import InputError
 from litegpt.results import fields
 from litegpt.results.bits import bits_per_char
 from litegpt.results.events import Event, PhaseEnded, PhasePlanned, TrialEnded, TrialQueued
@@ -20,6 +19,7 @@ from litegpt.results.journal import Journal, read_journal
 from litegpt.results.lines import LineReader
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
+from litegpt.study.trial import HYPERPARAMETERS, Trial
 
 JOURNAL_HEAD_BYTES = 4096
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from litegpt.analysis.study_text import read_study_text
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.samples import Copied, Sample, read_samples
 from litegpt.results.state import StudyState, TrialState
-from litegpt.train.verbatim import CHARACTERS_MAX, CorpusIndex
+from litegpt.text.copied import CHARACTERS_MAX, CorpusIndex
+from litegpt.text.split import SplitText
 
 RUNGS = 18  # as many as the original's table has
 
@@ -52,7 +53,7 @@ def study_corpus(folder: StudyFolder, state: StudyState) -> CorpusIndex | None:
         return None
     study, corpus = found
     try:
-        return CorpusIndex.of(corpus.split(study.split))
+        return CorpusIndex.of(SplitText(corpus, study.split))
     except InputError:  # it changes at this moment
         return None
 

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litegpt.analysis import figures
-from litegpt.analysis.noise import TIE_SIGMAS, pooled_deviation
+from litegpt import display
+from litegpt.analysis.evaluation_noise import TIE_SIGMAS, pooled_deviation
 from litegpt.analysis.query import Query
-from litegpt.plan.cost import parameter_count
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.phase import RANKINGS
-from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.display import FIGURE_NAMES
+from litegpt.errors import InputError, did_you_mean
+from litegpt.estimate.cost import parameter_count
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import PhaseState, TrialState, TrialStatus
-from litegpt.results.text import FIGURE_NAMES
+from litegpt.study.phase import RANKINGS
+from litegpt.study.trial import HYPERPARAMETERS, Trial
 
 RANKED_STATES = ("done", "running")
 HEADINGS = {
@@ -135,7 +135,7 @@ def varying(rows: Sequence[Row]) -> tuple[str, ...]:
 def setting(trial: Trial, name: str) -> str:
     """Return a hyperparameter's value as people read it; a vocabulary that its tokenizer gives has no size."""
     value = getattr(trial, name)
-    return "-" if name == "vocab_size" and not value else figures.value(value)
+    return "-" if name == "vocab_size" and not value else display.value(value)
 
 
 def best_elsewhere(phases: Iterable[PhaseState], shown: PhaseState) -> str:

@@ -30,10 +30,10 @@ from typing import Any
 
 from litegpt.analysis.imported import Damage, ImportedPhase, RawTrial, check_trials
 from litegpt.analysis.original import decode, read_rows
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.settings import REQUIRED
-from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.errors import InputError, did_you_mean
 from litegpt.results.metrics import Evaluation
+from litegpt.study.settings import REQUIRED
+from litegpt.study.trial import HYPERPARAMETERS
 
 FIGURES = ("step", "train_loss", "val_loss", "final_loss", "seconds", "text")
 

@@ -8,12 +8,12 @@ from functools import cached_property
 from litegpt.analysis.baselines import Baselines, baseline_levels, study_baselines
 from litegpt.analysis.curves import Curves, read_curves
 from litegpt.analysis.imported import imported_vocab_size
-from litegpt.plan.errors import InputError
-from litegpt.plan.trial import Trial, vocabulary_size
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.study.trial import Trial, vocabulary_size
 
 
 @dataclass(frozen=True)

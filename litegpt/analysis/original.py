@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from litegpt.analysis.imported import Damage, ImportedPhase, RawTrial, check_trials
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.metrics import Evaluation
 
 LOG, TRIALS, STEPS = "output.txt", "output.csv", "output_steps.csv"

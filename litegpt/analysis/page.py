@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from litegpt.results.text import inert
+from litegpt.display import inert
 
 MARKER = "#010203"  # what a chart draws in besides the colours of its data
 GREY = "#7d8590"  # legible on light and dark

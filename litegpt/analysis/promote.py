@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from litegpt.plan.edit import append_promotion
-from litegpt.plan.errors import InputError
-from litegpt.plan.expand import Exclusion, Expansion, expand
-from litegpt.plan.phase import RANKINGS, Promotion
-from litegpt.plan.study import Study, parse_study
-from litegpt.plan.trial import Trial
+from litegpt.errors import InputError
 from litegpt.results.ranking import rank
 from litegpt.results.state import StudyState
+from litegpt.study.edit.append import append_promotion
+from litegpt.study.expand import Exclusion, Expansion, expand
+from litegpt.study.phase import RANKINGS, Promotion
+from litegpt.study.study import Study, parse_study
+from litegpt.study.trial import Trial
 
 PER_TOKEN = set(RANKINGS) - {"best_bits_per_char", "seconds"}
 """The figures of a token, which do not compare between tokenizers."""
@@ -61,9 +61,9 @@ def preview_promotion(
     name: str | None = None,
     max_iters: int | None = None,
 ) -> Preview:
-    """Return what promoting comes to; `text` is the study file as read, `state` what its results say.
+    """Preview a promotion; `text` is the study file as read, `state` its results.
 
-    Nothing is written: `litegpt.plan.edit.save` does that with the preview's `text`. InputError: the phase is unknown
+    Nothing is written; `litegpt.study.edit.append.save` writes the preview. InputError: the phase is unknown
     or has no trial to rank, the promotion is none, or the new phase would make the study no study.
     """
     source = study.phase(promotion.source)

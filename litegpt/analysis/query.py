@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.errors import InputError, did_you_mean
+from litegpt.study.trial import HYPERPARAMETERS
 
 ALIASES = {
     "lr": "learning_rate",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.train.checkpoint import read_checkpoint
 from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape

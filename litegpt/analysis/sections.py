@@ -7,25 +7,26 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from litegpt.analysis import charts, figures, importance
+from litegpt import display
+from litegpt.analysis import charts, importance
 from litegpt.analysis.anova import anova
 from litegpt.analysis.bands import bands, matched, median_course, unmatched
 from litegpt.analysis.baselines import baseline_blocks
 from litegpt.analysis.curves import key_of
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import TARGETS, design
+from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.ladder import CopyMeter, Rung, ladder, read_rungs
 from litegpt.analysis.leaderboard import best_elsewhere, leaderboard, setting, varying
 from litegpt.analysis.material import Material
-from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.overfitting import overfitting
 from litegpt.analysis.page import Block, Grid, Heading, Listing, Notes, Paragraph
-from litegpt.plan.cost import parameter_count
-from litegpt.plan.errors import InputError
+from litegpt.display import FIGURE_NAMES
+from litegpt.errors import InputError
+from litegpt.estimate.cost import parameter_count
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import StudyState, TrialState
-from litegpt.results.text import FIGURE_NAMES
 
 WINNERS = 10
 TEXT_CHARACTERS = 160
@@ -63,7 +64,7 @@ def _run(material: Material) -> Iterator[Block]:
                 f"{len(phase.excluded):,}",
                 " to ".join(f"{n:,}" for n in dict.fromkeys((lengths[0], lengths[-1]))),
                 _parameters(trials, material.alphabet),
-                figures.duration(seconds),
+                display.precise_duration(seconds),
             )
         )
     head = ("phase", "trials", "ended", "excluded", "iterations", "parameters", "trial time")
@@ -87,10 +88,10 @@ def _won(material: Material) -> Iterator[Block]:
             (
                 row.place,
                 *settings,
-                *map(figures.loss, losses),
-                figures.count(row.best_val_step),
-                figures.loss(row.final_loss),
-                figures.duration(row.seconds),
+                *map(display.loss, losses),
+                display.count(row.best_val_step),
+                display.loss(row.final_loss),
+                display.precise_duration(row.seconds),
                 course.word if course else "-",
             )
         )
@@ -157,7 +158,7 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
                 yield charts.bands_chart(found, name, figure, FIGURE_NAMES[figure])
         rows = matched(material.trials, name, material.best)
         if rows:
-            cells = tuple((figures.value(r.value), f"{r.mean:.3f}", r.against, f"{r.settings:,}") for r in rows)
+            cells = tuple((display.value(r.value), f"{r.mean:.3f}", r.against, f"{r.settings:,}") for r in rows)
             yield Grid((name, FIGURE_NAMES[material.best], "against the others", "settings"), cells)
         else:
             yield Paragraph(unmatched(material.trials, name))
@@ -192,7 +193,7 @@ def _importance(material: Material) -> Iterator[Block]:
 def _cost(material: Material) -> Iterator[Block]:
     yield Heading("What it cost")
     total = sum(trial.seconds or 0.0 for trial in material.trials)
-    yield Paragraph(f"All trials together took {figures.duration(total)} of trial time.")
+    yield Paragraph(f"All trials together took {display.precise_duration(total)} of trial time.")
     best = material.best
     ranked = [(phase.name, rank(phase.current(), best)) for phase in material.phases]
     groups = [(name, [_point(trial, best) for trial in trials if trial.seconds]) for name, trials in ranked]

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litegpt.analysis.imported import ImportedPhase
-from litegpt.plan.document import read_text
-from litegpt.plan.settings import DEFAULTS, LENGTH
-from litegpt.plan.study import parse_study
-from litegpt.plan.trial import HYPERPARAMETERS, Trial
-from litegpt.plan.whole_file import write_whole
+from litegpt.display import inert
+from litegpt.files import write_whole
 from litegpt.results.folder import StudyFolder
-from litegpt.results.text import inert
+from litegpt.study.document import read_text
+from litegpt.study.settings import DEFAULTS, LENGTH
+from litegpt.study.study import parse_study
+from litegpt.study.trial import HYPERPARAMETERS, Trial
 
 GRID_SHARE = 2  # a grid has at most this many permutations a trial; what is sparser is listed
 EXCLUDES_MAX = 20
@@ -40,7 +40,7 @@ def write_study_file(folder: StudyFolder, phases: Sequence[ImportedPhase], sourc
 
 def phases_text(phases: Sequence[ImportedPhase], sources: Sequence[str]) -> str:
     """Return the phases as a study file has them, each after where it was imported from."""
-    import tomlkit  # here, as in litegpt.plan.edit
+    import tomlkit  # here, as in litegpt.study.edit.append
 
     parts = []
     for phase, source in zip(phases, sources, strict=True):

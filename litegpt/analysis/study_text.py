@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from litegpt.plan.corpus import CorpusText, read_corpus
-from litegpt.plan.errors import InputError
-from litegpt.plan.study import Study, read_study
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
+from litegpt.study.study import Study, read_study
+from litegpt.text.corpus import CorpusText, read_corpus
 
 
 def read_study_text(folder: StudyFolder, state: StudyState) -> tuple[Study, CorpusText] | None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from litegpt.cli.command import Exit, complain
-from litegpt.plan.errors import InputError
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.check import Checked, check_study
 from litegpt.results.folder import StudyFolder
-from litegpt.results.text import inert
 from litegpt.run.ledger import RunnerError
 from litegpt.run.lock import Holder, StudyHeldError, StudyLock, describe_holder, runner_at_work
 from litegpt.run.repair import repair

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.cli.command import Exit, narrator
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.results.text import inert
+from litegpt.display import inert
+from litegpt.errors import InputError, did_you_mean
 from litegpt.text.clean import RULES, Cleaned, Report, Show, clean_file
 from litegpt.text.lines import PAGE, Line, Log
 from litegpt.text.source import Source, open_source

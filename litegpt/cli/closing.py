@@ -13,15 +13,15 @@ from rich.text import Text
 from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
 from litegpt.analysis.leaderboard import HEADINGS, best_elsewhere, setting
 from litegpt.cli.leaderboard import drop_to_fit
-from litegpt.plan.study import Study
-from litegpt.plan.trial import HYPERPARAMETERS
+from litegpt.display import FIGURE_NAMES, inert
 from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import StudyFolder
 from litegpt.results.metrics import read_metrics
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.samples import Sample, read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
-from litegpt.results.text import FIGURE_NAMES, inert
+from litegpt.study.study import Study
+from litegpt.study.trial import HYPERPARAMETERS
 
 LEADERBOARD_ROWS = 10
 CHART_TRIALS = 6

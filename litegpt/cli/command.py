@@ -12,8 +12,8 @@ from enum import IntEnum
 
 from rich.console import Console
 
-from litegpt.plan.errors import InputError
-from litegpt.results.text import inert
+from litegpt.display import inert
+from litegpt.errors import InputError
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 """Why a device takes no more."""

@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 
 from litegpt.cli.command import Exit, complain, narrator
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.study import Study, read_study
+from litegpt.display import inert
+from litegpt.errors import InputError, did_you_mean
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.text import inert
 from litegpt.run.ledger import Ledger, RunnerError
 from litegpt.run.lock import StudyHeldError, StudyLock, runner_at_work
 from litegpt.run.phases import requeued
 from litegpt.run.requests import Request, send_request
+from litegpt.study.study import Study, read_study
 
 ANSWER_SECONDS = 10.0  # a runner looks for requests several times a second; a machine may be busy
 

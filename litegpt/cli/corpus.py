@@ -14,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.cli.command import Exit
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.errors import InputError
-from litegpt.plan.split import SplitRule, SplitText
-from litegpt.plan.study import read_study
-from litegpt.results.text import inert
+from litegpt.display import inert
+from litegpt.errors import InputError
+from litegpt.study.split import SplitRule
+from litegpt.study.study import read_study
+from litegpt.text.corpus import read_corpus
+from litegpt.text.split import SplitText
 
 FREQUENT = 12
 ODD = 12
@@ -51,8 +52,8 @@ def run(arguments: argparse.Namespace) -> Exit:
 def _split_text(path: Path) -> SplitText:
     if path.suffix == ".toml":
         study = read_study(path)
-        return read_corpus(study.corpus, study.corpus_base).split(study.split)
-    return read_corpus(str(path), Path()).split(SplitRule())
+        return SplitText(read_corpus(study.corpus, study.corpus_base), study.split)
+    return SplitText(read_corpus(str(path), Path()), SplitRule())
 
 
 def _record(split: SplitText) -> dict[str, object]:

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 from litegpt.cli.command import Exit
-from litegpt.plan.errors import InputError
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.text import inert
 
 FORMATS = ("csv", "parquet", "tensorboard")
 

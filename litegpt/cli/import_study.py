@@ -11,9 +11,9 @@ from litegpt.analysis.mapped import read_mapping, read_table
 from litegpt.analysis.original import read_folder
 from litegpt.analysis.study_file import write_study_file
 from litegpt.cli.command import Exit, complain
-from litegpt.plan.errors import InputError
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
-from litegpt.results.text import inert
 from litegpt.run.lock import StudyHeldError, StudyLock
 
 DAMAGES_SHOWN = 20

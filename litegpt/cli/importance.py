@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from litegpt.analysis import figures
+from litegpt import display
 from litegpt.analysis.design import TARGETS, default_target
 from litegpt.cli.command import Exit, complain
 from litegpt.cli.leaderboard import choose_phase, find_folder
-from litegpt.plan.errors import InputError
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.journal import read_journal
 from litegpt.results.state import TrialState
-from litegpt.results.text import inert
 
 if TYPE_CHECKING:
     from litegpt.analysis.anova import Anova
@@ -129,7 +129,7 @@ def scores_table(found: list[Score]) -> Table:
         table.add_column(heading, justify="left" if heading == "hyperparameter" else "right")
     for score in found:
         numbers = ((score.f, ",.1f"), (score.p, ".1e"), (score.mutual_information, ".3f"), (score.pearson, "+.3f"))
-        table.add_row(*map(Text, (score.name, *(figures.number(*number) for number in numbers))))
+        table.add_row(*map(Text, (score.name, *(display.number(*number) for number in numbers))))
     return table
 
 

@@ -13,24 +13,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from litegpt.analysis import figures
+from litegpt import display
 from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
 from litegpt.analysis.curves import at_step, key_of, read_curves
 from litegpt.analysis.cut import cut_safety
+from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.imported import imported_vocab_size
 from litegpt.analysis.leaderboard import Row, best_elsewhere, leaderboard, setting, varying
-from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.query import parse_query
 from litegpt.cli.command import Exit, complain, narrator
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.phase import RANKINGS, default_ranking
-from litegpt.plan.trial import tokens_differ
+from litegpt.display import inert
+from litegpt.errors import InputError, did_you_mean
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.samples import read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
-from litegpt.results.text import inert
+from litegpt.study.phase import RANKINGS, default_ranking
+from litegpt.study.trial import tokens_differ
 
 BITS = "bits/char"
 COMPARED = {"val_loss": "val", "best_val_loss": "best val", "best_bits_per_char": BITS}
@@ -194,17 +194,17 @@ def leaderboard_table(
             continue
         columns[name] = [setting(row.settings, name) for row in shown]
     columns |= {
-        "parameters": [figures.count(row.parameters) for row in shown],
-        "train": [figures.loss(row.train_loss) for row in shown],
-        "val": [figures.loss(row.val_loss) for row in shown],
-        "best val": [figures.loss(row.best_val_loss) for row in shown],
-        BITS: [figures.loss(row.best_bits_per_char) for row in shown],
-        "at": [figures.count(row.best_val_step) for row in shown],
-        "final": [figures.loss(row.final_loss) for row in shown],
-        "gap": [figures.loss(row.gap) for row in shown],
-        "time": [figures.duration(row.seconds) for row in shown],
+        "parameters": [display.count(row.parameters) for row in shown],
+        "train": [display.loss(row.train_loss) for row in shown],
+        "val": [display.loss(row.val_loss) for row in shown],
+        "best val": [display.loss(row.best_val_loss) for row in shown],
+        BITS: [display.loss(row.best_bits_per_char) for row in shown],
+        "at": [display.count(row.best_val_step) for row in shown],
+        "final": [display.loss(row.final_loss) for row in shown],
+        "gap": [display.loss(row.gap) for row in shown],
+        "time": [display.precise_duration(row.seconds) for row in shown],
         "seeds": [str(row.seeds) for row in shown],
-        "spread": [figures.loss(row.spread) for row in shown],
+        "spread": [display.loss(row.spread) for row in shown],
         "state": [row.state for row in shown],
         "id": [row.id for row in shown],
     }
@@ -257,7 +257,7 @@ def _insert_baselines(
         at = next(worse, len(own)) + len(inserted)
         inserted.add(at)
         for column, cells in columns.items():
-            cells.insert(at, {"rank": name, heading: figures.loss(level)}.get(column, ""))
+            cells.insert(at, {"rank": name, heading: display.loss(level)}.get(column, ""))
     return inserted
 
 

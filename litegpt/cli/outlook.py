@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from litegpt.plan.device import Device
-from litegpt.plan.fit import gigabytes, misfit
-from litegpt.plan.forecast import Forecast, Throughput, forecast
-from litegpt.plan.outline import Outline
-from litegpt.results.text import duration, inert
+from litegpt.display import duration, inert
+from litegpt.estimate.device import Device
+from litegpt.estimate.fit import gigabytes, misfit
+from litegpt.estimate.forecast import Forecast, Throughput, forecast
+from litegpt.estimate.outline import Outline
 
 
 @dataclass(frozen=True)

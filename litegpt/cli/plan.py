@@ -13,20 +13,21 @@ from rich.text import Text
 
 from litegpt.cli.command import Exit
 from litegpt.cli.outlook import Outlook
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.device import PROFILES, device_profile
-from litegpt.plan.fit import gigabytes, short_count
-from litegpt.plan.forecast import Forecast, Throughput
-from litegpt.plan.outline import Outline, PhaseOutline, outline
-from litegpt.plan.study import read_study
+from litegpt.display import duration, inert
+from litegpt.estimate.device import PROFILES, device_profile
+from litegpt.estimate.fit import gigabytes, short_count
+from litegpt.estimate.forecast import Forecast, Throughput
+from litegpt.estimate.outline import Outline, PhaseOutline, outline
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.speed import measured_speed
-from litegpt.results.text import duration, inert
 from litegpt.run.devices import worker_places
 from litegpt.run.hardware import present_device
 from litegpt.run.phases import resolve_study
 from litegpt.run.throughput import throughput_of
+from litegpt.study.study import read_study
+from litegpt.text.corpus import read_corpus
+from litegpt.text.split import SplitText
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     alphabet = len(corpus.symbols)
     plan = outline(study, alphabet, resolve_study(study, state))
     throughput = _throughput(arguments)
-    validation = corpus.split(study.split).validation_characters
+    validation = SplitText(corpus, study.split).validation_characters
     outlook = Outlook.of(plan, throughput, alphabet, validation)
     speed = None if arguments.device_profile else measured_speed(state, alphabet)
     if speed is not None:

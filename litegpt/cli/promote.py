@@ -8,15 +8,15 @@ from pathlib import Path
 
 from litegpt.analysis.promote import LONGER, PER_TOKEN, Preview, exclusion_reasons, preview_promotion
 from litegpt.cli.command import Exit, complain
-from litegpt.plan.document import read_text
-from litegpt.plan.edit import save
-from litegpt.plan.phase import HOWS, RANKINGS, STARTS, Promotion
-from litegpt.plan.study import parse_study
-from litegpt.plan.trial import tokens_differ
+from litegpt.display import inert
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.ranking import ranking_of
-from litegpt.results.text import inert
+from litegpt.study.document import read_text
+from litegpt.study.edit.append import save
+from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Promotion
+from litegpt.study.study import parse_study
+from litegpt.study.trial import tokens_differ
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, required=True, metavar="K", help="how many")
     parser.add_argument("--by", help=f"{', '.join(RANKINGS)} (default: as the leaderboard)")
     parser.add_argument(
-        "--how", choices=HOWS, default="narrow", help="narrow: their values span a new grid; exact: those trials"
+        "--how",
+        choices=PROMOTION_MODES,
+        default="narrow",
+        help="narrow: grid of their values; exact: those trials",
     )
     parser.add_argument("--start", choices=STARTS, default="scratch", help="from new weights, or the promoted trial's")
     parser.add_argument("--name", help="the new phase's name (default: phase and the next number)")

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from litegpt.cli.command import Exit, narrator
+from litegpt.display import inert
 from litegpt.results.folder import TrialFolder
-from litegpt.results.text import inert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     """Write the weights beside the original's, and print size and loss of both."""
     trial = TrialFolder(arguments.trial)
     trial.find_best()
-    from litegpt.analysis.quantisation import quantise  # it loads torch
+    from litegpt.analysis.quantize import quantise  # it loads torch
 
     both = quantise(trial, arguments.bits)
     if arguments.json:

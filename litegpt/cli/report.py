@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from litegpt.cli.command import Exit
-from litegpt.plan.errors import InputError
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
-from litegpt.results.text import inert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,14 +14,12 @@ from dataclasses import replace
 from litegpt import __version__
 from litegpt.cli import plan as plan_command
 from litegpt.cli.command import Exit, complain, guarded, narrator
-from litegpt.plan.corpus import CorpusText, read_corpus
-from litegpt.plan.device import Device
-from litegpt.plan.errors import InputError
-from litegpt.plan.fit import misfit
-from litegpt.plan.study import Study, read_study
+from litegpt.display import inert
+from litegpt.errors import InputError
+from litegpt.estimate.device import Device
+from litegpt.estimate.fit import misfit
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
-from litegpt.results.text import inert
 from litegpt.run.devices import worker_places
 from litegpt.run.edited import begun_split, edits
 from litegpt.run.failures import failed_trials
@@ -32,6 +30,9 @@ from litegpt.run.runner import Runner
 from litegpt.run.view import view_for
 from litegpt.run.watch import Patience
 from litegpt.run.workers import open_log
+from litegpt.study.study import Study, read_study
+from litegpt.text.corpus import CorpusText, read_corpus
+from litegpt.text.split import SplitText
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -177,7 +178,7 @@ def _check_blocks(study: Study, corpus: CorpusText) -> None:
     """Refuse a corpus that is shorter than a block of any trial the study can have."""
     candidates = (bound.candidates for bound in study.bounds.values())
     blocks = [trial.block_size for candidate in candidates if candidate for trial in candidate.trials]
-    corpus.split(study.split).check_length(max(blocks, default=1))
+    SplitText(corpus, study.split).check_length(max(blocks, default=1))
 
 
 def _start_measuring_baselines(study: Study, corpus: CorpusText, folder: StudyFolder) -> None:
@@ -186,7 +187,7 @@ def _start_measuring_baselines(study: Study, corpus: CorpusText, folder: StudyFo
 
     def measure() -> None:
         with contextlib.suppress(InputError):
-            measure_baselines(folder, corpus.split(study.split))
+            measure_baselines(folder, SplitText(corpus, study.split))
 
     threading.Thread(target=measure, name="baselines", daemon=True).start()
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from litegpt.cli.command import Exit
-from litegpt.plan.errors import InputError
-from litegpt.plan.settings import SEED_MAX
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.folder import TrialFolder
-from litegpt.results.text import inert
+from litegpt.study.settings import SEED_MAX
 
 COLDEST = 1e-6  # a temperature; below, logits divided by it are infinite, and it takes the likeliest anyway
 

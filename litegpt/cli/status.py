@@ -15,16 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.cli.command import Exit
-from litegpt.plan.study import Study, read_study
+from litegpt.display import inert
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import JournalReader
 from litegpt.results.progress import phase_progress
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import PhaseState, StudyState
-from litegpt.results.text import inert
 from litegpt.run.edited import edits
 from litegpt.run.failures import failed_trials
 from litegpt.run.lock import describe_holder, read_holder, runner_at_work
+from litegpt.study.study import Study, read_study
 
 WATCH_SECONDS = 1.0
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from litegpt.plan.phase import Exclusion, Promotion
-from litegpt.plan.trial import Trial
 from litegpt.results.fields import timestamp
 from litegpt.results.lines import Record
 from litegpt.results.state import CorpusIdentity, EndState, Failure
+from litegpt.study.phase import Exclusion, Promotion
+from litegpt.study.trial import Trial
 
 FORMAT = 1
 

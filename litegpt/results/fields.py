@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from litegpt.plan.errors import InputError
-from litegpt.plan.settings import plain_value
-from litegpt.plan.trial import HYPERPARAMETERS, Trial
+from litegpt.errors import InputError
+from litegpt.study.settings import plain_value
+from litegpt.study.trial import HYPERPARAMETERS, Trial
 
 WHOLE_MAX = 2**63 - 1
 

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import get_args
 
-from litegpt.plan.phase import Exclusion, Promotion
 from litegpt.results import fields
 from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import is_name
 from litegpt.results.lines import Record
 from litegpt.results.state import CorpusIdentity, EndState, PhaseState, StudyState, TrialState, WorkerState
+from litegpt.study.phase import Exclusion, Promotion
 
 END_STATES: dict[str | None, EndState] = {state: state for state in get_args(EndState)}
 

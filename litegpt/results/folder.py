@@ -8,8 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.results.text import HARMFUL, inert
+from litegpt.display import HARMFUL, inert
+from litegpt.errors import InputError, did_you_mean
 
 LONGEST_NAME_BYTES = 255
 

@@ -13,8 +13,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from litegpt.plan.whole_file import sync_folder, write_whole
-from litegpt.results.text import HARMFUL
+from litegpt.display import HARMFUL
+from litegpt.files import sync_folder, write_whole
 
 Record = dict[str, Any]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from litegpt.plan.errors import InputError, did_you_mean
-from litegpt.plan.phase import RANKINGS, default_ranking
-from litegpt.plan.trial import tokens_differ
+from litegpt.errors import InputError, did_you_mean
 from litegpt.results.state import TrialState
+from litegpt.study.phase import RANKINGS, default_ranking
+from litegpt.study.trial import tokens_differ
 
 
 def ranking_of(trials: Iterable[TrialState]) -> str:

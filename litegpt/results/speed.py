@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litegpt.plan.cost import training_flops
+from litegpt.estimate.cost import training_flops
 from litegpt.results.state import StudyState
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
-from litegpt.plan.phase import Exclusion, Promotion
-from litegpt.plan.trial import Trial
+from litegpt.study.phase import Exclusion, Promotion
+from litegpt.study.trial import Trial
 
 EndState = Literal["done", "diverged", "failed", "stopped"]
 Failure = Literal["out of memory", "diverged", "lost worker", "bad weights", "short text", "bug"]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from litegpt.plan.forecast import Measurement
-from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import ATTENTIONS, Tuning
-from litegpt.plan.whole_file import write_whole
+from litegpt.estimate.forecast import Measurement
+from litegpt.estimate.tuning import ATTENTIONS, Tuning
+from litegpt.files import write_whole
 from litegpt.results import fields
+from litegpt.study.trial import Trial
 
 FORMAT = 1
 FILE = "autotune.json"

@@ -8,13 +8,13 @@ import socket
 from collections.abc import Sequence
 
 from litegpt import __version__
-from litegpt.plan.corpus import CorpusText
-from litegpt.plan.study import Study
 from litegpt.results.events import StudyStarted
 from litegpt.results.state import CorpusIdentity
 from litegpt.run.commit import describe_commit
 from litegpt.run.devices import WorkerPlace
-from litegpt.run.messages import Ready
+from litegpt.study.study import Study
+from litegpt.text.corpus import CorpusText
+from litegpt.worker.messages import Ready
 
 
 def announcement(study: Study, corpus: CorpusText, places: Sequence[WorkerPlace], ready: Ready) -> StudyStarted:

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from litegpt.plan.device import cores
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
+from litegpt.estimate.device import cores
 
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 

@@ -8,12 +8,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from litegpt.plan.cost import weight_bytes
-from litegpt.plan.study import Study
-from litegpt.plan.trial import Trial
+from litegpt.estimate.cost import weight_bytes
 from litegpt.results.folder import StudyFolder
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.study.study import Study
+from litegpt.study.trial import Trial
 
 BEST_KEPT = 10  # trials of each phase whose weights stay to sample from, under keep = "promoted"
 CHECKPOINT_WEIGHTS = 3  # a checkpoint holds the weights and the optimizer's two moments

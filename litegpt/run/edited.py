@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from litegpt.plan.errors import InputError
-from litegpt.plan.phase import Phase
-from litegpt.plan.split import SplitRule
-from litegpt.plan.study import Study, read_study
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run.phases import resolve_study
+from litegpt.study.phase import Phase
+from litegpt.study.split import SplitRule
+from litegpt.study.study import Study, read_study
 
 RULES = ("defaults", "fixed", "axes", "excludes", "listed", "promotion")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from litegpt.plan.device import Device, profile_of
+from litegpt.estimate.device import Device, profile_of
 from litegpt.run.devices import WorkerPlace
 
 PATIENCE_SECONDS = 10.0

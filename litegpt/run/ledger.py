@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from types import TracebackType
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.events import FORMAT, Event
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal, JournalReader

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 
 FORMAT = 1
 RENEWAL_SECONDS = 10.0  # how often a runner shows that it is there, by the file's time

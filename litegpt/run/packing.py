@@ -8,16 +8,16 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from litegpt.plan.device import PROFILES, Device
-from litegpt.plan.forecast import Throughput, step_seconds
-from litegpt.plan.memory import widest_pack
-from litegpt.plan.packs import pack_width
-from litegpt.plan.trial import Trial, vocabulary_size
-from litegpt.plan.tuning import Tuning
+from litegpt.estimate.device import PROFILES, Device
+from litegpt.estimate.forecast import Throughput, step_seconds
+from litegpt.estimate.memory import widest_pack
+from litegpt.estimate.packs import pack_width
+from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import TunedShape, Tunings
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.hardware import present_device
-from litegpt.run.messages import ShapeTuned
+from litegpt.study.trial import Trial, vocabulary_size
+from litegpt.worker.messages import ShapeTuned
 
 TUNE_SECONDS = 30.0  # a pack that is predicted to take less trains faster than it is tuned
 COMPILED_SECONDS = 300.0  # and one that takes less than this, faster than it is compiled

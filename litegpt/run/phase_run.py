@@ -6,14 +6,11 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from litegpt.plan.errors import InputError
-from litegpt.plan.packs import pack_trials
-from litegpt.plan.study import Study
-from litegpt.plan.trial import Trial
+from litegpt.errors import InputError
+from litegpt.estimate.packs import pack_trials
 from litegpt.results import events
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import PhaseState, TrialState
-from litegpt.run import messages
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.disk import Retention
 from litegpt.run.ledger import Ledger
@@ -21,6 +18,9 @@ from litegpt.run.packing import Packing
 from litegpt.run.phases import requeued
 from litegpt.run.requests import Request
 from litegpt.run.workers import Worker, Workers
+from litegpt.study.study import Study
+from litegpt.study.trial import Trial
+from litegpt.worker import messages
 
 ATTEMPTS = 3  # workers that may die under a trial before it has failed
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 
-from litegpt.plan.expand import Expansion, expand_phases
-from litegpt.plan.phase import Phase, Promotion
-from litegpt.plan.study import Study
-from litegpt.plan.trial import Trial
 from litegpt.results.events import Event, PhaseEnded, PhasePlanned, TrialEnded, TrialQueued, TrialRequeued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.ranking import rank
 from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.run.requests import Request
+from litegpt.study.expand import Expansion, expand_phases
+from litegpt.study.phase import Phase, Promotion
+from litegpt.study.study import Study
+from litegpt.study.trial import Trial
 
 
 def resolve_study(study: Study, state: StudyState) -> dict[str, Expansion]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from litegpt.plan.whole_file import write_whole
+from litegpt.files import write_whole
 from litegpt.results.folder import StudyFolder
 
 FORMAT = 1

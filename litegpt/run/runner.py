@@ -10,16 +10,10 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from litegpt.plan.corpus import CorpusText
-from litegpt.plan.edit import snapshot
-from litegpt.plan.phase import Phase
-from litegpt.plan.study import Study
-from litegpt.plan.trial import Trial
-from litegpt.plan.whole_file import write_whole
+from litegpt.files import write_whole
 from litegpt.results import events
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
-from litegpt.run import messages
 from litegpt.run.announce import announcement
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.disk import Retention, shortage, weights_wanted
@@ -31,6 +25,12 @@ from litegpt.run.phases import is_complete, phase_ended, planning_events, requeu
 from litegpt.run.requests import take_requests
 from litegpt.run.watch import Patience, Watch
 from litegpt.run.workers import Lost, Mail, Worker, Workers
+from litegpt.study.edit.append import snapshot
+from litegpt.study.phase import Phase
+from litegpt.study.study import Study
+from litegpt.study.trial import Trial
+from litegpt.text.corpus import CorpusText
+from litegpt.worker import messages
 
 STILLBORN_WORKERS = 3  # in a row, that ended before they were ready: then something is wrong with the machine
 TICK_SECONDS = 0.25  # how often requests are looked for and the view is refreshed while nothing happens

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import litegpt
-from litegpt.plan.device import Device, profile_of
-from litegpt.plan.forecast import Throughput
+from litegpt.estimate.device import Device, profile_of
+from litegpt.estimate.forecast import Throughput
 from litegpt.results.tuning import FILE, measurements, read_tuned
 
 BENCHES = Path(litegpt.__file__).parents[1] / "bench" / "results"  # where litegpt runs from a checkout

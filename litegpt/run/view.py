@@ -14,11 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from litegpt.plan.cost import training_flops
+from litegpt.display import FIGURE_NAMES, duration, inert
+from litegpt.estimate.cost import training_flops
 from litegpt.results.progress import PhaseProgress, phase_progress
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import PhaseState, StudyState
-from litegpt.results.text import FIGURE_NAMES, duration, inert
 from litegpt.run.phase_run import RunningTrial
 from litegpt.run.runner import Runner
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from litegpt.run.messages import Heartbeat, Message
 from litegpt.run.workers import GRACE_SECONDS, Worker
+from litegpt.worker.messages import Heartbeat, Message
 
 OWN_STALL_SECONDS = 5.0  # between two looks: then the runner itself stood still, and has heard nobody meanwhile
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from litegpt.run.devices import WorkerPlace
-from litegpt.run.messages import Message, parse
+from litegpt.worker.messages import Message, parse
 
 PIPE_BYTES = 1 << 20  # a worker that hangs must not hold up the runner, which writes to it
 GRACE_SECONDS = 5.0  # between asking a worker to leave and ending it
@@ -76,7 +76,7 @@ class Workers:
         """Start a worker at a place."""
         self._started += 1
         name = f"w{self._started}"
-        command = [sys.executable, "-m", "litegpt.run.worker"]
+        command = [sys.executable, "-m", "litegpt.worker.process"]
         command += ["--device", place.device, "--threads", str(place.threads)]
         environment = {**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(place.threads), "PYTHONUNBUFFERED": "1"}
         with open_log(self._log) as log:

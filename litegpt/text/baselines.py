@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from litegpt.plan.split import SplitText, last, spread
 from litegpt.text.ngram import Integers, NGramModel
+from litegpt.text.split import SplitText, last, spread
 
 ORDERS = {"unigram": 1, "bigram": 2, "trigram": 3, "5-gram": 5}
 TRAINING_CHARACTERS = 20_000_000

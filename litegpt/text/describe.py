@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from litegpt.plan.corpus import CorpusText
-from litegpt.plan.split import Range, SplitText, cut, joined, spread
 from litegpt.text.baselines import split_baselines
 from litegpt.text.clean import PART_CHARACTERS, RULES, clean_part, split_lines
+from litegpt.text.corpus import CorpusText, Range
 from litegpt.text.duplicates import Duplicates, Passage, find_duplicates
 from litegpt.text.lines import WORD, Line, Log
+from litegpt.text.split import SplitText, cut, joined, spread
 
 DESCRIBED_CHARACTERS = 1 << 24  # a longer text would take minutes, and gigabytes
 RARE = 3  # times: a symbol of the vocabulary that a model cannot learn

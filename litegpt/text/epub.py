@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.text.encoding import named_by_bom
 
 FILE_BYTES = 1 << 26  # of one file in it, unpacked

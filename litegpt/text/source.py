@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from litegpt.plan.compressed import opened
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
+from litegpt.files import opened
 from litegpt.text.encoding import STRAYS, guess_encoding, named_by_bom
 from litegpt.text.epub import read_epub
 from litegpt.text.lines import PAGE, read_lines

@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from torch import Tensor
 
-from litegpt.plan.trial import Trial
-from litegpt.train.corpus import Corpus
-from litegpt.train.noise import batch_starts
+from litegpt.study.trial import Trial
+from litegpt.train.random import batch_starts
+from litegpt.train.tokenized_corpus import Corpus
 
 STEPS_AHEAD = 128
 STREAMED_TOKENS = 1 << 22  # of sequences that are looked up together, about

@@ -13,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from litegpt.plan.cost import parameter_count
-from litegpt.plan.errors import InputError
-from litegpt.plan.settings import plain_value
-from litegpt.plan.trial import Trial, vocabulary_size
-from litegpt.plan.whole_file import write_whole
+from litegpt.errors import InputError
+from litegpt.estimate.cost import parameter_count
+from litegpt.files import write_whole
+from litegpt.study.settings import plain_value
+from litegpt.study.trial import Trial, vocabulary_size
 from litegpt.train.pack import Pack
-from litegpt.train.quantise import dequantised, quantised
+from litegpt.train.quantize import dequantised, quantised
 from litegpt.train.tokenizer import Tokenizer, from_state
 
 FORMAT = 1

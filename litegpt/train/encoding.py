@@ -15,7 +15,7 @@ from multiprocessing import connection
 
 import numpy as np
 
-from litegpt.plan.device import cores
+from litegpt.estimate.device import cores
 from litegpt.train.tokenizer import LearnedTokenizer, Tokenizer, cut_between_words
 
 PROCESSES_MAX = 8  # each keeps the words that it has met, 100 MB at most

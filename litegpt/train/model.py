@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from litegpt.plan.cost import hidden_width
-from litegpt.plan.trial import Trial
-from litegpt.train.noise import DeviceNoise, Noise
+from litegpt.estimate.cost import hidden_width
+from litegpt.study.trial import Trial
+from litegpt.train.random import DeviceNoise, Noise
 from litegpt.train.variants import activate, rms_norm, rotary_tables, rotate
 
 VOCABULARY_TILE = 64  # columns; bf16 products of other widths miss the tensor cores

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 from litegpt.train.model import GPT
 
 EPSILON = 1e-8

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from litegpt.plan.memory import EVALUATION_TOKENS
-from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import Tuning
+from litegpt.estimate.memory import EVALUATION_TOKENS
+from litegpt.estimate.tuning import Tuning
+from litegpt.study.trial import Trial
 from litegpt.train.batches import STEPS_AHEAD, Batches
-from litegpt.train.corpus import Corpus, Windows
 from litegpt.train.model import GPT, ModelShape
-from litegpt.train.noise import DeviceNoise, Noise
 from litegpt.train.optimizer import LossScale, make_optimizer
 from litegpt.train.precision import DTYPES
+from litegpt.train.random import DeviceNoise, Noise
 from litegpt.train.schedule import learning_rate
+from litegpt.train.tokenized_corpus import Corpus, Windows
 
 WARM_UP_STEPS = 3  # before a CUDA graph is captured, so that kernels and workspaces are there
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")

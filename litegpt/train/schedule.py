@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 
 
 def learning_rate(trial: Trial, step: int) -> float:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from litegpt.plan.trial import BYTES
+from litegpt.study.trial import BYTES
 
 WHITE_SPACE = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """Unicode's, as a regular expression's class has it.

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from litegpt.plan.split import SplitText
+from litegpt.text.split import SplitText
 from litegpt.train.encoding import encode_long
 from litegpt.train.tokenizer import Tokenizer, token_dtype
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import Tuning
-from litegpt.train.corpus import Corpus
+from litegpt.estimate.tuning import Tuning
+from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
 
 PLATEAU = 0.9  # of the best speed is as good as the best: narrower packs end and are evaluated more evenly
 BETTER = 1.03  # times faster is more than noise

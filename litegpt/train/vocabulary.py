@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from litegpt.plan.split import SplitText
-from litegpt.plan.trial import BYTES, Trial
-from litegpt.plan.whole_file import write_whole
+from litegpt.files import write_whole
+from litegpt.study.trial import BYTES, Trial
+from litegpt.text.split import SplitText
 from litegpt.train.tokenizer import (
     CHARACTER_OF,
     WHITE_SPACE,

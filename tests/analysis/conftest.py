@@ -11,9 +11,9 @@ import pytest
 
 from litegpt.analysis.imported import ImportedPhase, ImportedTrial, write_study
 from litegpt.analysis.original import read_folder
-from litegpt.plan.trial import Trial
 from litegpt.results.folder import StudyFolder
 from litegpt.results.metrics import Evaluation
+from litegpt.study.trial import Trial
 
 Losses = Callable[[Trial, int], tuple[float, float]]  # (training loss, validation loss) at a step
 

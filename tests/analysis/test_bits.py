@@ -16,16 +16,16 @@ from litegpt.analysis.baselines import baseline_blocks, baseline_levels, beats_b
 from litegpt.analysis.curves import at_step, key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import default_target
+from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.findings import suspicious
 from litegpt.analysis.leaderboard import leaderboard
-from litegpt.analysis.noise import evaluation_noise
 from litegpt.analysis.page import Heading, to_markdown
 from litegpt.cli.closing import print_closing
 from litegpt.cli.main import main
-from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.state import TrialState
+from litegpt.study.study import read_study
 from tests.conftest import MIXED_STUDY
 
 

@@ -11,11 +11,11 @@ from litegpt.analysis.bands import bands, matched, matched_trials, unmatched
 from litegpt.analysis.curves import read_curves
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.overfitting import overfitting
-from litegpt.plan.trial import Trial
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import Evaluation
 from litegpt.results.state import TrialState
+from litegpt.study.trial import Trial
 
 KEYS = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
 

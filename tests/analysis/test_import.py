@@ -11,13 +11,13 @@ from litegpt.analysis.mapped import read_mapping, read_table
 from litegpt.analysis.original import read_folder
 from litegpt.analysis.study_file import write_study_file
 from litegpt.cli.main import main
-from litegpt.plan.errors import InputError
-from litegpt.plan.study import Study, read_study
-from litegpt.plan.trial import Trial
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
 from litegpt.results.samples import read_samples
+from litegpt.study.study import Study, read_study
+from litegpt.study.trial import Trial
 
 BLOCK = """BEGINNING (1681949651.01): Baseline LR({lr}) Heads(1) Embeddings(64) Block Size(32) Batch Size(32) Layers(2)
 torch.Size([1024, 86])

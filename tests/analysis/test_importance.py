@@ -15,11 +15,11 @@ from litegpt.analysis.anova import anova
 from litegpt.analysis.design import design
 from litegpt.analysis.importance import forest, permutation, scores
 from litegpt.cli.main import main
-from litegpt.plan.errors import InputError
-from litegpt.plan.trial import Trial
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.state import TrialState
+from litegpt.study.trial import Trial
 
 COLUMNS = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
 

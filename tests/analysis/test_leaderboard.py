@@ -14,18 +14,18 @@ import pandas as pd
 import pytest
 
 from litegpt.analysis.curves import at_step, key_of, read_curves
+from litegpt.analysis.evaluation_noise import evaluation_noise, pooled_deviation
 from litegpt.analysis.ladder import CopyMeter, read_rungs
 from litegpt.analysis.leaderboard import leaderboard, varying
-from litegpt.analysis.noise import evaluation_noise, pooled_deviation
 from litegpt.analysis.query import parse_query
 from litegpt.cli.main import main
-from litegpt.plan.errors import InputError
-from litegpt.plan.trial import Trial
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import Evaluation
 from litegpt.results.samples import Copied, Sample, append_sample
 from litegpt.results.state import TrialState
+from litegpt.study.trial import Trial
 
 ROOT = Path(__file__).parents[2]
 TRIAL = Trial(n_layer=2, n_head=2, n_embd=64, block_size=32, batch_size=16, learning_rate=1e-3, max_iters=500)

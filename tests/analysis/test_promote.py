@@ -11,9 +11,9 @@ import scipy.stats
 
 from litegpt.analysis.cut import cut_safety, spearman
 from litegpt.cli.main import main
-from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
+from litegpt.study.study import read_study
 
 STUDY = """# mine
 [study]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from litegpt.analysis.query import parse_query
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 
 RECORD = {
     "id": "4x64-t32-b16-lr0.0003-i500-ab",

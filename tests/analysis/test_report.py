@@ -11,10 +11,10 @@ import pytest
 
 from litegpt.analysis.page import Grid, Heading, Listing, Notes, Paragraph, to_html, to_markdown
 from litegpt.cli.main import main
-from litegpt.plan.trial import Trial
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
+from litegpt.study.trial import Trial
 
 EVIL = "<script>alert(1)</script> | *bold* \x1b[31m `x`"
 

@@ -13,10 +13,10 @@ from litegpt.results.journal import read_journal
 
 def sampled(folder: Path, symbols: str = "\n ab") -> Path:
     """Write weights of a tiny model whose characters are `symbols`."""
-    from litegpt.plan.trial import Trial
+    from litegpt.study.trial import Trial
     from litegpt.train.checkpoint import Progress, save_weights
-    from litegpt.train.corpus import Corpus
     from litegpt.train.pack import Pack
+    from litegpt.train.tokenized_corpus import Corpus
     from litegpt.train.tokenizer import CharacterTokenizer
 
     trial = Trial(n_layer=1, n_head=1, n_embd=8, block_size=4, batch_size=2, learning_rate=1e-3, max_iters=1)

@@ -17,20 +17,20 @@ from litegpt.analysis.imported import ImportedPhase, check_new, write_study
 from litegpt.analysis.mapped import read_mapping, read_table
 from litegpt.analysis.original import read_folder
 from litegpt.analysis.study_file import write_study_file
-from litegpt.plan.errors import InputError
-from litegpt.plan.expression import parse
-from litegpt.plan.study import parse_study
+from litegpt.display import inert
+from litegpt.errors import InputError
 from litegpt.results.check import check_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
 from litegpt.results.progress import study_progress
 from litegpt.results.samples import read_samples
-from litegpt.results.text import inert
 from litegpt.results.weights import weights_fault
 from litegpt.run.lock import runner_at_work
 from litegpt.run.phases import resolve_study
 from litegpt.run.requests import requests_folder, take_requests
+from litegpt.study.expression import parse
+from litegpt.study.study import parse_study
 from litegpt.train.checkpoint import read_checkpoint
 
 INPUTS = int(os.environ.get("LITEGPT_FUZZ_INPUTS", "1500"))  # for each reader

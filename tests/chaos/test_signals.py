@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.study import read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.lock import read_holder
 from litegpt.run.runner import Runner
+from litegpt.study.study import read_study
+from litegpt.text.corpus import read_corpus
 from tests.run.study_files import ROOT, NewStudy, StudyFiles, is_alive, wait_until
 
 PHASES = """

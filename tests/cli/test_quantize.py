@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from litegpt.analysis import quantisation
+from litegpt.analysis import quantize
 from litegpt.cli.main import main
 from litegpt.results.folder import TrialFolder
 from litegpt.train.tokens import CacheError
@@ -72,8 +72,8 @@ def test_tokens_that_cannot_be_kept_are_one_line(
     def full(*_: object) -> None:
         raise CacheError("the tokens cannot be kept in /here (full): make room there, or set XDG_CACHE_HOME")
 
-    monkeypatch.setattr(quantisation, "read_study_text", lambda *_: (Mock(), Mock()))
-    monkeypatch.setattr(quantisation, "tokenised", full)
+    monkeypatch.setattr(quantize, "read_study_text", lambda *_: (Mock(), Mock()))
+    monkeypatch.setattr(quantize, "tokenised", full)
     assert main(["quantize", str(trial.path)]) == 2
     assert capsys.readouterr().err == (
         "litegpt: the tokens cannot be kept in /here (full): make room there, or set XDG_CACHE_HOME\n"

@@ -227,7 +227,7 @@ def test_a_compressed_text_is_read_as_it_is_within(tmp_path: Path, wrapped: Path
     for command in ("clean", "corpus"):
         assert main([command, str(packed)]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert "is no whole gzip file" in line
+        assert "not a complete gzip file" in line
 
 
 def test_a_corpus_is_described(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]

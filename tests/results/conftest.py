@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from litegpt.plan.expand import Exclusion
-from litegpt.plan.phase import Promotion
-from litegpt.plan.trial import Trial
 from litegpt.results.events import (
     CorpusIdentity,
     Event,
@@ -22,6 +19,9 @@ from litegpt.results.events import (
     TrialStarted,
     WorkerStarted,
 )
+from litegpt.study.expand import Exclusion
+from litegpt.study.phase import Promotion
+from litegpt.study.trial import Trial
 
 MakeTrials = Callable[..., list[Trial]]
 

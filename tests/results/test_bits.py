@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from litegpt.plan.trial import Trial
 from litegpt.results.bits import bits_per_char
 from litegpt.results.events import Event, PhasePlanned, TrialEnded, TrialQueued
 from litegpt.results.journal import Journal, read_journal
@@ -18,6 +17,7 @@ from litegpt.results.metrics import read_metrics
 from litegpt.results.progress import phase_progress
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import TrialState
+from litegpt.study.trial import Trial
 
 
 def test_a_loss_of_longer_tokens_is_fewer_bits_a_character() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder, list_studies
 
 BAD_NAMES = ["", ".", "..", "../up", "a/b", "a\\b", "/etc", ".hidden", "nul\0", "two\nlines", "\x1b[2J", " ", "x" * 256]

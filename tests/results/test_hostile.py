@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from litegpt.cli.main import main
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results import fields
 from litegpt.results.folder import StudyFolder
 from litegpt.results.lines import LineReader, LineWriter

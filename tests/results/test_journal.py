@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litegpt.plan.trial import Trial
 from litegpt.results.events import (
     Event,
     PhaseEnded,
@@ -34,6 +33,7 @@ from litegpt.results.fold import fold
 from litegpt.results.journal import Journal, JournalReader, read_journal
 from litegpt.results.progress import study_progress
 from litegpt.results.state import StudyState, TrialState
+from litegpt.study.trial import Trial
 
 Record = dict[str, Any]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from litegpt.plan.errors import InputError
-from litegpt.plan.phase import RANKINGS
+from litegpt.errors import InputError
 from litegpt.results.progress import phase_progress
 from litegpt.results.ranking import rank
 from litegpt.results.state import PhaseState, TrialState, TrialStatus
+from litegpt.study.phase import RANKINGS
 
 
 @pytest.fixture

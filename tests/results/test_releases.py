@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.study import read_study
 from litegpt.results.check import check_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
@@ -16,6 +15,7 @@ from litegpt.results.progress import study_progress
 from litegpt.results.samples import read_samples
 from litegpt.run.lock import read_holder
 from litegpt.run.requests import Request, take_requests
+from litegpt.study.study import read_study
 from litegpt.train.checkpoint import read_checkpoint
 
 BEST = "1x4-t8-b2-lr0.01-i30-ec530e37"

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 
 ROOT = Path(__file__).parents[2]
 SMALL = Trial(

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.cost import weight_bytes
-from litegpt.plan.study import Study, parse_study, read_study
-from litegpt.plan.trial import Trial
+from litegpt.estimate.cost import weight_bytes
 from litegpt.results.events import PhaseEnded, PhasePlanned, TrialEnded, TrialQueued
 from litegpt.results.fold import fold
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run import disk
 from litegpt.run.disk import BEST_KEPT, Retention, needed_bytes, shortage, size_text
+from litegpt.study.study import Study, parse_study, read_study
+from litegpt.study.trial import Trial
 
 TRIALS = 40
 TEXT = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.events import StudyPaused, StudyResumed
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.run.lock import FRESH_SECONDS, StudyHeldError, StudyLock, read_holder, runner_at_work
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.device import PROFILES
-from litegpt.plan.memory import training_memory
-from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import Tuning
+from litegpt.estimate.device import PROFILES
+from litegpt.estimate.memory import training_memory
+from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import FILE, TunedShape, Tunings, read_tuned
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.hardware import present_device
-from litegpt.run.messages import ShapeTuned
 from litegpt.run.packing import Packing
 from litegpt.run.throughput import throughput_of
+from litegpt.study.trial import Trial
+from litegpt.worker.messages import ShapeTuned
 
 VOCAB = 61
 TINY = Trial(n_layer=2, n_head=1, n_embd=64, block_size=32, batch_size=32, learning_rate=6e-4, max_iters=500)

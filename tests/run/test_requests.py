@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from litegpt.cli.main import main
-from litegpt.plan.study import read_study
 from litegpt.results.events import StudyInterrupted, StudyPaused, StudyResumed
 from litegpt.results.fold import fold
 from litegpt.results.folder import StudyFolder
@@ -22,6 +21,7 @@ from litegpt.results.journal import read_journal
 from litegpt.results.state import StudyState
 from litegpt.run.edited import edits
 from litegpt.run.requests import Request, requests_folder, send_request, take_requests
+from litegpt.study.study import read_study
 from tests.run.study_files import NewStudy, StudyFiles, wait_until
 
 KEPT = Path(__file__).parents[1] / "results" / "written_by_0_1"

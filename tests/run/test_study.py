@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from litegpt.cli.main import main
 from litegpt.cli.run import main as run_main
-from litegpt.plan.study import read_study
+from litegpt.study.study import read_study
 from tests.run.study_files import NewStudy, StudyFiles
 
 Over = subprocess.CompletedProcess[str]

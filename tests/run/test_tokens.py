@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from litegpt.cli.main import main
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 from tests.run.study_files import NewStudy, StudyFiles
 from tests.train.plain import plain_logits
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from litegpt.run.messages import Alive, Heartbeat
 from litegpt.run.watch import Patience, Watch
+from litegpt.worker.messages import Alive, Heartbeat
 
 PATIENCE = Patience(start_seconds=300, silence_seconds=60, progress_seconds=900)
 ALIVE = Alive(pack="p1", trials=[], step=1)

@@ -72,7 +72,7 @@ The Owl looked up to the stars above,
     "numbered headings": "".join(
         f"{n}. Of the tide\n\nIt came in, and it went out. It was wet.\n\n" for n in range(1, 40)
     ),
-    "code": (ROOT / "litegpt" / "plan" / "errors.py").read_text(encoding="utf-8"),
+    "code": (ROOT / "litegpt" / "errors.py").read_text(encoding="utf-8"),
     "code with much to read": inspect.getsource(sched),
     "pins": (ROOT / "constraints.txt").read_text(encoding="utf-8"),
     "settings": (ROOT / "pyproject.toml").read_text(encoding="utf-8"),

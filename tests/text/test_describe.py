@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.split import SplitRule, spread
+from litegpt.study.split import SplitRule
+from litegpt.text.corpus import read_corpus
 from litegpt.text.describe import Description, describe
 from litegpt.text.duplicates import WINDOW, find_duplicates
+from litegpt.text.split import SplitText, spread
 
 LAST = SplitRule()
 
@@ -31,7 +32,7 @@ def described(tmp_path: Path) -> Callable[..., Description]:
 
     def describe_text(text: str, rule: SplitRule = LAST) -> Description:
         (tmp_path / "text.txt").write_text(text, encoding="utf-8")
-        return describe(read_corpus("text.txt", tmp_path).split(rule))
+        return describe(SplitText(read_corpus("text.txt", tmp_path), rule))
 
     return describe_text
 

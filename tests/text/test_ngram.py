@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.split import SplitRule
+from litegpt.study.split import SplitRule
 from litegpt.text import ngram
 from litegpt.text.baselines import ORDERS, baseline_losses, encode, split_baselines
+from litegpt.text.corpus import read_corpus
 from litegpt.text.ngram import FALLBACK_DISCOUNTS, NGramModel
+from litegpt.text.split import SplitText
 
 NOVELLA = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")
 
@@ -124,7 +125,7 @@ def test_baselines_of_the_novella() -> None:
 def test_the_end_of_a_long_training_split_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litegpt.text.baselines.TRAINING_CHARACTERS", 1000)
     (tmp_path / "text.txt").write_text(NOVELLA[:3000], encoding="utf-8")
-    split = read_corpus("text.txt", tmp_path).split(SplitRule(fraction=1 / 6))
+    split = SplitText(read_corpus("text.txt", tmp_path), SplitRule(fraction=1 / 6))
     cut = split.train_characters
     assert split_baselines(split) == baseline_losses(NOVELLA[cut - 1000 : cut], NOVELLA[cut:3000])
 

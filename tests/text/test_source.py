@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.text import epub
 from litegpt.text.source import open_source
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 from litegpt.train.checkpoint import Progress, read_checkpoint, restore
-from litegpt.train.corpus import Corpus
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
 from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
 WORDS = ("the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "over", "mat", "hill", "and")

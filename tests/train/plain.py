@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 
 
 def plain_logits(trial: Trial, weights: dict[str, Tensor], tokens: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from litegpt.plan.errors import InputError
-from litegpt.plan.trial import Trial
+from litegpt.errors import InputError
+from litegpt.study.trial import Trial
 from litegpt.train.checkpoint import Progress, read_checkpoint, restore, restore_weights, save_checkpoint
 from litegpt.train.pack import Pack
 from litegpt.train.tokenizer import CharacterTokenizer

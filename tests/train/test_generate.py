@@ -8,7 +8,7 @@ import itertools
 import pytest
 import torch
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape
 

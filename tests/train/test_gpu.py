@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from litegpt.plan.device import Device
-from litegpt.plan.memory import training_memory
-from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import Tuning
-from litegpt.train.corpus import Corpus
+from litegpt.estimate.device import Device
+from litegpt.estimate.memory import training_memory
+from litegpt.estimate.tuning import Tuning
+from litegpt.study.trial import Trial
 from litegpt.train.model import SDPA_BATCH, attend
 from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
 pytestmark = pytest.mark.gpu

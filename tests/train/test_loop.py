@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
 from litegpt.train.tokenizer import CharacterTokenizer
 

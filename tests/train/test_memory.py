@@ -11,11 +11,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from litegpt.plan.device import Device
-from litegpt.plan.memory import training_memory
-from litegpt.plan.trial import Trial
-from litegpt.train.corpus import Corpus
+from litegpt.estimate.device import Device
+from litegpt.estimate.memory import training_memory
+from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
 CPU = Device("here", "cpu", 16e9, "fp32")

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from litegpt.plan.cost import parameter_count
-from litegpt.plan.trial import Trial
+from litegpt.estimate.cost import parameter_count
+from litegpt.study.trial import Trial
 from litegpt.train import model as model_module
-from litegpt.train.corpus import Corpus
 from litegpt.train.model import GPT, ModelShape, attend, parameter_shapes, sequences_per_call
-from litegpt.train.noise import batch_starts
+from litegpt.train.random import batch_starts
 from litegpt.train.schedule import learning_rate
+from litegpt.train.tokenized_corpus import Corpus
 
 VOCAB = 21
 

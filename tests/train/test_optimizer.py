@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 from litegpt.train import optimizer
 from litegpt.train.optimizer import AdamW, LossScale
 

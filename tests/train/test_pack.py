@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 from litegpt.train.checkpoint import read_checkpoint
-from litegpt.train.corpus import Corpus
 from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
 LOSSES = pytest.approx

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from litegpt.plan.trial import Trial
+from litegpt.study.trial import Trial
 from litegpt.train.precision import resolve_precision
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from litegpt.plan.trial import Trial, evaluation_steps
+from litegpt.study.trial import Trial, evaluation_steps
 from litegpt.train.schedule import learning_rate
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.split import SplitRule, SplitText
+from litegpt.study.split import SplitRule
+from litegpt.text.corpus import read_corpus
+from litegpt.text.split import SplitText
 from litegpt.train import tokens as module
 from litegpt.train.tokenizer import ByteTokenizer, CharacterTokenizer, Tokenizer
 from litegpt.train.tokens import CacheError, tokenised
@@ -26,9 +27,9 @@ PAIRS = learn_byte_pairs(iter([TEXT]), 300)
 def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitText:
     """A text that is taken for a long one, and read in many pieces."""
     (tmp_path / "text.txt").write_text(TEXT)
-    monkeypatch.setattr("litegpt.plan.corpus.PIECE_BYTES", 100)
+    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 100)
     monkeypatch.setattr(module, "MAPPED_FROM", 0)
-    return read_corpus("text.txt", tmp_path).split(SplitRule())
+    return SplitText(read_corpus("text.txt", tmp_path), SplitRule())
 
 
 @pytest.fixture
@@ -65,9 +66,9 @@ def test_tokens_are_made_once(split: SplitText, cache: Path, monkeypatch: pytest
 def test_another_text_split_or_tokenizer_has_tokens_of_its_own(split: SplitText, cache: Path, tmp_path: Path) -> None:
     tokenised(split, ByteTokenizer(), cache)
     tokenised(split, PAIRS, cache)
-    tokenised(split.corpus.split(SplitRule("blocks")), ByteTokenizer(), cache)
+    tokenised(SplitText(split.corpus, SplitRule("blocks")), ByteTokenizer(), cache)
     (tmp_path / "other.txt").write_text(TEXT + "!")
-    tokens = tokenised(read_corpus("other.txt", tmp_path).split(SplitRule()), ByteTokenizer(), cache)
+    tokens = tokenised(SplitText(read_corpus("other.txt", tmp_path), SplitRule()), ByteTokenizer(), cache)
     assert tokens[1][-1] == ord("!")
     assert len([entry for entry in cache.iterdir() if entry.is_dir()]) == 4
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from litegpt.plan.trial import Trial
-from litegpt.plan.tuning import Tuning
-from litegpt.train.corpus import Corpus
+from litegpt.estimate.tuning import Tuning
+from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tokenizer import CharacterTokenizer
 from litegpt.train.tune import tune, updates_per_second
 

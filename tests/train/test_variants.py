@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from litegpt.plan.cost import orthogonal_flops, parameter_count
-from litegpt.plan.trial import Trial
-from litegpt.train.corpus import Corpus
+from litegpt.estimate.cost import orthogonal_flops, parameter_count
+from litegpt.study.trial import Trial
 from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape, parameter_shapes
 from litegpt.train.optimizer import orthogonal
 from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tokenizer import CharacterTokenizer
 from tests.train.plain import plain_logits
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.split import SplitRule, SplitText
-from litegpt.plan.trial import Trial
+from litegpt.study.split import SplitRule
+from litegpt.study.trial import Trial
+from litegpt.text.corpus import read_corpus
+from litegpt.text.split import SplitText
 from litegpt.train import vocabulary
 from litegpt.train.tokenizer import ByteTokenizer, CharacterTokenizer, LearnedTokenizer
 from litegpt.train.vocabulary import learn_byte_pairs, learn_words, tokenizer_for
@@ -28,7 +29,7 @@ UNSEEN = " zebra" * 40
 def split(tmp_path: Path) -> SplitText:
     """A text whose validation split has a word that training lacks."""
     (tmp_path / "text.txt").write_text(TEXT + UNSEEN)
-    return read_corpus("text.txt", tmp_path).split(SplitRule(fraction=len(UNSEEN) / len(TEXT + UNSEEN)))
+    return SplitText(read_corpus("text.txt", tmp_path), SplitRule(fraction=len(UNSEEN) / len(TEXT + UNSEEN)))
 
 
 def pieces(tokenizer: LearnedTokenizer) -> set[str]:
@@ -144,7 +145,7 @@ def test_of_a_long_text_a_part_is_learned_from(
     small: Trial, split: SplitText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vocabulary, "LEARNING_CHARACTERS", 10)
-    monkeypatch.setattr("litegpt.plan.corpus.PIECE_BYTES", 34)
+    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 34)
     tokenizer = tokenizer_for(replace(small, tokenizer="word", vocab_size=300), split, tmp_path)
     assert len(tokenizer.encode(" and")) == 1
     assert len(tokenizer.encode("hapax")) == 5

@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from litegpt.plan.corpus import read_corpus
-from litegpt.plan.phase import Promotion
-from litegpt.plan.trial import Trial
 from litegpt.results.bits import bits_per_char
 from litegpt.results.events import (
     CorpusIdentity,
@@ -29,11 +26,14 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
-from tui.answering import Answerer
+from litegpt.study.phase import Promotion
+from litegpt.study.trial import Trial
+from litegpt.text.corpus import read_corpus
 from tui.app import ConsoleApp
-from tui.place import Place, find_place
+from tui.importance.answering import Answerer
+from tui.importance.answers import Answer, Share
+from tui.location import Place, find_place
 from tui.settings import Settings
-from tui.widgets.importance_answers import Answer, Share
 
 STUDY = """
 [study]

@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from litegpt.plan.trial import Trial
 from litegpt.results.journal import read_journal
 from litegpt.results.state import StudyState, TrialState
+from litegpt.study.trial import Trial
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
-from tui.answering import Answerer
 from tui.app import ConsoleApp
-from tui.board import Board
-from tui.place import Place, find_place
-from tui.screens.grid_preview import Previewer
-from tui.screens.grid_text import preview_content
-from tui.screens.leaderboard import LeaderboardScreen
-from tui.screens.promotion import PromotionScreen
+from tui.grid.preview import Previewer
+from tui.grid.text import preview_content
+from tui.importance.answering import Answerer
+from tui.importance.answers import Answer, Question
+from tui.leaderboard.board import Board
+from tui.leaderboard.promotion import PromotionScreen
+from tui.leaderboard.screen import LeaderboardScreen
+from tui.location import Place, find_place
 from tui.trials import short_names, tokens_name
 from tui.widgets.chart import Chart
-from tui.widgets.importance_answers import Answer, Question
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36)])
 

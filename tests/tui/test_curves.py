@@ -8,11 +8,11 @@ import math
 import pytest
 from textual.pilot import Pilot
 
-from litegpt.plan.trial import Trial
 from litegpt.results.events import PhasePlanned, TrialQueued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.state import TrialState
+from litegpt.study.trial import Trial
 from tests.tui.conftest import (
     QUICK,
     ended,
@@ -28,13 +28,13 @@ from tests.tui.conftest import (
 )
 from tui.app import ConsoleApp
 from tui.curve import Curve
+from tui.curves.courses import Course, Courses, Stretch, shown, smoothed
+from tui.curves.screen import CurvesScreen
+from tui.curves.settings import CurvesSettings
+from tui.curves.values import ValuesTable
+from tui.location import Place, find_place
 from tui.messages import TrialKey
-from tui.place import Place, find_place
-from tui.screens.curves import CurvesScreen
 from tui.widgets.chart import Chart
-from tui.widgets.curves_courses import Course, Courses, Stretch, shown, smoothed
-from tui.widgets.curves_settings import CurvesSettings
-from tui.widgets.curves_values import ValuesTable
 
 
 def open_curves(place: Place) -> ConsoleApp:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tui.devices import Device, Devices
-from tui.widgets.phases import devices_content
+from tui.live.phases import devices_content
 
 
 class NVMLError(Exception):

@@ -9,8 +9,8 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from tests.tui.conftest import ended, log, phase_trials, queue, started, study_started
 from tui.feed import Feed
+from tui.location import Place
 from tui.messages import FeedChanged
-from tui.place import Place
 from tui.replay import Replay
 from tui.sources import Files
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from litegpt.plan.study import Study, parse_study, read_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
+from litegpt.study.study import Study, parse_study, read_study
 from tests.tui.conftest import QUICK, STUDY, run, settled, text_of
 from tui.app import ConsoleApp
-from tui.place import Place, find_place
-from tui.screens.grid import GridScreen
-from tui.screens.grid_diff import DiffScreen
-from tui.screens.grid_preview import Previewer
-from tui.screens.grid_text import preview_content
-from tui.widgets.grid_entries import EntryInput
+from tui.grid.diff import DiffScreen
+from tui.grid.entries import EntryInput
+from tui.grid.preview import Previewer
+from tui.grid.screen import GridScreen
+from tui.grid.text import preview_content
+from tui.location import Place, find_place
 from tui.widgets.table import Table
 
 
@@ -157,7 +157,7 @@ def test_permutations_are_never_looked_at_on_the_screens_thread(
         assert go_on.wait(10)
         return parse_study(text, path)
 
-    monkeypatch.setattr("litegpt.plan.draft.parse_study", slow)
+    monkeypatch.setattr("litegpt.study.edit.draft.parse_study", slow)
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:

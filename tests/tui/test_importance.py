@@ -12,19 +12,19 @@ from textual.pilot import Pilot
 
 from litegpt.analysis.anova import Anova, Effect
 from litegpt.analysis.design import TARGETS as FIGURES
-from litegpt.plan.trial import Trial
 from litegpt.results.events import PhasePlanned, TrialQueued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.state import TrialState
+from litegpt.study.trial import Trial
 from tests.tui.conftest import QUICK, ended, log, phase_trials, queue, run, settled, started, study_started, text_of
-from tui.answering import Answerer
 from tui.app import ConsoleApp
-from tui.place import Place, find_place
-from tui.screens import importance
-from tui.screens.importance import TARGETS, ImportanceScreen
-from tui.widgets.importance_answers import METHODS, Answer, Method, Question, Share, _of_variance, answer
-from tui.widgets.importance_bars import bars_content
+from tui.importance import screen as importance
+from tui.importance.answering import Answerer
+from tui.importance.answers import METHODS, Answer, Method, Question, Share, _of_variance, answer
+from tui.importance.bars import bars_content
+from tui.importance.screen import TARGETS, ImportanceScreen
+from tui.location import Place, find_place
 
 
 def trials(count: int = 12) -> list[TrialState]:

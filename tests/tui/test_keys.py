@@ -16,10 +16,10 @@ from litegpt.run.requests import take_requests
 from tests.tui.conftest import QUICK, run, settled, text_of
 from tui import actions
 from tui.app import ConsoleApp
+from tui.dialogs.confirm import ConfirmScreen
+from tui.dialogs.help import HelpScreen
 from tui.keys import bindings, key_list
-from tui.place import Place
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.help import HelpScreen
+from tui.location import Place
 from tui.settings import Settings, load_settings
 from tui.sources import Files, RunnerStatus
 from tui.themes import NAMES

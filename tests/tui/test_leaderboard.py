@@ -10,11 +10,11 @@ from textual.widgets import Input
 from litegpt.results.state import TrialState
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
-from tui.place import Place
-from tui.screens.leaderboard import LeaderboardScreen
+from tui.leaderboard.detail import _settings
+from tui.leaderboard.screen import LeaderboardScreen
+from tui.location import Place
 from tui.view import View, load_view, save_view, view_path
 from tui.widgets.chart import Chart
-from tui.widgets.detail import _settings
 from tui.widgets.table import Table
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from tests.tui.conftest import run
 from tui.app import ConsoleApp, main
+from tui.location import Place, find_place
 from tui.messages import FeedChanged
-from tui.place import Place, find_place
 from tui.widgets.top_bar import TopBar
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ START = """
 import asyncio, sys
 from pathlib import Path
 from tui.app import ConsoleApp
-from tui.place import find_place
+from tui.location import find_place
 
 async def session():
     app = ConsoleApp(find_place(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from litegpt.plan.phase import Promotion
-from litegpt.plan.study import read_study
+from litegpt.study.phase import Promotion
+from litegpt.study.study import read_study
 from tests.tui.conftest import QUICK, STUDY, phase_trials, run, settled, text_of
 from tui import actions
 from tui.app import ConsoleApp
-from tui.place import Place
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.promotion import PromotionScreen
+from tui.dialogs.confirm import ConfirmScreen
+from tui.leaderboard.promotion import PromotionScreen
+from tui.location import Place
 
 
 def study_text(place: Place) -> str:

@@ -9,17 +9,17 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from litegpt.plan.errors import InputError
+from litegpt.errors import InputError
 from litegpt.results.samples import Copied, Sample, append_sample
-from litegpt.train.verbatim import VerbatimIndex
+from litegpt.text.copied import VerbatimIndex
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
-from tui.copied import highlighted
-from tui.generation import generate, sample_command
+from tui.location import Place
 from tui.messages import TrialKey
-from tui.place import Place
-from tui.screens import samples
-from tui.screens.samples import SamplesScreen
+from tui.samples import screen as samples
+from tui.samples.copied import highlighted
+from tui.samples.generation import generate, sample_command
+from tui.samples.screen import SamplesScreen
 from tui.widgets.table import Table
 
 WRITES = "import sys, time\nfor piece in ('one ', 'two \\x1b[31m', 'thr\\xe9e'): print(piece, end='', flush=True)"

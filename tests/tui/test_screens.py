@@ -12,7 +12,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal, read_journal
 from tests.tui.conftest import QUICK, log, phase_trials, queue, run, settled, started, study_started, text_of
 from tui.app import ConsoleApp
-from tui.place import Place, find_place
+from tui.location import Place, find_place
 from tui.tabs import TABS
 from tui.widgets.table import Table
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tui.app import main
-from tui.place import Place
+from tui.location import Place
 from tui.serve import application
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from tests.tui.conftest import QUICK, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.devices import Device, Devices
-from tui.place import Place
+from tui.location import Place
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 TABS = ("live", "leaderboard", "grid", "curves", "importance", "samples")

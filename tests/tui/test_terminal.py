@@ -19,9 +19,9 @@ from pathlib import Path
 import pyte
 import pytest
 
-from litegpt.plan.phase import Promotion
-from litegpt.plan.study import read_study
 from litegpt.results.journal import read_journal
+from litegpt.study.phase import Promotion
+from litegpt.study.study import read_study
 
 ROOT = Path(__file__).parents[2]
 COLUMNS, ROWS = 120, 36

@@ -6,8 +6,8 @@ from rich.markup import escape
 from textual.content import Content
 from textual.widgets import Static
 
+from litegpt.display import inert
 from litegpt.results.progress import study_progress
-from litegpt.results.text import inert
 from tui.feed import Feed
 from tui.tabs import TABS
 from tui.view import View

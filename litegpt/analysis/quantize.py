@@ -1,0 +1,67 @@
+"""A trial's weights in fewer bits, and what that costs it. Import it late: it loads torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from litegpt.analysis.study_text import read_study_text
+from litegpt.errors import InputError
+from litegpt.results.folder import StudyFolder, TrialFolder, token_cache
+from litegpt.results.journal import read_journal
+from litegpt.text.split import SplitText
+from litegpt.train.checkpoint import Checkpoint, read_checkpoint, restore_weights, save_quantised
+from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokens import CacheError, tokenised
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights; the loss is over the whole validation split, None where the text is not at hand."""
+
+    path: Path
+    bits: int
+    size: int  # bytes
+    val_loss: float | None
+
+
+def quantise(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
+    """Write a trial's best weights in 8 or 4 bits beside them; return both. InputError: there are none to read."""
+    original = read_checkpoint(trial.best)
+    path = trial.quantised(bits)
+    try:
+        save_quantised(original, bits, path)
+    except OSError as error:
+        raise InputError(f"the weights cannot be written: {error.strerror}", path) from None
+    corpus = _corpus(trial, original)
+    return tuple(  # type: ignore[return-value]  # of two
+        Weights(file, file_bits, file.stat().st_size, _val_loss(checkpoint, corpus))
+        for file, file_bits, checkpoint in ((trial.best, 32, original), (path, bits, read_checkpoint(path)))
+    )
+
+
+def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> Corpus | None:
+    """Return the text the trial was measured on, where it is at hand and has no other characters."""
+    path = trial.path.resolve().parents[1]
+    folder = StudyFolder(path.parent, path.name)
+    found = read_study_text(folder, read_journal(folder.journal))
+    if found is None:
+        return None
+    study, text = found
+    try:
+        tokens = tokenised(SplitText(text, study.split), checkpoint.tokenizer, token_cache())
+    except ValueError:
+        return None
+    except CacheError as error:
+        raise InputError(str(error)) from None
+    return Corpus(*tokens)
+
+
+def _val_loss(checkpoint: Checkpoint, corpus: Corpus | None) -> float | None:
+    if corpus is None:
+        return None
+    pack = Pack([checkpoint.trial], corpus, checkpoint.tokenizer.vocab_size, "fp32", initialise=False)
+    restore_weights(pack, 0, checkpoint)
+    _, validation = pack.evaluate()
+    return float(validation)

@@ -1,0 +1,1 @@
+"""Estimates before training: cost, memory, packs and time on a device."""

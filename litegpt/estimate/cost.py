@@ -1,0 +1,109 @@
+"""What trials cost before they run: parameters and floating-point operations, from arithmetic alone."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from litegpt.study.trial import Trial, vocabulary_size
+
+if TYPE_CHECKING:
+    from litegpt.study.expand import Bound
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a phase's trials together."""
+
+    parameters_min: int
+    parameters_max: int
+    flops: float  # training alone; evaluation is not counted
+
+
+def parameter_count(trial: Trial, alphabet: int) -> int:
+    """Return how many parameters the model has, on a text of `alphabet` different characters.
+
+    Embeddings of tokens and positions; per block attention (query, key and value without bias, a projection), an MLP
+    and two norms; a last norm; an output layer of its own.
+    """
+    width = trial.n_embd
+    attention = 4 * width**2 + width + (2 * width // trial.n_head if trial.qk_norm else 0)
+    made, taken = hidden_width(trial)
+    mlp = (made + taken) * width + made + width
+    norm = width if trial.norm == "rms" else 2 * width
+    vocabulary = vocabulary_size(trial, alphabet)
+    embeddings = (vocabulary + (trial.block_size if trial.positions == "learned" else 0)) * width
+    output = vocabulary if trial.tied_weights else (width + 1) * vocabulary
+    return embeddings + trial.n_layer * (attention + mlp + 2 * norm) + norm + output
+
+
+def hidden_width(trial: Trial) -> tuple[int, int]:
+    """Return how many elements an MLP's first matrix makes of a token, and how many its second one takes.
+
+    SwiGLU multiplies two halves of what its first matrix makes. Each is two thirds as wide as other hidden layers, in
+    whole vectors of eight, so that the MLP keeps its number of weights (Shazeer 2020, arXiv:2002.05202).
+    """
+    if trial.activation == "swiglu":
+        gated = -(-8 * trial.n_embd // 24) * 8
+        return 2 * gated, gated
+    return 4 * trial.n_embd, 4 * trial.n_embd
+
+
+def weight_bytes(trial: Trial, alphabet: int) -> int:
+    """Return the size of the model's weights on the disk, in fp32."""
+    return 4 * parameter_count(trial, alphabet)
+
+
+def training_flops(trial: Trial, alphabet: int) -> float:
+    """Return the floating-point operations of a trial's whole training, forward and backward.
+
+    Per token 6 N + 12 L C T: N the weights of matrix products (12 L C^2 + C V; embeddings are looked up), L layers,
+    width C, block T, vocabulary V; the second term is attention's two products over the block, unmasked. Of optimizers
+    only Muon's matrix products count, a step's whatever its tokens.
+    Source: Chowdhery et al. 2022 (PaLM), appendix B, which nanoGPT's `estimate_mfu` follows.
+    """
+    layers, width, block = trial.n_layer, trial.n_embd, trial.block_size
+    matmul_parameters = layers * (4 * width + sum(hidden_width(trial))) * width + width * vocabulary_size(
+        trial, alphabet
+    )
+    tokens = trial.batch_size * block
+    step = (6 * matmul_parameters + 12 * layers * width * block) * tokens
+    return float((step + _muon_flops(trial)) * trial.max_iters)
+
+
+def _muon_flops(trial: Trial) -> int:
+    """Return the operations that make a step's momenta orthogonal."""
+    if trial.optimizer != "muon":
+        return 0
+    width, (made, taken) = trial.n_embd, hidden_width(trial)
+    ups = 2 if trial.activation == "swiglu" else 1
+    matrices = [(width, width)] * 4 + [(width, made // ups)] * ups + [(width, taken)]
+    return trial.n_layer * sum(orthogonal_flops(*sorted(shape)) for shape in matrices)
+
+
+def orthogonal_flops(m: int, n: int) -> int:
+    """Return the operations of five Newton-Schulz iterations on an m x n matrix, m <= n: three products each."""
+    return 5 * (4 * m * m * n + 2 * m**3)
+
+
+def total_cost(trials: Iterable[Trial], alphabet: int) -> Cost | None:
+    """Return the cost of trials together; None where there are none."""
+    listed = list(trials)
+    return _cost(listed, len(listed), alphabet)
+
+
+def cost_bound(bound: Bound, alphabet: int) -> Cost | None:
+    """Return the most that a phase can cost, and the range its models can be in; None where nothing is known."""
+    return _cost(bound.candidates.trials, bound.trials_max, alphabet) if bound.candidates else None
+
+
+def _cost(trials: Iterable[Trial], most: int, alphabet: int) -> Cost | None:
+    """Return the cost of the `most` dearest of the trials, and the parameters of all."""
+    listed = list(trials)
+    if not listed:
+        return None
+    parameters = [parameter_count(trial, alphabet) for trial in listed]
+    dearest = heapq.nlargest(most, (training_flops(trial, alphabet) for trial in listed))
+    return Cost(min(parameters), max(parameters), sum(dearest))

@@ -1,0 +1,106 @@
+"""Devices as a plan needs them: how much memory they have, and how fast they are stated to be."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from litegpt.errors import InputError, did_you_mean
+from litegpt.study.settings import shown
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device, present or imagined. Figures that nobody states are None."""
+
+    name: str
+    kind: str  # cpu or cuda
+    memory: float  # bytes for each worker
+    precision: str  # what 'auto' means there
+    flops: float | None = None  # peak of dense matrix products at that precision, FLOP/s
+    bandwidth: float | None = None  # of the memory, bytes/s
+    known_as: tuple[str, ...] = ()  # words that the driver's name of such a device has
+    source: str = ""
+
+    @property
+    def usable(self) -> float:
+        """The bytes that packs are planned for; the rest is for the allocator's gaps, and for what estimates miss."""
+        return 0.9 * self.memory
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Device(
+            name="rtx2070-8g",
+            kind="cuda",
+            memory=8 * GB,
+            precision="fp16",
+            flops=59.7e12,
+            bandwidth=448e9,
+            known_as=("RTX 2070",),
+            source="NVIDIA Turing architecture whitepaper (2018), appendix: reference card, fp16 tensor products",
+        ),
+        Device(
+            name="rtx4090-24g",
+            kind="cuda",
+            memory=24 * GB,
+            precision="bf16",
+            flops=165.2e12,
+            bandwidth=1008e9,
+            known_as=("RTX 4090",),
+            source="NVIDIA Ada architecture whitepaper (2022), appendix A: fp32 accumulation, dense",
+        ),
+        Device(
+            name="a100-80g",
+            kind="cuda",
+            memory=80 * GB,
+            precision="bf16",
+            flops=312e12,
+            bandwidth=2039e9,
+            known_as=("A100", "80GB"),
+            source="NVIDIA A100 datasheet: SXM, 80 GB, dense",
+        ),
+        Device(
+            name="h100-80g",
+            kind="cuda",
+            memory=80 * GB,
+            precision="bf16",
+            flops=989.4e12,
+            bandwidth=3350e9,
+            known_as=("H100", "80GB", "HBM3"),
+            source="NVIDIA H100 datasheet: SXM, dense",
+        ),
+        Device(
+            name="h200-141g",
+            kind="cuda",
+            memory=141 * GB,
+            precision="bf16",
+            flops=989.4e12,
+            bandwidth=4800e9,
+            known_as=("H200",),
+            source="NVIDIA H200 datasheet: SXM, dense",
+        ),
+    )
+}
+
+
+def device_profile(name: str) -> Device:
+    """Return the profile of that name. InputError: there is none."""
+    if name not in PROFILES:
+        hint = did_you_mean(name, PROFILES)
+        raise InputError(f"--device-profile must be one of {', '.join(PROFILES)}, not {shown(name)}{hint}")
+    return PROFILES[name]
+
+
+def profile_of(driver_name: str) -> Device | None:
+    """Return the profile of a device that its driver calls so; None where none is known."""
+    matches = (profile for profile in PROFILES.values() if all(word in driver_name for word in profile.known_as))
+    return next(matches, None)

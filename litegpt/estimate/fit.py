@@ -1,0 +1,90 @@
+"""Models that are too large for a device: said before anything starts, and with what would make them fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from litegpt.estimate.cost import parameter_count
+from litegpt.estimate.device import GB, Device
+from litegpt.estimate.memory import training_memory
+from litegpt.study.trial import Trial
+
+
+def misfit(trials: Iterable[Trial], alphabet: int, device: Device) -> str | None:
+    """Return why the largest of the trials cannot be trained on a device, and what would help; None where all can."""
+    needs = {trial: _need(trial, alphabet, device) for trial in _shapes(trials)}
+    largest = max(needs, key=lambda trial: needs[trial], default=None)
+    if largest is None or needs[largest] <= device.memory:
+        return None
+    memory = training_memory(largest, alphabet, device)
+    told = (
+        f"a model of {short_count(parameter_count(largest, alphabet))} parameters ({_shown(largest)}) needs "
+        f"{gigabytes(memory.total)}, {gigabytes(memory.state)} of it for weights and optimizer and "
+        f"{gigabytes(memory.activations)} for activations, and {device.name} has {gigabytes(device.memory)}"
+    )
+    return "; ".join([told, *_remedies(largest, alphabet, device), _largest_fit(largest, alphabet, device)])
+
+
+def _need(trial: Trial, alphabet: int, device: Device) -> float:
+    return training_memory(trial, alphabet, device).total
+
+
+def _shapes(trials: Iterable[Trial]) -> Iterator[Trial]:
+    """Yield one trial of each setting that memory depends on."""
+    return iter({replace(trial, learning_rate=1.0, seed=0, max_iters=1, start_from=None) for trial in trials})
+
+
+def _remedies(trial: Trial, alphabet: int, device: Device) -> Iterator[str]:
+    """Yield what gradient accumulation, activation checkpointing and both would make of it, as far as they are open."""
+    checkpointing = replace(trial, activation_checkpointing=True)
+    parts = {"activation_checkpointing = true": checkpointing} if checkpointing != trial else {}
+    for start, words in ((trial, ""), *((start, f" with {name}") for name, start in parts.items())):
+        if smaller := _accumulating(start, alphabet, device):
+            parts[f"gradient_accumulation = {smaller.gradient_accumulation}{words}"] = smaller
+    for words, smaller in parts.items():
+        yield f"{words} would need {gigabytes(_need(smaller, alphabet, device))}"
+
+
+def _accumulating(trial: Trial, alphabet: int, device: Device) -> Trial | None:
+    """Return the trial with the fewest parts of a batch that fit, or with single sequences where none do."""
+    smaller = trial
+    while smaller.gradient_accumulation < trial.batch_size:
+        parts = min(2 * smaller.gradient_accumulation, trial.batch_size)
+        smaller = replace(smaller, gradient_accumulation=parts)
+        if _need(smaller, alphabet, device) <= device.memory:
+            break
+    return None if smaller == trial else smaller
+
+
+def _largest_fit(trial: Trial, alphabet: int, device: Device) -> str:
+    """Return the largest model that fits as it is set: fewer layers first, then fewer heads on one layer."""
+    head_size = trial.n_embd // trial.n_head
+    fewer = (replace(trial, n_layer=layers) for layers in range(trial.n_layer - 1, 0, -1))
+    narrower = (
+        replace(trial, n_layer=1, n_head=heads, n_embd=heads * head_size) for heads in range(trial.n_head - 1, 0, -1)
+    )
+    for smaller in (*fewer, *narrower):
+        if _need(smaller, alphabet, device) <= device.memory:
+            size = short_count(parameter_count(smaller, alphabet))
+            return f"the largest that fits as set has {size} parameters ({_shown(smaller)})"
+    return "no smaller model fits as set"
+
+
+def _shown(trial: Trial) -> str:
+    return (
+        f"n_layer {trial.n_layer}, n_embd {trial.n_embd}, block_size {trial.block_size}, batch_size {trial.batch_size}"
+    )
+
+
+def gigabytes(size: float) -> str:
+    """Return bytes as people read them: 0.4 GB, 80 GB, 3,480 GB."""
+    return f"{size / GB:,.1f} GB" if size < 10 * GB else f"{size / GB:,.0f} GB"
+
+
+def short_count(count: int) -> str:
+    """Return a number of parameters in three figures: 110K, 42.7M, 175B."""
+    for limit, unit, name in ((999_500, 1e3, "K"), (999_500_000, 1e6, "M")):
+        if count < limit:
+            return f"{count / unit:.3g}{name}"
+    return f"{count / 1e9:.3g}B"

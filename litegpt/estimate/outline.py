@@ -1,0 +1,78 @@
+"""The plan of a study in figures: what `litegpt plan` shows, and its JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from litegpt.estimate.cost import Cost, cost_bound, total_cost
+from litegpt.study.expand import Expansion
+from litegpt.study.phase import Phase, Promotion
+from litegpt.study.study import Study
+from litegpt.study.trial import Trial
+
+
+@dataclass(frozen=True)
+class PhaseOutline:
+    """One phase in figures. A phase that waits for its source has no `trials`, and its cost is an upper bound."""
+
+    name: str
+    trials: int | None
+    trials_max: int
+    excluded: int  # 0 while waiting: nothing has been excluded yet
+    reasons: tuple[tuple[str, int], ...]  # each reason for exclusions, with their number
+    max_iters: int | None  # the largest; None while nothing is known
+    cost: Cost | None
+    promotion: Promotion | None
+    candidates: tuple[Trial, ...]  # its trials, or all that it could have
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record of `litegpt plan --json`."""
+        record: dict[str, Any] = {"name": self.name, "trials": self.trials}
+        if self.trials is None:
+            record["trials_max"] = self.trials_max
+        return record | {
+            "excluded": self.excluded,
+            "max_iters": self.max_iters,
+            "parameters_min": self.cost.parameters_min if self.cost else None,
+            "parameters_max": self.cost.parameters_max if self.cost else None,
+            "flops": self.cost.flops if self.cost else None,
+            "from": self.promotion.source if self.promotion else None,
+        }
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A whole study in figures."""
+
+    study: str
+    phases: tuple[PhaseOutline, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """Return what `litegpt plan --json` prints."""
+        return {"study": self.study, "phases": [phase.plain() for phase in self.phases]}
+
+
+def outline(study: Study, alphabet: int, resolved: Mapping[str, Expansion] | None = None) -> Outline:
+    """Return the outline of a study; `resolved` are the expansions, by phase name, of promotions already known."""
+    return Outline(study.name, tuple(_phase(study, phase, alphabet, resolved or {}) for phase in study.phases))
+
+
+def _phase(study: Study, phase: Phase, alphabet: int, resolved: Mapping[str, Expansion]) -> PhaseOutline:
+    bound = study.bounds[phase.name]
+    expansion = resolved.get(phase.name) or (bound.candidates if phase.promotion is None else None)
+    known = expansion or bound.candidates
+    reasons = Counter(exclusion.reason for exclusion in expansion.excluded) if expansion else Counter()
+    return PhaseOutline(
+        name=phase.name,
+        trials=len(expansion.trials) if expansion else None,
+        trials_max=len(expansion.trials) if expansion else bound.trials_max,
+        excluded=reasons.total(),
+        reasons=tuple(reasons.items()),
+        max_iters=max((trial.max_iters for trial in known.trials), default=None) if known else None,
+        cost=total_cost(expansion.trials, alphabet) if expansion else cost_bound(bound, alphabet),
+        promotion=phase.promotion,
+        candidates=known.trials if known else (),
+    )

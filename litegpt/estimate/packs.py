@@ -1,0 +1,76 @@
+"""Packs: trials of one shape, which a worker trains together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+from litegpt.estimate.cost import training_flops
+from litegpt.estimate.device import Device
+from litegpt.estimate.memory import widest_pack
+from litegpt.study.trial import Trial
+
+T = TypeVar("T")
+
+WIDEST_PACK = 64
+ITS_OWN = (
+    *("learning_rate", "lr_schedule", "min_learning_rate", "warmup_iters", "beta1", "beta2", "weight_decay"),
+    *("grad_clip", "dropout", "seed", "start_from"),
+)
+"""The hyperparameters in which trials of a pack may differ."""
+FILLING_ACTIVATIONS = 1 << 25  # elements in one layer of a pack that keep a large GPU busy
+
+
+def pack_shape(trial: Trial) -> Hashable:
+    """Return what the trials of a pack have in common: all but what each of them may have of its own."""
+    return tuple(value for name, value in vars(trial).items() if name not in ITS_OWN)
+
+
+def pack_width(trial: Trial, device: Device, alphabet: int) -> int:
+    """Return how many trials of this shape to train together: on a GPU enough to fill it, on a CPU one.
+
+    A CPU computes one small model as fast as it can compute at all (docs/LOG.md). A GPU waits for launches until its
+    matrices are large, so narrow models with small batches go in wide packs, as far as its memory holds them.
+    """
+    if device.kind == "cpu":
+        return 1
+    activations = trial.batch_size * trial.block_size * trial.n_embd  # elements, of one layer of one trial
+    most = max(1, min(WIDEST_PACK, FILLING_ACTIVATIONS // activations))
+    return widest_pack(trial, alphabet, device, most)
+
+
+def pack_trials(
+    trials: Iterable[Trial], width: int | Callable[[Trial], int], devices: int = 1
+) -> list[tuple[Trial, ...]]:
+    """Return packs of at most `width` trials of one shape, evenly filled.
+
+    `width` may depend on the shape: it is then asked with one trial of each. So that several devices finish close
+    together, no pack is more than one device's share of the work, and the dearest comes first. ValueError: a width
+    below 1.
+    """
+    groups: dict[Hashable, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(pack_shape(trial), []).append(trial)
+    share = sum(_flops(tuple(group)) for group in groups.values()) / devices
+    packs: list[tuple[Trial, ...]] = []
+    for group in groups.values():
+        most = width if isinstance(width, int) else width(group[0])
+        if most < 1:
+            raise ValueError(f"a pack holds at least one trial, not {most}")
+        if devices > 1:
+            most = max(1, min(most, int(share / _flops((group[0],)) + 1e-9)))
+        group.sort(key=lambda trial: trial.dropout)  # kernels take one rate
+        packs += map(tuple, evenly(group, most))
+    return sorted(packs, key=_flops, reverse=True)
+
+
+def evenly(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """Return the items in parts of at most `most`, in order and evenly filled."""
+    count = -(-len(items) // most)
+    edges = [len(items) * index // count for index in range(count + 1)]
+    return [items[start:end] for start, end in pairwise(edges)]
+
+
+def _flops(pack: tuple[Trial, ...]) -> float:
+    return len(pack) * training_flops(pack[0], alphabet=0)  # the vocabulary changes no order worth having

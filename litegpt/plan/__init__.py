@@ -1,1 +1,0 @@
-"""From a study file to trials and packs: no torch, nothing heavy."""

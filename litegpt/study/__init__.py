@@ -1,0 +1,1 @@
+"""Studies: the study file, phases, trials and promotion rules."""

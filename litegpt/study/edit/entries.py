@@ -1,0 +1,233 @@
+"""What a study file says of a phase, entry by entry, and the edits of one entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import tomlkit
+
+from litegpt.errors import InputError
+from litegpt.study.edit.blocks import edit_block, parsed, phase_bodies, split_blocks
+from litegpt.study.edit.typed import typed_axis, typed_combination, typed_setting
+from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS
+from litegpt.study.presets import preset_settings
+from litegpt.study.settings import shown
+from litegpt.study.tables import SETTINGS
+
+Kind = Literal["phase", "promote", "grid", "exclude", "trial", "defaults"]
+"""The table an entry is in: the phase's own keys, one of the phase's tables, or the study's [defaults]."""
+
+PROMOTE = {"from": (), "top": (), "by": RANKINGS, "how": PROMOTION_MODES, "start": STARTS}
+_NEEDED = ("name", "from", "top")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an entry is: a key of its table, or (exclude, trial) the number of the table, None for a new one."""
+
+    kind: Kind
+    name: str = ""
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as it is shown and typed: a list of values, a value, or a combination of settings."""
+
+    place: Place
+    text: str
+    count: int = 1  # values of an axis
+
+
+def phase_names(text: str) -> list[str]:
+    """Return the phases' names; '?' where one has none."""
+    return [str(_phase(body).get("name", "?")) for body in phase_bodies(text)]
+
+
+def phase_entries(text: str, phase: int) -> list[Entry]:
+    """Return what the file says of a phase, the study's defaults last."""
+    table = _phase(phase_bodies(text)[phase])
+    entries = [
+        Entry(Place("phase", name), _shown(value))
+        for name, value in table.items()
+        if name == "name" or name in SETTINGS
+    ]
+    entries += [Entry(Place("promote", name), _shown(value)) for name, value in _table(table, "promote").items()]
+    for name, values in _table(table, "grid").items():
+        items = list(values) if isinstance(values, list) else [values]
+        entries.append(Entry(Place("grid", name), ", ".join(map(_shown, items)), len(items)))
+    kinds: tuple[Kind, Kind] = ("exclude", "trial")
+    for kind in kinds:
+        for number, combination in enumerate(table.get(kind, [])):
+            entries.append(Entry(Place(kind, number=number), _combination(combination)))
+    for block in split_blocks(text):
+        if block.phase is None:
+            defaults = _table(parsed(block.body), "defaults")
+            entries += [Entry(Place("defaults", name), _shown(value)) for name, value in defaults.items()]
+    return entries
+
+
+def set_entry(text: str, phase: int, place: Place, typed: str) -> str:
+    """Return the text with an entry set to what is typed, or added. InputError: it cannot be that."""
+    if place.kind in ("exclude", "trial"):
+        settings = typed_combination(typed, may_derive=place.kind == "trial")
+        return edit_block(text, phase, lambda table: _set_combination(table, place, settings))
+    if place.kind == "defaults":
+        item = _value(_typed_setting(place.name, typed))
+        return edit_block(text, None, lambda document: _set_default(document, place.name, item))
+    if place.kind == "grid":
+        items = typed_axis(place.name, typed)
+        return edit_block(text, phase, lambda table: _set_axis(table, place.name, items))
+    if place.kind == "promote":
+        item = _value(_typed_promotion(place.name, typed))
+        return edit_block(text, phase, lambda table: _put(table["promote"], place.name, item))
+    if place.name == "name":
+        return _rename(text, phase, typed.strip())
+    item = _value(_typed_setting(place.name, typed))
+    return edit_block(text, phase, lambda table: _set_fixed(table, place.name, item))
+
+
+def remove_entry(text: str, phase: int, place: Place) -> str:
+    """Return the text without an entry. InputError: it cannot be left out."""
+    if place.kind in ("phase", "promote") and place.name in _NEEDED:
+        raise InputError(f"{place.name} cannot be left out")
+    if place.kind == "defaults":
+        return edit_block(text, None, lambda document: _remove(document, "defaults", place.name))
+    if place.kind == "phase":
+        return edit_block(text, phase, lambda table: table.remove(place.name))
+    key = place.name if place.number is None else place.number
+    return edit_block(text, phase, lambda table: _remove(table, place.kind, key))
+
+
+def _set_axis(table: Any, name: str, items: tuple[str, ...]) -> str | None:
+    if name in table:
+        table.remove(name)  # what varies is not set, too
+    if "grid" not in table:
+        return f"[phase.grid]\n{name} = [{', '.join(items)}]"
+    known = table["grid"].get(name)
+    if isinstance(known, list) and "\n" in known.as_string() and _change_lines(known, items):  # type: ignore[attr-defined]
+        return None
+    _put(table["grid"], name, _value(f"[{', '.join(items)}]"))
+    return None
+
+
+def _change_lines(array: Any, items: tuple[str, ...]) -> bool:
+    """Change an array that is written over lines, with their comments; return whether that was possible."""
+    wanted = [_value(item) for item in items]
+    for number in reversed(range(len(array))):
+        if array[number] not in wanted:
+            del array[number]
+    for number, item in enumerate(wanted):
+        if number >= len(array) or array[number] != item:
+            array.insert(number, item)
+    return list(array) == wanted
+
+
+def _set_fixed(table: Any, name: str, item: Any) -> None:
+    if name in _table(table, "grid"):
+        _remove(table, "grid", name)
+    _put(table, name, item)
+
+
+def _set_default(document: Any, name: str, item: Any) -> str | None:
+    if "defaults" not in document:
+        return f"\n[defaults]\n{name} = {item.as_string()}"
+    _put(document["defaults"], name, item)
+    return None
+
+
+def _set_combination(table: Any, place: Place, settings: Mapping[str, str]) -> str | None:
+    known = table.get(place.kind)
+    if place.number is None:
+        lines = [f"{name} = {item}" for name, item in settings.items()]
+        if known is None or not isinstance(known, tomlkit.items.Array):
+            return "\n".join([f"[[phase.{place.kind}]]", *lines])
+        known.append(_value(f"{{{', '.join(lines)}}}"))
+        return None
+    combination = known[place.number]
+    for name in [name for name in combination if name not in settings]:
+        combination.remove(name)
+    for name, item in settings.items():
+        _put(combination, name, _value(item))
+    return None
+
+
+def _rename(text: str, phase: int, name: str) -> str:
+    """Return the text with a phase called otherwise, also where others promote from it."""
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = name[1:-1]
+    old, item = phase_names(text)[phase], _value(json.dumps(name, ensure_ascii=False))
+    if name != old and name in phase_names(text):
+        raise InputError(f"two phases would be named {shown(name)}")
+    edited = edit_block(text, phase, lambda table: _put(table, "name", item))
+    for number, body in enumerate(phase_bodies(edited)):
+        if number != phase and _table(_phase(body), "promote").get("from") == old:
+            edited = edit_block(edited, number, lambda table: _put(table["promote"], "from", item))
+    return edited
+
+
+def _typed_promotion(name: str, typed: str) -> str:
+    typed = typed.strip().strip('"')
+    if name not in PROMOTE:
+        raise InputError(f"a promotion has no {shown(name)}: one of {', '.join(PROMOTE)}")
+    if name == "top":
+        if not typed.isdecimal() or not int(typed):
+            raise InputError(f"top must be a whole number of trials, at least 1, not {shown(typed)}")
+        return typed
+    if PROMOTE[name] and typed not in PROMOTE[name]:
+        raise InputError(f"{name} must be one of {', '.join(PROMOTE[name])}, not {shown(typed)}")
+    return json.dumps(typed, ensure_ascii=False)
+
+
+def _typed_setting(key: str, typed: str) -> str:
+    if key != "preset":
+        return typed_setting(key, typed)
+    name = typed.strip().strip('"')
+    try:
+        preset_settings(name)
+    except ValueError as error:
+        raise InputError(f"preset {error}") from None
+    return json.dumps(name)
+
+
+def _put(table: Any, name: str, item: Any) -> None:
+    if name not in table or table[name].as_string() != item.as_string():
+        table[name] = item
+
+
+def _remove(table: Any, kind: str, key: str | int) -> None:
+    """Take a key, or a table of an array, away; what is empty then goes, too."""
+    part = table[kind]
+    if isinstance(key, int):
+        del part[key]
+    else:
+        part.remove(key)
+    if not len(part):
+        table.remove(kind)
+
+
+def _value(item: str) -> Any:
+    return tomlkit.parse(f"x = {item}\n")["x"]
+
+
+def _phase(body: str) -> Any:
+    return parsed(body)["phase"][0]
+
+
+def _table(table: Any, kind: str) -> Mapping[str, Any]:
+    part = table.get(kind, {})
+    return part if isinstance(part, Mapping) else {}
+
+
+def _combination(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {_shown(value)}" for name, value in settings.items())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool | str):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    written = getattr(value, "as_string", None)
+    return str(written()) if written else str(value)

@@ -1,0 +1,200 @@
+"""Hyperparameter values: their types, their ranges, and derived ones resolved.
+
+A *setting* is a plain value or an expression on other hyperparameters. Everything wrong is a ValueError whose text goes
+on from the hyperparameter's name ("must be more than 0, not 0"); whoever reads the file adds name, file and line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from litegpt.errors import did_you_mean
+from litegpt.study.expression import Expression, parse
+from litegpt.study.trial import (
+    ACTIVATIONS,
+    BYTES,
+    HYPERPARAMETERS,
+    LR_SCHEDULES,
+    NORMS,
+    OPTIMIZERS,
+    POSITIONS,
+    PRECISIONS,
+    TOKENIZERS,
+    Trial,
+)
+
+Value = int | float | str  # a bool is an int
+Setting = Value | Expression
+
+CHOICES = {
+    "lr_schedule": LR_SCHEDULES,
+    "precision": PRECISIONS,
+    "activation": ACTIVATIONS,
+    "norm": NORMS,
+    "positions": POSITIONS,
+    "optimizer": OPTIMIZERS,
+    "tokenizer": TOKENIZERS,
+}
+SHAPE = ("n_layer", "n_head", "n_embd", "block_size")
+"""What the weights' shapes come from."""
+LENGTH = ("max_iters", "eval_interval")
+"""What a phase never takes from the phase it promotes from."""
+DEFAULTS: dict[str, Value] = {
+    f.name: f.default
+    for f in dataclasses.fields(Trial)
+    if f.name in HYPERPARAMETERS and f.default is not dataclasses.MISSING
+}
+REQUIRED = tuple(name for name in HYPERPARAMETERS if name not in DEFAULTS)
+
+VOCABULARY_MAX = 1_000_000  # each file of weights has the vocabulary in its header, 40 bytes a token
+SEED_MAX = 2**63 - 1  # the largest that torch's generators take
+
+_SIZE_MAX = 2**31 - 1
+_Range = tuple[Callable[[float], bool], str]
+_SIZE: _Range = (lambda x: 1 <= x <= _SIZE_MAX, f"between 1 and {_SIZE_MAX}")
+_FRACTION: _Range = (lambda x: 0 <= x < 1, "at least 0 and less than 1")
+_POSITIVE: _Range = (lambda x: x > 0, "more than 0")
+_NOT_NEGATIVE: _Range = (lambda x: x >= 0, "at least 0")
+_RANGES: dict[str, _Range] = {
+    **dict.fromkeys((*SHAPE, *LENGTH, "batch_size", "gradient_accumulation"), _SIZE),
+    **dict.fromkeys(("dropout", "beta1", "beta2"), _FRACTION),
+    **dict.fromkeys(("weight_decay", "grad_clip", "min_learning_rate"), _NOT_NEGATIVE),
+    "learning_rate": _POSITIVE,
+    "vocab_size": (lambda x: 0 <= x <= VOCABULARY_MAX, f"between 0 and {VOCABULARY_MAX}"),
+    "warmup_iters": (lambda x: 0 <= x <= _SIZE_MAX, f"between 0 and {_SIZE_MAX}"),
+    "seed": (lambda x: 0 <= x <= SEED_MAX, f"between 0 and {SEED_MAX}"),
+}
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: on one line, and short."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no integers of thousands of digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def plain_value(name: str, raw: object) -> Value:
+    """Return `raw` as the value of a hyperparameter, of its type and in its range."""
+    kind = HYPERPARAMETERS[name]
+    if kind is str:
+        choices = CHOICES[name]
+        if raw not in choices:
+            hint = did_you_mean(raw, choices) if isinstance(raw, str) else ""
+            raise ValueError(f"must be one of {', '.join(choices)}, not {shown(raw)}{hint}")
+        return str(raw)
+    if kind is bool:
+        if not isinstance(raw, bool):
+            raise ValueError(f"must be true or false, not {shown(raw)}")
+        return raw
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise ValueError(f"must be a {'whole ' if kind is int else ''}number, not {shown(raw)}")
+    if isinstance(raw, float) and not math.isfinite(raw):
+        raise ValueError(f"must be finite, not {raw}")
+    if kind is int and raw != int(raw):
+        raise ValueError(f"must be a whole number, not {shown(raw)}")
+    holds, range_ = _RANGES[name]
+    if not holds(raw):
+        raise ValueError(f"must be {range_}, not {shown(raw)}")
+    try:
+        return int(raw) if kind is int else float(raw)
+    except OverflowError:
+        raise ValueError("is too large") from None
+
+
+def setting(name: str, raw: object) -> Setting:
+    """Return `raw` as a setting: a string is an expression wherever a number is due."""
+    if not isinstance(raw, str) or HYPERPARAMETERS[name] in (str, bool):
+        return plain_value(name, raw)
+    try:
+        expression = parse(raw)
+    except ValueError as error:
+        raise ValueError(f"= {shown(raw)} {error}") from None
+    numbers = [known for known, kind in HYPERPARAMETERS.items() if kind in (int, float)]
+    for used in sorted(expression.names):
+        if used not in numbers:
+            kinds = {str: "text, not a number", bool: "true or false, not a number"}
+            what = kinds[HYPERPARAMETERS[used]] if used in HYPERPARAMETERS else "no hyperparameter"
+            raise ValueError(f"= {shown(raw)} uses '{used}', which is {what}{did_you_mean(used, numbers)}")
+    return expression
+
+
+def derived_value(name: str, expression: Expression, values: Mapping[str, Any]) -> Value:
+    """Return what an expression makes of the other hyperparameters' values."""
+    return _derived_value(name, expression, tuple((used, values.get(used)) for used in expression.names))
+
+
+@lru_cache(maxsize=4096)  # a grid asks the same of every permutation
+def _derived_value(name: str, expression: Expression, operands: tuple[tuple[str, Any], ...]) -> Value:
+    values = {used: value for used, value in operands if value is not None}
+    try:
+        return plain_value(name, expression.evaluate(values))
+    except ValueError as error:
+        raise ValueError(f"{name} = {shown(expression.source)} {error}") from None
+
+
+def check_no_cycle(settings: Mapping[str, Setting]) -> None:
+    """ValueError where derived hyperparameters depend on one another in a circle."""
+    _evaluation_order(_derived(settings))
+
+
+def resolve(settings: Mapping[str, Setting | None]) -> tuple[dict[str, Any], str | None]:
+    """Return every hyperparameter's value, as far as it has one, and why they make no legal trial (None: they do)."""
+    values: dict[str, Any] = {**DEFAULTS, **settings}
+    derived = _derived(settings)
+    for name, _ in derived:
+        del values[name]
+    try:
+        for name, expression in _evaluation_order(derived):
+            values[name] = derived_value(name, expression, values)
+        return values, _illegality(values)
+    except ValueError as error:
+        return values, str(error)
+
+
+def _illegality(values: Mapping[str, Any]) -> str | None:
+    missing = [name for name in REQUIRED if name not in values]
+    if missing:
+        return f"{missing[0]} is not set"
+    if values["n_embd"] % values["n_head"]:
+        return f"n_embd {values['n_embd']} is not a multiple of n_head {values['n_head']}"
+    if values["positions"] == "rope" and values["n_embd"] // values["n_head"] % 2:
+        return f"positions = 'rope' turns pairs, and a head has {values['n_embd'] // values['n_head']} elements"
+    if unpaired := unpaired_vocabulary(values["tokenizer"], values["vocab_size"]):
+        return unpaired
+    if values["gradient_accumulation"] > values["batch_size"]:
+        return f"gradient_accumulation {values['gradient_accumulation']} is above batch_size {values['batch_size']}"
+    if values["lr_schedule"] == "cosine" and values["min_learning_rate"] > values["learning_rate"]:
+        return f"min_learning_rate {values['min_learning_rate']:g} is above learning_rate {values['learning_rate']:g}"
+    return None
+
+
+def unpaired_vocabulary(tokenizer: str, vocab_size: int) -> str | None:
+    """Return why a vocabulary's size does not go with a tokenizer; None where it does."""
+    if tokenizer in ("char", "byte"):
+        given = "the text's characters" if tokenizer == "char" else f"the {BYTES} bytes"
+        return f"tokenizer = '{tokenizer}' has {given} and no vocab_size, not {vocab_size}" if vocab_size else None
+    if vocab_size <= BYTES:
+        return f"tokenizer = '{tokenizer}' needs a vocab_size above {BYTES}, its single bytes, not {vocab_size}"
+    return None
+
+
+def _derived(settings: Mapping[str, Setting | None]) -> tuple[tuple[str, Expression], ...]:
+    return tuple((name, rule) for name, rule in settings.items() if isinstance(rule, Expression))
+
+
+@lru_cache(maxsize=128)
+def _evaluation_order(derived: tuple[tuple[str, Expression], ...]) -> tuple[tuple[str, Expression], ...]:
+    """Return the derived hyperparameters, each after those it depends on."""
+    rules = dict(derived)
+    try:
+        order = TopologicalSorter({name: rule.names & rules.keys() for name, rule in derived}).static_order()
+        return tuple((name, rules[name]) for name in order)
+    except CycleError as error:
+        raise ValueError(f"derived hyperparameters depend on one another: {' -> '.join(error.args[1])}") from None

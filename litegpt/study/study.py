@@ -1,0 +1,180 @@
+"""The study file, read and checked whole: `read_study` gives a Study or one InputError that names file and line.
+
+The bounds of a study say how many trials each phase has, or can come to have where it waits for a promotion.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from litegpt.errors import InputError, did_you_mean
+from litegpt.study.document import Document, read_text
+from litegpt.study.expand import Bound, Exclusion, bound
+from litegpt.study.phase import Phase, Promotion
+from litegpt.study.settings import Setting, Value, shown
+from litegpt.study.split import SPLIT_KEYS, SPLIT_MODES, SplitRule
+from litegpt.study.tables import SETTINGS, read_name, read_phase, read_settings
+
+__all__ = ["Phase", "Promotion", "Study", "parse_study", "read_study"]
+
+KEEPS = ("promoted", "all", "none")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its file says it."""
+
+    path: Path
+    name: str
+    corpus: str  # as written: a file, a folder or a glob
+    corpus_base: Path  # what `corpus` is relative to: the folder of the file
+    split: SplitRule
+    keep: str  # whose weights stay on the disk: one of KEEPS
+    defaults: Mapping[str, Setting]
+    phases: tuple[Phase, ...]
+    bounds: Mapping[str, Bound]  # by phase name
+
+    def phase(self, name: str) -> Phase:
+        """Return the phase of that name; InputError where there is none."""
+        for phase in self.phases:
+            if phase.name == name:
+                return phase
+        names = [phase.name for phase in self.phases]
+        hint = did_you_mean(name, names) or f": one of {', '.join(names)}"
+        raise InputError(f"no phase {shown(name)}{hint}", self.path)
+
+    @property
+    def corpus_location(self) -> str:
+        """The corpus from the root of the file system on."""
+        return os.path.normpath(self.corpus_base / self.corpus)
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file. InputError: whatever is wrong with it, with the line."""
+    return parse_study(read_text(path), path)
+
+
+def parse_study(text: str, path: Path) -> Study:
+    """Return the study of a text that is or would be the file at `path`."""
+    document = Document(text, path)
+    data = document.data
+    document.check_keys(data, ("study", "defaults", "phase"))
+    head = document.table(data.get("study", {}), "study")
+    document.check_keys(head, ("name", "corpus", *SPLIT_KEYS, "keep"), "study")
+    defaults_table = document.table(data.get("defaults", {}), "defaults")
+    document.check_keys(defaults_table, SETTINGS, "defaults")
+    defaults = read_settings(document, defaults_table, "defaults")
+    phases = _read_phases(document, defaults)
+    return Study(
+        path=path,
+        name=read_name(document, head.get("name", path.stem), "study"),
+        corpus=_read_corpus(document, head),
+        corpus_base=Path(os.path.abspath(path)).parent,
+        split=_read_split(document, head, Path(os.path.abspath(path)).parent),
+        keep=_read_choice(document, head, "keep", KEEPS),
+        defaults=defaults,
+        phases=phases,
+        bounds=_bounds(document, phases),
+    )
+
+
+def _read_corpus(document: Document, head: Mapping[str, Any]) -> str:
+    if "corpus" not in head:
+        raise document.error("corpus is missing from [study]: name a file, a folder or a glob", "study")
+    corpus = head["corpus"]
+    if not isinstance(corpus, str) or not corpus.strip() or "\0" in corpus:
+        raise document.error(f"corpus must be a file, a folder or a glob, not {shown(corpus)}", "study", "corpus")
+    return corpus
+
+
+def _read_split(document: Document, head: Mapping[str, Any], base: Path) -> SplitRule:
+    how = _read_choice(document, head, "split", SPLIT_MODES)
+    for key, hows in SPLIT_KEYS.items():
+        if key in head and how not in hows:
+            wanted = " or ".join(f"'{known}'" for known in hows)
+            raise document.error(f"{key} belongs to split = {wanted}, not to '{how}'", "study", key)
+    fraction = head.get("validation_fraction", SplitRule.fraction)
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+        message = f"validation_fraction must be a number between 0 and 1, not {shown(fraction)}"
+        raise document.error(message, "study", "validation_fraction")
+    seed = head.get("split_seed", SplitRule.seed)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise document.error(f"split_seed must be a whole number, not {shown(seed)}", "study", "split_seed")
+    return SplitRule(how, float(fraction), seed, _read_files(document, head, base) if how == "files" else None)
+
+
+def _read_files(document: Document, head: Mapping[str, Any], base: Path) -> str:
+    """Return the glob of the files for validation, from the root of the file system on."""
+    files = head.get("validation_files")
+    if files is None:
+        raise document.error(
+            "split = 'files' needs validation_files: name a file, a folder or a glob", "study", "split"
+        )
+    if not isinstance(files, str) or not files.strip() or "\0" in files:
+        message = f"validation_files must be a file, a folder or a glob, not {shown(files)}"
+        raise document.error(message, "study", "validation_files")
+    return os.path.normpath(os.path.join(glob.escape(str(base)), files))
+
+
+def _read_choice(document: Document, head: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
+    """Return which of the choices a key of [study] names; the first where it is left out."""
+    choice = head.get(key, choices[0])
+    if choice not in choices:
+        hint = did_you_mean(choice, choices) if isinstance(choice, str) else ""
+        raise document.error(f"{key} must be one of {', '.join(choices)}, not {shown(choice)}{hint}", "study", key)
+    return str(choice)
+
+
+def _read_phases(document: Document, defaults: Mapping[str, Setting]) -> tuple[Phase, ...]:
+    tables = document.tables(document.data.get("phase", []), "phase")
+    if not tables:
+        raise document.error("a study needs at least one [[phase]]", "study")
+    names: list[str] = []
+    for index, table in enumerate(tables):
+        if "name" not in table:
+            raise document.error("name is missing from [[phase]]", "phase", index)
+        name = read_name(document, table["name"], "phase", index)
+        if name.casefold() in map(str.casefold, names):
+            raise document.error(f"two phases are named '{name}'", "phase", index, "name")
+        names.append(name)
+    phases: dict[str, Phase] = {}
+    for index, table in enumerate(tables):
+        phases[names[index]] = read_phase(document, index, table, defaults, names, phases)
+    return tuple(phases.values())
+
+
+def _bounds(document: Document, phases: tuple[Phase, ...]) -> dict[str, Bound]:
+    """Return every phase's bound; InputError where values that are written together make no legal trial."""
+    bounds: dict[str, Bound] = {}
+    for index, phase in enumerate(phases):
+        try:
+            reach = bound(phase, bounds[phase.source.name] if phase.source else None)
+        except InputError as error:
+            raise document.error(str(error), "phase", index) from None
+        bounds[phase.name] = reach
+        if reach.candidates is None:
+            continue
+        excluded = reach.candidates.excluded
+        illegal = next((exclusion for exclusion in excluded if exclusion.illegal), None)
+        if illegal and (phase.promotion is None or not reach.candidates.trials):
+            raise document.error(_illegal_combination(phase, illegal), "phase", index, "grid")
+        if not reach.candidates.trials:
+            why = f": {excluded[0].reason}" if excluded and not phase.all_excludes() else ""
+            raise document.error(
+                f"every permutation of phase '{phase.name}' is excluded{why}", "phase", index, "exclude"
+            )
+    return bounds
+
+
+def _illegal_combination(phase: Phase, exclusion: Exclusion) -> str:
+    told: Mapping[str, Value] = exclusion.settings
+    combination = ", ".join(f"{name} = {value}" for name, value in told.items())
+    mend = "exclude it with [[phase.exclude]]"
+    if "n_head" in exclusion.reason:
+        mend += " or derive n_head (n_head = 'n_embd // 64')"
+    return f"phase '{phase.name}' has an illegal combination, {combination}: {exclusion.reason}; {mend}"

@@ -1,0 +1,209 @@
+"""The tables of a study file, checked and turned into phases."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from litegpt.errors import InputError, did_you_mean
+from litegpt.study.document import Document
+from litegpt.study.expand import check_size
+from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Phase, Promotion, default_ranking
+from litegpt.study.presets import preset_settings
+from litegpt.study.settings import (
+    LENGTH,
+    REQUIRED,
+    SHAPE,
+    Setting,
+    Value,
+    check_no_cycle,
+    plain_value,
+    resolve,
+    setting,
+    shown,
+)
+from litegpt.study.trial import HYPERPARAMETERS
+
+SETTINGS = ("preset", *HYPERPARAMETERS)
+"""What [defaults], a phase and a listed trial may set."""
+_PHASE_KEYS = ("name", "grid", "exclude", "promote", "trial", *SETTINGS)
+_PROMOTE_KEYS = ("from", "top", "by", "how", "start")
+_NAME_MAX = 100
+_TAKEN = ("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests", "tokenizers")
+"""The files that lie beside the phases' folders in a study's results."""
+
+
+def read_name(document: Document, name: object, *key: str | int) -> str:
+    """Return the name of a study or a phase, which names its folder of results."""
+    if not isinstance(name, str) or not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]+", name, re.ASCII):
+        rule = "letters, digits, '.', '_' and '-', not starting with '.'"
+        raise document.error(f"name {shown(name)} must be {rule}", *key, "name")
+    if len(name) > _NAME_MAX:
+        raise document.error(f"name {shown(name)} is longer than {_NAME_MAX} characters", *key, "name")
+    if name.casefold() in _TAKEN:
+        raise document.error(f"name {shown(name)} is taken by a file of the results", *key, "name")
+    return name
+
+
+def read_settings(document: Document, table: Mapping[str, Any], *key: str | int) -> dict[str, Setting]:
+    """Return the hyperparameters that a table sets, plain or derived; its other keys are left alone.
+
+    A preset stands for its shape, as if that were written first: what the table sets itself goes before it.
+    """
+    settings: dict[str, Setting] = {}
+    if "preset" in table:
+        try:
+            settings.update(preset_settings(table["preset"]))
+        except ValueError as error:
+            raise document.error(f"preset {error}", *key, "preset") from None
+    for name, raw in table.items():
+        if name in HYPERPARAMETERS:
+            try:
+                settings[name] = setting(name, raw)
+            except ValueError as error:
+                raise document.error(f"{name} {error}", *key, name) from None
+    return settings
+
+
+def read_phase(
+    document: Document,
+    index: int,
+    table: dict[str, Any],
+    defaults: Mapping[str, Setting],
+    names: list[str],
+    earlier: Mapping[str, Phase],
+) -> Phase:
+    """Return the phase of the [[phase]] table `index`; `names` are all phases' names, `earlier` those before it."""
+    key = ("phase", index)
+    document.check_keys(table, _PHASE_KEYS, *key)
+    name = names[index]
+    if not table.keys() & {"grid", "trial", "promote"}:
+        raise document.error(f"phase '{name}' has no grid, no trials and no promotion", *key)
+    fixed = read_settings(document, table, *key)
+    promotion = None
+    if "promote" in table:
+        promotion = _read_promotion(document, document.table(table["promote"], *key, "promote"), index, names, earlier)
+    phase = Phase(
+        name=name,
+        defaults=defaults,
+        fixed=fixed,
+        axes=_read_axes(document, table, name, *key),
+        excludes=_read_excludes(document, table, *key),
+        listed=_read_listed(document, table, *key),
+        promotion=promotion,
+        source=earlier[promotion.source] if promotion else None,
+    )
+    _check_settings(document, phase, *key)
+    return phase
+
+
+def _read_axes(document: Document, table: dict[str, Any], phase: str, *key: str | int) -> dict[str, tuple[Value, ...]]:
+    if "grid" not in table:
+        return {}
+    key = (*key, "grid")
+    grid = document.table(table["grid"], *key)
+    document.check_keys(grid, HYPERPARAMETERS, *key)
+    if not grid:
+        raise document.error(f"the grid of phase '{phase}' is empty", *key)
+    axes: dict[str, tuple[Value, ...]] = {}
+    for name, values in grid.items():
+        if not isinstance(values, list):
+            raise document.error(f"{name} must be a list of values in a grid, not {shown(values)}", *key, name)
+        if not values:
+            raise document.error(f"{name} has no values in the grid of phase '{phase}'", *key, name)
+        if name in table:
+            raise document.error(f"{name} is an axis of the grid and also set in phase '{phase}'", *key, name)
+        axes[name] = tuple(dict.fromkeys(_plain(document, name, value, *key) for value in values))
+    try:
+        check_size(math.prod(map(len, axes.values())), phase)
+    except InputError as error:
+        raise document.error(str(error), *key) from None
+    return axes
+
+
+def _read_excludes(document: Document, table: dict[str, Any], *key: str | int) -> tuple[dict[str, Value], ...]:
+    excludes: list[dict[str, Value]] = []
+    for number, exclude in enumerate(document.tables(table.get("exclude", []), *key, "exclude")):
+        where = (*key, "exclude", number)
+        document.check_keys(exclude, HYPERPARAMETERS, *where)
+        if not exclude:
+            raise document.error("an empty exclude would leave nothing", *where)
+        excludes.append({name: _plain(document, name, raw, *where) for name, raw in exclude.items()})
+    return tuple(excludes)
+
+
+def _read_listed(document: Document, table: dict[str, Any], *key: str | int) -> tuple[dict[str, Setting], ...]:
+    listed: list[dict[str, Setting]] = []
+    for number, trial in enumerate(document.tables(table.get("trial", []), *key, "trial")):
+        document.check_keys(trial, SETTINGS, *key, "trial", number)
+        listed.append(read_settings(document, trial, *key, "trial", number))
+    return tuple(listed)
+
+
+def _plain(document: Document, name: str, raw: object, *key: str | int) -> Value:
+    try:
+        return plain_value(name, raw)
+    except ValueError as error:
+        raise document.error(f"{name} {error}", *key, name) from None
+
+
+def _read_promotion(
+    document: Document, table: dict[str, Any], index: int, names: list[str], earlier: Mapping[str, Phase]
+) -> Promotion:
+    key = ("phase", index, "promote")
+    document.check_keys(table, _PROMOTE_KEYS, *key)
+    for needed in ("from", "top"):
+        if needed not in table:
+            raise document.error(f"{needed} is missing from [phase.promote] of phase '{names[index]}'", *key)
+    source, top = table["from"], table["top"]
+    if source not in names:
+        hint = did_you_mean(source, names) if isinstance(source, str) else ""
+        raise document.error(f"promotion from an unknown phase {shown(source)}{hint}", *key, "from")
+    if source not in names[:index]:
+        which = "itself" if source == names[index] else f"the later phase '{source}'"
+        raise document.error(
+            f"phase '{names[index]}' cannot promote from {which}: only from a phase before it", *key, "from"
+        )
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise document.error(f"top must be a whole number of trials, at least 1, not {shown(top)}", *key, "top")
+    chosen = {"by": default_ranking(earlier[source].tokens_differ())}
+    for name, choices in (("by", RANKINGS), ("how", PROMOTION_MODES), ("start", STARTS)):
+        if name not in table:
+            continue
+        value = table[name]
+        if value not in choices:
+            hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+            raise document.error(f"{name} must be one of {', '.join(choices)}, not {shown(value)}{hint}", *key, name)
+        chosen[name] = value
+    promotion = Promotion(source, top, **chosen)
+    if promotion.start == "checkpoint" and promotion.how != "exact":
+        raise document.error(
+            "start = 'checkpoint' needs how = 'exact': a new grid has no weights to go on from", *key, "start"
+        )
+    return promotion
+
+
+def _check_settings(document: Document, phase: Phase, *key: str | int) -> None:
+    """InputError where a phase's settings cannot make a trial, whatever is promoted into it."""
+    rules = phase.rules()
+    try:
+        check_no_cycle(rules)
+    except ValueError as error:
+        raise document.error(str(error), *key) from None
+    needed = LENGTH[:1] if phase.promotion else REQUIRED if phase.axes else ()
+    for name in needed:
+        if name not in rules and name not in phase.axes:
+            where = "the phase or [defaults]" if name in LENGTH else "the phase, its grid or [defaults]"
+            raise document.error(f"phase '{phase.name}' sets no {name}: set it in {where}", *key)
+    if phase.promotion and phase.promotion.start == "checkpoint":
+        for name in (*SHAPE, "tokenizer", "vocab_size"):
+            if name in phase.fixed or name in phase.axes:
+                where_set = (*key, "grid", name) if name in phase.axes else (*key, name)
+                message = f"{name} cannot change with start = 'checkpoint': the promoted weights have a shape"
+                raise document.error(message, *where_set)
+    for number, listed in enumerate(phase.listed):
+        _, illegal = resolve({**phase.defaults, **phase.fixed, **listed})
+        if illegal:
+            raise document.error(f"a trial of phase '{phase.name}' is illegal: {illegal}", *key, "trial", number)

@@ -1,0 +1,1 @@
+"""The worker process: receives packs, trains them and reports over a pipe."""

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from litegpt.errors import InputError
+from litegpt.study.document import read_text
+from litegpt.study.edit.append import append_promotion, save, snapshot
+from litegpt.study.expand import expand_phases
+from litegpt.study.study import Phase, Promotion, Study, parse_study, read_study
+from litegpt.study.trial import Trial
+
+StudyOf = Callable[[str], Study]
+
+PHASES = """
+[[phase]]   # the widths
+name   = "one"
+n_head = "n_embd // 16"
+[phase.grid]
+n_embd = [64,
+          128]  # two
+learning_rate = [2e-3, 1e-3]
+[[phase.exclude]]
+n_embd = 64
+learning_rate = 1e-3
+"""
+
+
+def best_two(study: Study) -> Callable[[Phase, Promotion], Sequence[Trial]]:
+    candidates = study.bounds["one"].candidates
+    assert candidates is not None
+    return lambda source, promotion: candidates.trials[: promotion.top]
+
+
+def test_a_promotion_is_added_and_the_rest_stays(study_of: StudyOf, tmp_path: Path) -> None:
+    study = study_of(PHASES)
+    text = read_text(study.path)
+    promotion = Promotion("one", 2, by="final_loss", how="exact", start="checkpoint")
+    edited = append_promotion(text, "two", promotion, 900, {"dropout": 0.1}, {"seed": [1, 2]})
+    assert edited.startswith(text)
+    assert edited.removeprefix(text) == (
+        '\n[[phase]]\nname = "two"\nmax_iters = 900\ndropout = 0.1\n\n[phase.grid]\nseed = [1, 2]\n\n'
+        '[phase.promote]\nfrom = "one"\ntop = 2\nby = "final_loss"\nhow = "exact"\nstart = "checkpoint"\n'
+    )
+    second = parse_study(edited, study.path).phase("two")
+    assert second.promotion == promotion
+    assert (second.fixed, second.axes) == ({"max_iters": 900, "dropout": 0.1}, {"seed": (1, 2)})
+
+
+def test_line_ends_stay_as_they_are(study_of: StudyOf) -> None:
+    text = read_text(study_of(PHASES).path).replace("\n", "\r\n")
+    edited = append_promotion(text, "two", Promotion("one", 2), 900)
+    assert edited.count("\n") == edited.count("\r\n")
+
+
+def test_a_promotion_with_no_place(study_of: StudyOf) -> None:
+    text = read_text(study_of(PHASES).path)
+    with pytest.raises(InputError, match="has a phase 'one' already"):
+        append_promotion(text, "one", Promotion("one", 2), 900)
+    with pytest.raises(InputError, match=r"head each with \[\[phase\]\] first"):
+        append_promotion("phase = [{name = 'one'}]\n", "two", Promotion("one", 2), 900)
+
+
+def test_saving_replaces_the_file_whole(tmp_path: Path) -> None:
+    path, link = tmp_path / "study.toml", tmp_path / "link.toml"
+    path.write_text("old\n", encoding="utf-8")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    save(link, "new\n", expected="old\n")
+    assert link.is_symlink()
+    assert path.read_text(encoding="utf-8") == "new\n"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(tmp_path.iterdir()) == [link, path]
+
+
+def test_saving_over_a_change_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text("theirs\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"study\.toml: changed on disk since it was read: nothing was written"):
+        save(path, "mine\n", expected="old\n")
+    assert path.read_text(encoding="utf-8") == "theirs\n"
+
+
+def test_a_snapshot_reads_as_the_study_that_ran(study_of: StudyOf, tmp_path: Path) -> None:
+    study = study_of(
+        PHASES
+        + '[[phase]]\nname = "two"\nmax_iters = 300\npromote = {from = "one", top = 2}\ntrial = [{n_embd = 48}]\n'
+        + '[[phase]]\nname = "three"\npromote = {from = "one", top = 1, how = "exact"}\n'
+        + '[[phase]]\nname = "four"\npromote = {from = "one", top = 9}\nexclude = [{n_embd = 128}]\n'
+    )
+    expansions = expand_phases(study.phases, best_two(study))
+    path = tmp_path / "results" / "study.toml"
+    path.parent.mkdir()
+    path.write_text(snapshot(study, expansions), encoding="utf-8")
+    again = read_study(path)
+    assert (again.name, again.corpus_location) == ("small", study.corpus_location)
+    assert expand_phases(again.phases, best_two(again)) == expansions
+    assert again.phase("two").axes == expansions["two"].axes
+
+
+def test_a_snapshot_counts_its_trials(study_of: StudyOf) -> None:
+    study = study_of(PHASES + '[[phase]]\nname = "two"\npromote = {from = "one", top = 2}\n')
+    text = snapshot(study, expand_phases(study.phases, lambda source, promotion: None))
+    assert text.startswith("# The study as it ran.\n# one: 3 trials, 1 excluded\n# two: waits for its promotion\n")
+    nothing = expand_phases(study.phases, lambda source, promotion: [])
+    assert parse_study(snapshot(study, nothing), study.path).phase("two").axes == {}

@@ -1,0 +1,256 @@
+"""Packs in a worker's own code, in this process: memory that runs out, and shapes that are tuned."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from litegpt.errors import InputError
+from litegpt.study.split import SplitRule
+from litegpt.study.trial import Trial
+from litegpt.text.split import SplitText
+from litegpt.train.checkpoint import read_checkpoint
+from litegpt.train.pack import Pack
+from litegpt.train.tokens import CacheError, Tokens
+from litegpt.worker import trainer as trainer_module
+from litegpt.worker.messages import BAD_CORPUS, CACHE, Message, PackOver, ShapeTuned, TrainPack, TrialOver, TrialRequest
+from litegpt.worker.trainer import PackTrainer
+from tests.run.study_files import SMALL, Record, read_records
+
+TRIAL = replace(SMALL, dropout=0.0)
+TRIALS = [replace(TRIAL, seed=seed) for seed in range(5)]
+BYTES = replace(TRIAL, tokenizer="byte")
+WORDS = replace(TRIAL, tokenizer="word", vocab_size=265)
+LAST = SplitRule()
+TIMES = ("seconds", "tokens_per_second", "time", "pack_width")
+
+Break = Callable[[Pack], bool]
+
+
+def run(
+    folder: Path,
+    trials: list[Trial],
+    *,
+    tune: bool = False,
+    corpus: str = "text.txt",
+    split: SplitRule = LAST,
+    trainer: PackTrainer | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[list[Message], dict[str, list[Record]]]:
+    """Train trials as one pack; return what was said and each trial's metrics, but for what they took."""
+    text = "the cat sat on the mat and the dog ran over the hill " * 20
+    data = text.encode()
+    (folder / corpus).write_bytes(gzip.compress(data) if corpus.endswith(".gz") else data)
+    requests = [
+        TrialRequest(phase="p", settings=trial.settings(), folder=str(folder / "p" / trial.id), attempt=1)
+        for trial in trials
+    ]
+    said: list[Message] = []
+    trainer = trainer or PackTrainer("cpu", said.append)
+    trainer.send = said.append
+    trainer.train(
+        TrainPack(
+            pack="p1",
+            corpus=corpus,
+            corpus_base=str(folder),
+            corpus_sha256=hashlib.sha256(data).hexdigest(),
+            split=asdict(split),
+            trials=requests,
+            tune=tune,
+        ),
+        should_stop,
+    )
+    metrics = {trial.id: read_records(folder / "p" / trial.id / "metrics.jsonl") for trial in trials}
+    for records in metrics.values():
+        for record in records:
+            for name in TIMES:
+                record.pop(name)
+    return said, metrics
+
+
+@pytest.fixture(autouse=True)
+def short_and_single(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give torch one thread, as a worker on a CPU has, and write little text."""
+    monkeypatch.setattr(trainer_module, "SAMPLE_CHARACTERS", 3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def allocator(monkeypatch: pytest.MonkeyPatch) -> Callable[[Break], None]:
+    """Let the device run out of memory in the update of packs that are too much."""
+
+    def fail(too_much: Break) -> None:
+        advance = Pack.advance
+
+        def advance_or_fail(pack: Pack) -> None:
+            if too_much(pack):
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            advance(pack)
+
+        monkeypatch.setattr(Pack, "advance", advance_or_fail)
+
+    return fail
+
+
+def widths(said: list[Message]) -> list[int]:
+    return [message.width for message in said if isinstance(message, ShapeTuned)]
+
+
+def ends(said: list[Message]) -> list[str]:
+    return [message.state for message in said if isinstance(message, TrialOver)]
+
+
+@pytest.mark.parametrize("at_step", [0, 13])
+def test_a_pack_splits_where_memory_runs_out(tmp_path: Path, allocator: Callable[[Break], None], at_step: int) -> None:
+    """At once, or in the middle; every trial ends, and its losses are those of a pack that was never split."""
+    _, undisturbed = run(_made(tmp_path / "a"), TRIALS)
+    allocator(lambda pack: len(pack.trials) > 2 and pack.step >= at_step)
+    said, metrics = run(_made(tmp_path / "b"), TRIALS)
+    assert ends(said) == ["done"] * 5
+    assert isinstance(said[-1], PackOver)
+    assert metrics == undisturbed
+    assert widths(said) == [3, 2], "the runner hears how wide such packs may be"
+
+
+def test_a_lone_trials_batch_is_worked_off_in_parts(tmp_path: Path, allocator: Callable[[Break], None]) -> None:
+    _, undisturbed = run(_made(tmp_path / "a"), TRIALS[:1])
+    parts: list[int] = []
+
+    def too_much(pack: Pack) -> bool:
+        parts.append(pack.micro_batches)
+        return pack.micro_batches < 4
+
+    allocator(too_much)
+    said, metrics = run(_made(tmp_path / "b"), TRIALS[:1])
+    assert ends(said) == ["done"]
+    assert sorted(set(parts)) == [1, 2, 4]
+    for trial, records in metrics.items():
+        for record, whole in zip(records, undisturbed[trial], strict=True):
+            assert record["val_loss"] == pytest.approx(whole["val_loss"], abs=1e-5)
+
+
+def test_a_trial_that_never_fits_fails_alone(tmp_path: Path, allocator: Callable[[Break], None]) -> None:
+    allocator(lambda pack: any(trial.seed == 3 for trial in pack.trials))
+    said, _ = run(_made(tmp_path), TRIALS)
+    over = {message.trial: message for message in said if isinstance(message, TrialOver)}
+    failed = over.pop(TRIALS[3].id)
+    assert (failed.state, failed.failure) == ("failed", "out of memory")
+    assert {message.state for message in over.values()} == {"done"}
+
+
+def test_a_shape_is_tuned_before_it_is_trained(tmp_path: Path) -> None:
+    _, undisturbed = run(_made(tmp_path / "a"), TRIALS)
+    said, metrics = run(_made(tmp_path / "b"), TRIALS, tune=True)
+    (tuned,) = [message for message in said if isinstance(message, ShapeTuned)]
+    assert 1 <= tuned.width <= 5
+    assert tuned.flops_per_second is not None
+    assert tuned.flops_per_second > 0
+    assert ends(said) == ["done"] * 5
+    for trial, records in metrics.items():
+        assert [record["val_loss"] for record in records] == [
+            pytest.approx(record["val_loss"], abs=1e-5) for record in undisturbed[trial]
+        ]
+
+
+def test_a_compressed_text_in_blocks_trains_as_the_plain_one_does(tmp_path: Path) -> None:
+    blocks = SplitRule("blocks", 0.25)
+    said, packed = run(_made(tmp_path / "a"), TRIALS[:1], corpus="text.txt.gz", split=blocks)
+    assert ends(said) == ["done"]
+    _, plain = run(_made(tmp_path / "b"), TRIALS[:1], split=blocks)
+    assert packed == plain
+    _, other = run(_made(tmp_path / "c"), TRIALS[:1], split=SplitRule("blocks", 0.25, seed=1))
+    assert other != plain
+
+
+def overs(said: list[Message]) -> list[TrialOver]:
+    return [message for message in said if isinstance(message, TrialOver)]
+
+
+def test_after_tokens_that_could_not_be_kept_comes_the_right_tokenizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed leaves neither its tokenizer nor the tokens of the one before."""
+    _, undisturbed = run(_made(tmp_path / "a"), [BYTES])
+    trainer, folder = PackTrainer("cpu", lambda message: None), _made(tmp_path / "b")
+    run(folder, [replace(BYTES, seed=1)], trainer=trainer)
+
+    def full(*_: object) -> None:
+        assert trainer._corpus is None, "two texts do not lie on a device together"
+        raise CacheError("the tokens cannot be kept in /here (full): make room there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "tokenised", full)
+        (over,) = overs(run(folder, [WORDS], trainer=trainer)[0])
+    assert (over.state, over.failure) == ("failed", CACHE)
+    assert over.reason == "the tokens cannot be kept in /here (full): make room there"
+    said, metrics = run(folder, [BYTES], trainer=trainer)
+    assert ends(said) == ["done"]
+    assert metrics == undisturbed
+
+
+def test_a_text_that_is_gone_costs_a_trained_trial_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would only have told what a sample has copied from it."""
+    tokenised = trainer_module.tokenised
+
+    def delete_after(text: SplitText, *rest: Any) -> Tokens:
+        tokens = tokenised(text, *rest)
+        (tmp_path / "text.txt").unlink()
+        return tokens
+
+    monkeypatch.setattr(trainer_module, "tokenised", delete_after)
+    assert ends(run(tmp_path, [BYTES])[0]) == ["done"]
+
+
+def test_a_text_that_changes_under_a_run_fails_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(*_: object) -> None:
+        raise InputError("the corpus has changed since it was read first", "text.txt")
+
+    monkeypatch.setattr(trainer_module, "tokenised", changed)
+    (over,) = overs(run(tmp_path, [BYTES])[0])
+    assert over.failure == BAD_CORPUS
+
+
+def test_who_is_to_stop_does_so_while_a_long_text_is_tokenised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("litegpt.train.tokens.MAPPED_FROM", 0)
+    for trial in (BYTES, WORDS):
+        (over,) = overs(run(_made(tmp_path), [trial], should_stop=lambda: True)[0])
+        assert (over.state, over.failure) == ("stopped", None)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".tmp"]
+
+
+def test_a_trial_goes_on_with_the_vocabulary_it_began_with(tmp_path: Path) -> None:
+    """Whatever somebody makes of the study's meanwhile; a new trial takes that."""
+    _, undisturbed = run(_made(tmp_path / "a"), [WORDS])
+    folder, updates = _made(tmp_path / "b"), itertools.count()
+    assert ends(run(folder, [WORDS], should_stop=lambda: next(updates) > 10)[0]) == ["stopped"]
+    (kept,) = (folder / "tokenizers").iterdir()
+    definition = json.loads(kept.read_text())
+    vocabulary = definition["model"]["vocab"]
+    definition["model"]["vocab"] = dict(zip(vocabulary, reversed(vocabulary.values()), strict=True))
+    kept.write_text(json.dumps(definition))
+    fresh = replace(WORDS, seed=1)
+    said, metrics = run(folder, [fresh, WORDS])
+    assert ends(said) == ["done", "done"]
+    assert metrics[WORDS.id] == undisturbed[WORDS.id]
+    theirs, own = (
+        read_checkpoint(folder / "p" / trial.id / "best.safetensors").tokenizer.state() for trial in (WORDS, fresh)
+    )
+    assert theirs["tokenizer"] != own["tokenizer"] == kept.read_text()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,209 @@
+"""A phase's entries as a table, with the line in which one is typed lying over its row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.suggester import SuggestFromList
+from textual.widgets import Input
+
+from litegpt.display import inert
+from litegpt.study.edit.entries import Entry, Kind, Place
+from litegpt.study.edit.typed import typed_assignment
+from litegpt.study.trial import HYPERPARAMETERS
+from tui.widgets.table import Cell, Column, Table
+
+TITLES: dict[Kind, str] = {
+    "phase": "set",
+    "promote": "promotion",
+    "grid": "axis",
+    "exclude": "exclude",
+    "trial": "trial",
+    "defaults": "default",
+}
+ROLES: dict[Kind, str] = {"grid": "accent", "exclude": "warn", "defaults": "dim", "promote": "good"}
+NAME, KIND, COUNT = 17, 9, 3
+NARROW, NARROW_NAME = 60, 13
+
+
+class EntryInput(Input):
+    """The line that is typed; leaving it puts what was there back."""
+
+    HELP = (
+        "Values: 1e-3, 3e-3 · 1..6 · log(6e-5, 6e-4, 7) · lin(1, 5, 5). A default or a fixed value may be arithmetic "
+        "on others: n_embd // 64. An exclusion is a combination: n_layer = 2, n_embd = 64. Enter takes it."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave it", id="entry.leave")]
+
+    class Left(Message):
+        """The user takes back what was typed."""
+
+    def action_leave(self) -> None:
+        self.post_message(self.Left())
+
+
+class Entries(Vertical):
+    """Rows of a phase. It edits nothing itself: it says what the user types, and for which entry."""
+
+    ALLOW_MAXIMIZE = True
+
+    @dataclass
+    class Typing(Message):
+        """The line changed; `is_taken`: the user is done with it."""
+
+        place: Place
+        text: str
+        is_taken: bool
+
+        def addressed(self) -> tuple[Place, str]:
+            """Return which entry is meant, and its value: a new one is typed with its name. InputError: without."""
+            if self.place.name or self.place.kind in ("exclude", "trial"):
+                return self.place, self.text
+            name, value = typed_assignment(self.text)
+            return Place(self.place.kind, name), value
+
+    class Closed(Message):
+        """The line was left without an edit."""
+
+    def __init__(self) -> None:
+        super().__init__(id="grid-right", classes="pane")
+        self._entries: Sequence[Entry] = ()
+        self._place: Place | None = None  # what is being typed
+        self._row = 0
+
+    def compose(self) -> ComposeResult:
+        yield Table(self._cells, id="grid-entries", classes="")
+        yield EntryInput(id="grid-entry", compact=True, select_on_focus=False)
+
+    @property
+    def table(self) -> Table:
+        return self.query_one("#grid-entries", Table)
+
+    @property
+    def entry(self) -> Entry | None:
+        """The entry under the cursor."""
+        return self._entries[self.table.cursor] if self.table.cursor < len(self._entries) else None
+
+    @property
+    def is_typing(self) -> bool:
+        return self._place is not None
+
+    @property
+    def _name_width(self) -> int:
+        return NAME if self.table.content_size.width >= NARROW else NARROW_NAME
+
+    def show(self, entries: Sequence[Entry], empty: str, cursor: Place | None = None) -> None:
+        """Show a phase's entries, with the cursor on one of them."""
+        self._entries = entries
+        places = [entry.place for entry in entries]
+        self.table.empty = empty
+        self._arrange(places.index(cursor) if cursor in places else None)
+
+    def on_table_resized(self) -> None:
+        self._arrange(None)
+        self._lay_line()
+
+    def edit(self, place: Place, text: str) -> None:
+        """Open the line on an entry: on its row, or on a new row below all."""
+        places = [entry.place for entry in self._entries]
+        self._place = place
+        self._row = places.index(place) if place in places else len(places)
+        self._arrange(min(self._row, len(places)))
+        line = self.query_one(EntryInput)
+        is_named = place in places or place.kind in ("exclude", "trial")
+        line.suggester = None if is_named else SuggestFromList([f"{name} = " for name in HYPERPARAMETERS])
+        line.placeholder = "" if place in places else _placeholder(place.kind)
+        line.value = text
+        line.cursor_position = len(text)
+        line.add_class("-open")
+        line.remove_class("-wrong")
+        self._lay_line()
+        line.focus()
+
+    def close(self) -> None:
+        """Take the line away."""
+        self._place = None
+        self.query_one(EntryInput).remove_class("-open")
+        self._arrange(None)
+        self.table.focus()
+
+    def mark_wrong(self, is_wrong: bool) -> None:
+        """Colour the line."""
+        self.query_one(EntryInput).set_class(is_wrong, "-wrong")
+
+    def _arrange(self, cursor: int | None) -> None:
+        value = max(12, self.table.content_size.width - self._name_width - KIND - COUNT - 4)
+        columns = [
+            Column("kind", "", KIND, is_left=True),
+            Column("name", "name", self._name_width, is_left=True),
+            Column("value", "values", value, is_left=True),
+            Column("count", "#", COUNT),
+        ]
+        is_new = self._place is not None and self._row >= len(self._entries)
+        self.table.show(columns, len(self._entries) + is_new, cursor=cursor)
+
+    def _lay_line(self) -> None:
+        """Put the line over its row; a new entry's takes its name in, too."""
+        if self._place is None:
+            return
+        table, line = self.table, self.query_one(EntryInput)
+        is_new = self._row >= len(self._entries)
+        left = KIND + 1 + (0 if is_new else self._name_width + 1)
+        line.styles.offset = (left, 1 + self._row - int(table.scroll_offset.y))
+        line.styles.width = max(10, table.content_size.width - left - (0 if is_new else COUNT + 1))
+
+    def _cells(self, row: int) -> list[Cell]:
+        if row >= len(self._entries):
+            place = self._place or Place("grid")
+            return [(TITLES[place.kind], ROLES.get(place.kind, "")), ("", ""), ("", ""), ("", "")]
+        entry = self._entries[row]
+        kind = entry.place.kind
+        count = str(entry.count) if kind == "grid" else ""
+        role = "dim" if kind == "defaults" else ""
+        name = inert(entry.place.name)
+        return [
+            (TITLES[kind], ROLES.get(kind, "")),
+            (name, role or "strong"),
+            (inert(entry.text), role),
+            (count, "dim"),
+        ]
+
+    @on(Table.Moved, "#grid-entries")
+    def _moved(self) -> None:
+        if self.is_typing:
+            self._row_left()
+
+    def _row_left(self) -> None:
+        self.close()
+        self.post_message(self.Closed())
+
+    @on(EntryInput.Left)
+    def _left(self) -> None:
+        self._row_left()
+
+    @on(Input.Changed, "#grid-entry")
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self._place is not None:
+            self.post_message(self.Typing(self._place, event.value, False))
+
+    @on(Input.Submitted, "#grid-entry")
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self._place is not None:
+            self.post_message(self.Typing(self._place, event.value, True))
+
+
+def _placeholder(kind: Kind) -> str:
+    if kind == "grid":
+        return "learning_rate = 6e-5, 1e-4 or log(6e-5, 6e-4, 7)"
+    if kind in ("exclude", "trial"):
+        return "n_layer = 2, n_embd = 64"
+    return "dropout = 0.1, or n_head = n_embd // 64"

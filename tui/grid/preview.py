@@ -1,0 +1,189 @@
+"""What a study file's text comes to: trials, cost and what is wrong with it. No widget; it may take a while."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from litegpt.analysis.promote import exclusion_reasons
+from litegpt.errors import InputError
+from litegpt.estimate.cost import cost_bound, parameter_count, training_flops
+from litegpt.results.ranking import rank
+from litegpt.results.speed import measured_speed
+from litegpt.results.state import StudyState
+from litegpt.study.document import Document
+from litegpt.study.expand import Expansion, check_size, expand
+from litegpt.study.phase import Phase, Promotion
+from litegpt.study.study import Study, parse_study
+from litegpt.study.tables import read_phase, read_settings
+from litegpt.text.corpus import read_corpus
+
+COUNTED_MAX = 20_000
+"""Permutations that are looked at one by one while the user types; more take seconds, and are only multiplied out."""
+
+
+@dataclass(frozen=True)
+class PhasePreview:
+    """One phase. A phase that waits for its promotion has only upper bounds (`is_bound`)."""
+
+    name: str
+    permutations: int | None = None
+    trials: int | None = None  # None: unknown, or too many to count
+    is_bound: bool = False
+    excluded: int = 0
+    illegal: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()  # for those two, each with its count, the most frequent first
+    promotion: Promotion | None = None
+    done: int = 0  # trials with results in this phase, or in another that they are taken from
+    parameters: tuple[int, int] | None = None
+    flops: float | None = None  # of what is left to train
+    seconds: float | None = None  # for that, at the speed measured so far
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A whole study; `problem` is the first thing that keeps it from being one."""
+
+    phases: tuple[PhasePreview, ...] = ()
+    problem: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds for all that is left; None where any of it is unknown."""
+        known = [phase.seconds for phase in self.phases if phase.seconds is not None]
+        return sum(known) if known and len(known) == len(self.phases) else None
+
+
+class Previewer:
+    """Makes previews; remembers the vocabulary of the corpus."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._vocabularies: dict[str, int | None] = {}
+
+    def preview(self, text: str, state: StudyState) -> Preview:
+        """Return what a text comes to beside the results there are."""
+        try:
+            if any(size > COUNTED_MAX for size in grid_sizes(text)):
+                phases = tuple(_partial(text, self._path))
+                for phase in phases:
+                    check_size(phase.permutations or 0, phase.name)
+                return Preview(phases)
+            study = parse_study(text, self._path)
+        except InputError as error:
+            return Preview(tuple(_partial(text, self._path)), str(error))
+        alphabet, problem = self._vocabulary(study, state)
+        resolved = _resolved(study, state)
+        return Preview(tuple(self._phase(study, phase, resolved, state, alphabet) for phase in study.phases), problem)
+
+    def _phase(
+        self, study: Study, phase: Phase, resolved: dict[str, Expansion], state: StudyState, alphabet: int | None
+    ) -> PhasePreview:
+        expansion, bound = resolved.get(phase.name), study.bounds[phase.name]
+        if expansion is None:
+            cost = cost_bound(bound, alphabet) if alphabet else None
+            return PhasePreview(
+                phase.name,
+                permutations=bound.trials_max,
+                trials=bound.trials_max,
+                is_bound=True,
+                promotion=phase.promotion,
+                parameters=(cost.parameters_min, cost.parameters_max) if cost else None,
+                flops=cost.flops if cost else None,
+                seconds=_seconds(cost.flops if cost else None, state, alphabet),
+            )
+        own = state.phases.get(phase.name)
+        ended = {trial.id for trial in own.trials.values() if trial.state != "queued"} if own else set()
+        ended |= {trial.id for trial in state.trials() if trial.state == "done"}
+        left = [trial for trial in expansion.trials if trial.id not in ended]
+        flops = sum(training_flops(trial, alphabet) for trial in left) if alphabet else None
+        sizes = [parameter_count(trial, alphabet) for trial in expansion.trials] if alphabet else []
+        return replace(
+            _counted(phase.name, expansion),
+            promotion=phase.promotion,
+            done=len(expansion.trials) - len(left),
+            parameters=(min(sizes), max(sizes)) if sizes else None,
+            flops=flops,
+            seconds=_seconds(flops, state, alphabet),
+        )
+
+    def _vocabulary(self, study: Study, state: StudyState) -> tuple[int | None, str | None]:
+        if state.corpus is not None:
+            return state.corpus.vocab_size, None
+        where = study.corpus_location
+        if where not in self._vocabularies:
+            try:
+                self._vocabularies[where] = len(read_corpus(study.corpus, study.corpus_base).symbols)
+            except InputError as error:
+                return None, str(error)
+        return self._vocabularies[where], None
+
+
+def grid_sizes(text: str) -> list[int]:
+    """Return how many permutations each phase's own grid spans, without listing them. InputError: it is not TOML."""
+    phases = Document(text, Path("study.toml")).data.get("phase", [])
+    return [_size(table) for table in phases] if isinstance(phases, list) else []
+
+
+def _size(table: object) -> int:
+    grid = table.get("grid") if isinstance(table, dict) else None
+    return math.prod(len(v) if isinstance(v, list) else 1 for v in grid.values()) if isinstance(grid, dict) else 0
+
+
+def _resolved(study: Study, state: StudyState) -> dict[str, Expansion]:
+    """Return the trials of the phases that can be known: those promoted from a phase with trials left to train wait."""
+    expansions: dict[str, Expansion] = {}
+    for phase in study.phases:
+        promoted = None
+        if phase.promotion is not None and phase.promotion.source in expansions:
+            source = expansions[phase.promotion.source]
+            known = state.phases.get(phase.promotion.source)
+            ended = {trial.id: trial for trial in known.trials.values() if trial.ended} if known else {}
+            if all(trial.id in ended for trial in source.trials):
+                ranked = rank([ended[trial.id] for trial in source.trials], phase.promotion.by)
+                promoted = [trial.settings for trial in ranked]
+        expansion = expand(phase, promoted)
+        if expansion is not None:
+            expansions[phase.name] = expansion
+    return expansions
+
+
+def _seconds(flops: float | None, state: StudyState, alphabet: int | None) -> float | None:
+    speed = measured_speed(state, alphabet) if alphabet else None
+    return None if flops is None or speed is None else flops / speed
+
+
+def _counted(name: str, expansion: Expansion) -> PhasePreview:
+    illegal = sum(exclusion.illegal for exclusion in expansion.excluded)
+    return PhasePreview(
+        name,
+        permutations=len(expansion.trials) + len(expansion.excluded),
+        trials=len(expansion.trials),
+        excluded=len(expansion.excluded) - illegal,
+        illegal=illegal,
+        reasons=tuple(exclusion_reasons(expansion.excluded)),
+    )
+
+
+def _partial(text: str, path: Path) -> list[PhasePreview]:
+    """Return what can be told of the phases of a text that is no study."""
+    try:
+        document = Document(text, path)
+        tables = document.tables(document.data.get("phase", []), "phase")
+        defaults = read_settings(document, document.table(document.data.get("defaults", {}), "defaults"), "defaults")
+    except InputError:
+        return []
+    names = [str(table.get("name", "?")) for table in tables]
+    known: dict[str, Phase] = {}
+    previews = []
+    for index, table in enumerate(tables):
+        size = _size(table) or None
+        try:
+            phase = known[names[index]] = read_phase(document, index, table, defaults, names, known)
+            expansion = expand(phase) if size is None or size <= COUNTED_MAX else None
+        except (InputError, KeyError):
+            expansion = None
+        unknown = PhasePreview(names[index], permutations=size)
+        previews.append(unknown if expansion is None else _counted(names[index], expansion))
+    return previews

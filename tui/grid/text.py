@@ -1,0 +1,98 @@
+"""A preview in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from litegpt.display import duration, inert
+from tui.grid.preview import COUNTED_MAX, PhasePreview, Preview
+
+Part = str | tuple[str, str]
+
+
+def preview_content(preview: Preview, phase: int, mistake: str | None, room: int) -> Content:
+    """Return what a phase comes to in `room` lines; `mistake` is what is wrong with the line that is being typed."""
+    parts: list[Part] = []
+    problem = mistake or preview.problem or ""
+    if phase < len(preview.phases):
+        shown = preview.phases[phase]
+        lines = [line for line in (_count(shown), _cost(shown, preview.seconds)) if line]
+        parts += [part for line in lines for part in (*line, "\n")]
+        if any(reason in problem for reason, _ in shown.reasons):
+            problem = ""  # told below
+        parts.append((f"{inert(problem)}\n" if problem else "", "$error"))
+        parts += reasons_text(shown.reasons, room - len(lines) - bool(problem))
+    else:
+        parts.append((inert(problem), "$error"))
+    return Content.assemble(*parts)
+
+
+def reasons_text(reasons: Sequence[tuple[str, int]], room: int) -> list[Part]:
+    """Return why permutations are left out, a line a reason, in at most `room` lines and at least one."""
+    shown = reasons if len(reasons) <= room else reasons[: max(1, room - 1)]
+    lines = [f"{count:,} {inert(reason)}" for reason, count in shown]
+    if more := sum(count for _, count in reasons[len(shown) :]):
+        lines.append(f"{more:,} for other reasons")
+    return [("\n".join(lines), "$warning")]
+
+
+def trials_text(phase: PhasePreview) -> str:
+    """Return the number of trials, with what is unknown about it."""
+    if phase.trials is None:
+        return "?"
+    return f"{'≤ ' if phase.is_bound else ''}{phase.trials:,}"
+
+
+def size_text(least: int, most: int) -> str:
+    """Return a range of parameters."""
+    return _short(least) if least == most else f"{_short(least)} - {_short(most)}"
+
+
+def _count(phase: PhasePreview) -> list[Part]:
+    if phase.trials is None:
+        if phase.permutations is None:
+            return []
+        count: Part = (f"{phase.permutations:,} permutations", "bold")
+        if phase.permutations <= COUNTED_MAX:
+            return [count]
+        told = f": more than {COUNTED_MAX:,} are not looked at one by one until they are saved"
+        return [count, (told, "$warning")]
+    if phase.is_bound:
+        return [(f"at most {phase.trials:,} trials", "bold"), (_rule(phase), "$text-muted")]
+    parts: list[Part] = [f"{phase.permutations:,} permutations"]
+    if phase.excluded:
+        parts.append((f" - {phase.excluded:,} excluded", "$warning"))
+    if phase.illegal:
+        parts.append((f" - {phase.illegal:,} illegal", "$warning"))
+    parts += [" = ", (f"{phase.trials:,} trials", "bold $primary"), (_rule(phase), "$text-muted")]
+    if phase.done:
+        left = phase.trials - phase.done
+        parts.append((f" · {phase.done:,} of them done already, {left:,} to train", "$success"))
+    return parts
+
+
+def _rule(phase: PhasePreview) -> str:
+    rule = phase.promotion
+    return "" if rule is None else f": the {rule.top} best of {inert(rule.source)} by {rule.by}"
+
+
+def _cost(phase: PhasePreview, seconds: float | None) -> list[Part]:
+    parts = []
+    if phase.parameters:
+        parts.append(f"{size_text(*phase.parameters)} parameters")
+    if phase.flops == 0:
+        parts.append("nothing left to train")
+    elif phase.flops is not None:
+        most = "≤ " if phase.is_bound else ""
+        parts.append(f"{most}{phase.flops:.2e} FLOP")
+        unknown = "time unknown until something has run"
+        parts.append(unknown if phase.seconds is None else f"{most}{duration(phase.seconds)}")
+    if seconds:
+        parts.append(f"all that is left of the study {duration(seconds)}")
+    return [(" · ".join(parts), "$text-muted")] if parts else []
+
+
+def _short(count: int) -> str:
+    return f"{count / 1e3:.1f}K" if count < 1_000_000 else f"{count / 1e6:.1f}M"

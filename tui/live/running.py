@@ -1,0 +1,56 @@
+"""The trials at work as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from litegpt.results.state import TrialState
+from tui.curve import Curve
+from tui.leaderboard.board import STATE_CELLS, show
+from tui.widgets.table import Cell, Column, fitting
+
+NAME_CELLS, FIGURE_CELLS = 26, 24  # at least for the name, and of step and loss beside it
+COLUMNS = (
+    Column("step", "step", 13),
+    Column("val_loss", "val", 6),
+    Column("train_loss", "train", 6),
+    Column("tokens_per_second", "tok/s", 6),
+    Column("state", "state", 9, is_left=True),
+    Column("loss_scale", "scale", 7),
+    Column("skipped_steps", "skipped", 7),
+)
+BETWEEN_TOKENIZERS = (
+    COLUMNS[0],
+    Column("bits_per_char", "bits/char", 9),
+    *COLUMNS[3:],
+)
+"""Where tokens differ, so that losses do not compare."""
+
+
+def running_columns(names: Iterable[str], is_mixed: bool, room: int) -> list[Column]:
+    """Return the columns that fit after the trials' names; `is_mixed`: the study's tokens differ."""
+    width = max(NAME_CELLS, min(room - FIGURE_CELLS, max(map(len, names), default=0)))
+    return fitting(
+        [Column("trial", "trial", width, is_left=True), *(BETWEEN_TOKENIZERS if is_mixed else COLUMNS)], room
+    )
+
+
+def running_cells(trial: TrialState, name: str, curve: Curve | None, columns: Sequence[Column]) -> list[Cell]:
+    """Return a trial's cells; scale and skipped steps are there under fp16 alone."""
+    last = curve.last if curve is not None else None
+    step = last.step if last else trial.step
+    cells: dict[str, Cell] = {
+        "trial": (name, ""),
+        "step": (f"{0 if step is None else step:,}/{trial.settings.max_iters:,}", "dim"),
+        "val_loss": (show(last.val_loss if last else trial.val_loss, "val_loss"), "strong"),
+        "bits_per_char": (show(last.bits_per_char if last else trial.bits_per_char, "bits_per_char"), "strong"),
+        "train_loss": (show(last.train_loss if last else trial.train_loss, "train_loss"), ""),
+        "tokens_per_second": (
+            show(last.tokens_per_second if last else trial.tokens_per_second, "tokens_per_second"),
+            "dim",
+        ),
+        "state": STATE_CELLS[trial.state],
+        "loss_scale": (f"{last.loss_scale:g}" if last and last.loss_scale is not None else "", "dim"),
+        "skipped_steps": (str(last.skipped_steps) if last and last.skipped_steps else "", "warn"),
+    }
+    return [cells[column.name] for column in columns]

@@ -1,0 +1,41 @@
+"""What a generated text has copied word for word from the training text, for the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from litegpt.results.samples import Copied, Sample
+
+if TYPE_CHECKING:
+    from litegpt.text.copied import CorpusIndex, Stretch
+
+
+def figures(sample: Sample, corpus: CorpusIndex | None) -> Copied | None:
+    """Return how much of a sample is copied, as it was measured when it was written, or now; None: nothing tells."""
+    if sample.copied is not None or corpus is None:
+        return sample.copied
+    return Copied(**corpus.measure(sample.text).figures())
+
+
+def told(copied: Copied | None) -> str:
+    """Return the figures in words."""
+    if copied is None:
+        return ""
+    if not copied.longest:
+        return "nothing copied"
+    control = f" · of the validation text {copied.validation_share:.0%}"
+    return f"{copied.share:.0%} of the words copied, at most {copied.longest} in a row{control}"
+
+
+def highlighted(text: str, stretches: Sequence[Stretch]) -> Content:
+    """Return a text with its copied stretches lit, each followed by its number of words."""
+    parts: list[str | tuple[str, str]] = []
+    at = 0
+    for stretch in stretches:
+        parts += [text[at : stretch.start], (text[stretch.start : stretch.end], "$accent")]
+        parts.append((f"⟨{stretch.words}⟩", "$text-muted"))
+        at = stretch.end
+    return Content.assemble(*parts, text[at:])
