@@ -17,8 +17,8 @@ run: $(VENV)/run.stamp ## run the study (STUDY=experiments.toml), then open the 
 	if [ $$code -le 1 ] && [ -t 0 ] && [ -t 1 ]; then $(BIN)/litegpt-tui $(STUDY); fi; \
 	exit $$code
 
-test: $(VENV)/dev.stamp ## run the fast tests
-	$(BIN)/python -m pytest
+test: $(VENV)/dev.stamp ## run the fast tests, one process per core
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 chaos: $(VENV)/dev.stamp ## kill, hang up, fill the disk and feed it nonsense, for some minutes
 	$(BIN)/python -m pytest -m slow tests/chaos
