@@ -31,7 +31,7 @@ from projection import check_pack, project
 from rightness import check_all
 from speed import compiled, eager, flops_per_update, in_turns, name_of, packs, read_novella, shape
 
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import widest_pack
 from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import TunedShape
@@ -71,7 +71,7 @@ class Bench:
         self.precision = resolve_precision("auto", device)
         self.corpus, self.vocab_size = read_novella(device)
         name = str(device) if device.index is not None or device.type == "cpu" else f"{device.type}:0"
-        self.described: Device = present_device([WorkerPlace(name, 1)])
+        self.described: DeviceSpec = present_device([WorkerPlace(name, 1)])
         self.failures: list[str] = []
 
     def attempt(self, what: str, measure: Callable[[], Any], *, always: bool = False) -> Any:

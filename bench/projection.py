@@ -11,7 +11,7 @@ from typing import Any
 from speed import flops_per_update
 
 from litegpt.display import duration
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.forecast import Measurement, Throughput, forecast, pack_seconds
 from litegpt.estimate.packs import pack_width
 from litegpt.results.tuning import SHAPE
@@ -41,7 +41,7 @@ def _trial(record: dict[str, Any]) -> Trial:
     return Trial(**{name: record[name] for name in SHAPE}, dropout=record["dropout"], learning_rate=1.0, max_iters=1)
 
 
-def project(device: Device, shapes: list[dict[str, Any]], vocab_size: int) -> dict[str, str]:
+def project(device: DeviceSpec, shapes: list[dict[str, Any]], vocab_size: int) -> dict[str, str]:
     """Return the original study's hours by phase, with evaluations, samples, checkpoints and start-up."""
     study = read_study(STUDY)
     first, third = expand(study.phase("phase1")), expand(study.phase("phase3"))

@@ -41,18 +41,18 @@ class Suspicion:
 
 
 def suspicious(
-    trials: Iterable[TrialState], curves: Curves | None = None, alphabet: int | None = None
+    trials: Iterable[TrialState], curves: Curves | None = None, n_symbols: int | None = None
 ) -> list[Suspicion]:
     """Return what deserves a second look: trials that are slow, ended badly, or predict worse than guessing.
 
-    `alphabet` is how many different characters the text has: what a guess chooses from where tokens are characters.
+    `n_symbols` is how many different characters the text has: what a guess chooses from where tokens are characters.
     """
     listed = list(trials)
     found = [s for trial in listed if (s := _badly_ended(trial)) is not None]
     for phase in dict.fromkeys(trial.phase for trial in listed):
-        found += _slow([trial for trial in listed if trial.phase == phase and trial.state == "done"], alphabet)
+        found += _slow([trial for trial in listed if trial.phase == phase and trial.state == "done"], n_symbols)
     for trial in listed:
-        vocabulary = vocabulary_size(trial.settings, alphabet or 0)
+        vocabulary = vocabulary_size(trial.settings, n_symbols or 0)
         if trial.state == "done" and vocabulary > 1 and (words := _guesses(trial, vocabulary, curves)) is not None:
             learned = (trial.best_val_loss or 0) <= UNLEARNED * math.log(vocabulary)
             found.append(
@@ -69,20 +69,22 @@ def _badly_ended(trial: TrialState) -> Suspicion | None:
     return Suspicion(trial.phase, trial.id, trial.state, f"{trial.state}{at}{reason}")
 
 
-def _slow(trials: Sequence[TrialState], alphabet: int | None) -> list[Suspicion]:
+def _slow(trials: Sequence[TrialState], n_symbols: int | None) -> list[Suspicion]:
     """Compare a trial's seconds with those of its phase's trials of the same shape, or else by their arithmetic."""
     timed = [(trial, trial.seconds) for trial in trials if trial.seconds is not None and trial.seconds > 0]
     by_shape: dict[object, list[float]] = defaultdict(list)
     for trial, seconds in timed:
         by_shape[_shape(trial)].append(seconds)
-    speeds = [(trial, seconds / _flops(trial, alphabet)) for trial, seconds in timed]
+    speeds = [(trial, seconds / _flops(trial, n_symbols)) for trial, seconds in timed]
     found = []
     for (trial, seconds), (_, speed) in zip(timed, speeds, strict=True):
         siblings = by_shape[_shape(trial)]
         if len(siblings) > SIBLINGS_MIN:
             usual, told = statistics.median(siblings), f"{len(siblings) - 1} trials of its shape"
         elif len(timed) > SIBLINGS_MIN:
-            near = sorted(speeds, key=lambda other: abs(math.log(_flops(other[0], alphabet) / _flops(trial, alphabet))))
+            near = sorted(
+                speeds, key=lambda other: abs(math.log(_flops(other[0], n_symbols) / _flops(trial, n_symbols)))
+            )
             rates = [rate for other, rate in near if other is not trial][: 2 * SIBLINGS_MIN]
             usual, told = statistics.median(rates) * seconds / speed, "trials of about its cost"
         else:
@@ -118,5 +120,5 @@ def _shape(trial: TrialState) -> tuple[object, ...]:
     )
 
 
-def _flops(trial: TrialState, alphabet: int | None) -> float:
-    return training_flops(trial.settings, alphabet or UNKNOWN_VOCABULARY)
+def _flops(trial: TrialState, n_symbols: int | None) -> float:
+    return training_flops(trial.settings, n_symbols or UNKNOWN_VOCABULARY)

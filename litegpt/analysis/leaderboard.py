@@ -103,7 +103,7 @@ def leaderboard(
     by: str | None = None,
     *,
     query: Query | None = None,
-    alphabet: int | None = None,
+    n_symbols: int | None = None,
     noise: float | None = None,
     group_seeds: bool = True,
 ) -> list[Row]:
@@ -118,7 +118,7 @@ def leaderboard(
     if by not in RANKINGS:
         raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
     groups = _groups(trials, group_seeds)
-    rows = [_row(group, by, alphabet) for group in groups]
+    rows = [_row(group, by, n_symbols) for group in groups]
     ranked = sorted((row for row in rows if _is_ranked(row, by)), key=lambda row: (getattr(row, by), row.id))
     others = [row for row in rows if not _is_ranked(row, by)]
     deviation = _seed_deviation(groups, by) or noise
@@ -156,7 +156,7 @@ def _groups(trials: Iterable[TrialState], group_seeds: bool) -> list[list[TrialS
     return list(groups.values())
 
 
-def _row(group: Sequence[TrialState], by: str, alphabet: int | None) -> Row:
+def _row(group: Sequence[TrialState], by: str, n_symbols: int | None) -> Row:
     known = [trial for trial in group if getattr(trial, by) is not None]
     values = [getattr(trial, by) for trial in known]
     best = min(known, key=lambda trial: (getattr(trial, by), trial.id), default=group[0])
@@ -174,7 +174,7 @@ def _row(group: Sequence[TrialState], by: str, alphabet: int | None) -> Row:
         state=best.state,
         seeds=len(group),
         spread=statistics.stdev(values) if len(values) > 1 else None,
-        parameters=None if alphabet is None else parameter_count(best.settings, alphabet),
+        parameters=None if n_symbols is None else parameter_count(best.settings, n_symbols),
         step=best.step,
         best_val_step=best.best_val_step,
         reason=best.reason,

@@ -25,7 +25,7 @@ class Material:
     phases: tuple[PhaseState, ...]  # those with trials that are done
     trials: tuple[TrialState, ...]
     curves: Curves
-    alphabet: int | None  # how many different characters the text has
+    n_symbols: int | None  # how many different characters the text has
     baselines: Baselines | None = None
 
     @cached_property
@@ -45,7 +45,7 @@ class Material:
 
     def vocabulary(self, trial: Trial) -> int | None:
         """Return how many tokens a trial's model knows, None where the files do not tell."""
-        return vocabulary_size(trial, self.alphabet or 0) or None
+        return vocabulary_size(trial, self.n_symbols or 0) or None
 
 
 def read_material(folder: StudyFolder) -> Material:
@@ -55,6 +55,6 @@ def read_material(folder: StudyFolder) -> Material:
     if not phases:
         raise InputError("no trial is done yet: there is nothing to report", folder.path)
     trials = tuple(trial for phase in phases for trial in phase.current())
-    alphabet = state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal)
+    n_symbols = state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal)
     baselines = study_baselines(folder, state)
-    return Material(folder, state, phases, trials, read_curves(folder, trials), alphabet, baselines)
+    return Material(folder, state, phases, trials, read_curves(folder, trials), n_symbols, baselines)

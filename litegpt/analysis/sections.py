@@ -47,8 +47,8 @@ def _run(material: Material) -> Iterator[Block]:
     if state.corpus is not None:
         corpus = f"{state.corpus.path}, {state.corpus.characters:,} characters, {state.corpus.vocab_size} symbols"
         yield Paragraph(f"On {corpus}; {_devices(state)}, {state.precision or 'auto'} precision.")
-    elif material.alphabet:
-        yield Paragraph(f"Imported from another program's files; a vocabulary of {material.alphabet} symbols.")
+    elif material.n_symbols:
+        yield Paragraph(f"Imported from another program's files; a vocabulary of {material.n_symbols} symbols.")
     rows = []
     for phase in material.phases:
         trials = phase.current()
@@ -63,7 +63,7 @@ def _run(material: Material) -> Iterator[Block]:
                 ended,
                 f"{len(phase.excluded):,}",
                 " to ".join(f"{n:,}" for n in dict.fromkeys((lengths[0], lengths[-1]))),
-                _parameters(trials, material.alphabet),
+                _parameters(trials, material.n_symbols),
                 display.precise_duration(seconds),
             )
         )
@@ -76,7 +76,7 @@ def _won(material: Material) -> Iterator[Block]:
     phase = material.phases[-1]
     by = ranking_of(phase.current())
     noise = evaluation_noise([material.curves[key_of(t)] for t in rank(phase.current())[:NOISE_CURVES]], by)
-    rows = leaderboard(phase.current(), alphabet=material.alphabet, noise=noise)
+    rows = leaderboard(phase.current(), n_symbols=material.n_symbols, noise=noise)
     names = [name for name in varying(rows) if name != "eval_interval"]
     has_bits = any(row.settings.tokenizer != "char" for row in rows)
     grid = []
@@ -200,7 +200,7 @@ def _cost(material: Material) -> Iterator[Block]:
     front = pareto_front(material.trials, best)
     if front:
         yield charts.front_chart(groups, [_point(trial, best) for trial in front], FIGURE_NAMES[best])
-    found = suspicious(material.trials, material.curves, material.alphabet)
+    found = suspicious(material.trials, material.curves, material.n_symbols)
     kinds: dict[str, list[str]] = defaultdict(list)
     for suspicion in found:
         kinds[suspicion.kind].append(f"{suspicion.phase}/{suspicion.trial}: {suspicion.words}")
@@ -288,8 +288,8 @@ def _median(trials: Sequence[TrialState], figure: str) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _parameters(trials: Sequence[TrialState], alphabet: int | None) -> str:
-    if alphabet is None:
+def _parameters(trials: Sequence[TrialState], n_symbols: int | None) -> str:
+    if n_symbols is None:
         return "-"
-    counts = [parameter_count(trial.settings, alphabet) for trial in trials]
+    counts = [parameter_count(trial.settings, n_symbols) for trial in trials]
     return " to ".join(dict.fromkeys(f"{count / 1e6:.2f}M" for count in (min(counts), max(counts))))

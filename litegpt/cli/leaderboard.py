@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         trials,
         by,
         query=query,
-        alphabet=state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal),
+        n_symbols=state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal),
         noise=evaluation_noise(read_curves(folder, _sampled(phases, trials, by)).values(), by),
     )
     top = arguments.top if arguments.top is not None else None if arguments.json else TOP

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from litegpt.display import duration, inert
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.fit import gigabytes, misfit
 from litegpt.estimate.forecast import Forecast, Throughput, forecast
 from litegpt.estimate.outline import Outline
@@ -18,7 +18,7 @@ from litegpt.estimate.outline import Outline
 class Outlook:
     """The forecasts of a plan's phases, by name; one that nothing is known of is missing."""
 
-    device: Device
+    device: DeviceSpec
     workers: int
     source: str  # of the speed, measured or stated; empty where none is known
     phases: Mapping[str, Forecast]
@@ -26,15 +26,15 @@ class Outlook:
     is_bound: bool  # some phase waits, and counts with the most that it can take
 
     @classmethod
-    def of(cls, plan: Outline, throughput: Throughput, alphabet: int, validation_tokens: int) -> Outlook:
+    def of(cls, plan: Outline, throughput: Throughput, n_symbols: int, validation_tokens: int) -> Outlook:
         """Return the outlook of a plan."""
         phases, misfits = {}, {}
         for phase in plan.phases:
-            found = forecast(phase.candidates, phase.trials_max, throughput, alphabet, validation_tokens)
+            found = forecast(phase.candidates, phase.trials_max, throughput, n_symbols, validation_tokens)
             if found is not None:
                 phases[phase.name] = found
             if found is not None and found.memory > throughput.device.memory:
-                misfits[phase.name] = misfit(phase.candidates, alphabet, throughput.device) or ""
+                misfits[phase.name] = misfit(phase.candidates, n_symbols, throughput.device) or ""
         is_bound = any(phase.trials is None for phase in plan.phases)
         return cls(throughput.device, throughput.workers, throughput.source, phases, misfits, is_bound)
 

@@ -43,12 +43,12 @@ def run(arguments: argparse.Namespace) -> Exit:
     study = read_study(arguments.study)
     corpus = read_corpus(study.corpus, study.corpus_base)
     state = read_journal(StudyFolder(arguments.results, study.name).journal)
-    alphabet = len(corpus.symbols)
-    plan = outline(study, alphabet, resolve_study(study, state))
+    n_symbols = len(corpus.symbols)
+    plan = outline(study, n_symbols, resolve_study(study, state))
     throughput = _throughput(arguments)
     validation = SplitText(corpus, study.split).validation_characters
-    outlook = Outlook.of(plan, throughput, alphabet, validation)
-    speed = None if arguments.device_profile else measured_speed(state, alphabet)
+    outlook = Outlook.of(plan, throughput, n_symbols, validation)
+    speed = None if arguments.device_profile else measured_speed(state, n_symbols)
     if speed is not None:
         outlook = outlook.at_speed(plan, speed)
     if arguments.json:

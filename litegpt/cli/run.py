@@ -16,7 +16,7 @@ from litegpt.cli import plan as plan_command
 from litegpt.cli.command import Exit, complain, guarded, narrator
 from litegpt.display import inert
 from litegpt.errors import InputError
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.fit import misfit
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
@@ -163,7 +163,7 @@ def _close(arguments: argparse.Namespace, study: Study, state: StudyState, folde
     return Exit.TRIALS_FAILED if counts["failed"] or counts["diverged"] else Exit.WELL
 
 
-def _check_memory(study: Study, corpus: CorpusText, device: Device, workers: int) -> None:
+def _check_memory(study: Study, corpus: CorpusText, device: DeviceSpec, workers: int) -> None:
     """Refuse models that the device cannot hold, before anything starts."""
     whole = replace(device, memory=device.memory * workers)
     for name, bound in study.bounds.items():

@@ -22,8 +22,8 @@ class Cost:
     flops: float  # training alone; evaluation is not counted
 
 
-def parameter_count(trial: Trial, alphabet: int) -> int:
-    """Return how many parameters the model has, on a text of `alphabet` different characters.
+def parameter_count(trial: Trial, n_symbols: int) -> int:
+    """Return how many parameters the model has, on a text of `n_symbols` different characters.
 
     Embeddings of tokens and positions; per block attention (query, key and value without bias, a projection), an MLP
     and two norms; a last norm; an output layer of its own.
@@ -33,7 +33,7 @@ def parameter_count(trial: Trial, alphabet: int) -> int:
     made, taken = hidden_width(trial)
     mlp = (made + taken) * width + made + width
     norm = width if trial.norm == "rms" else 2 * width
-    vocabulary = vocabulary_size(trial, alphabet)
+    vocabulary = vocabulary_size(trial, n_symbols)
     embeddings = (vocabulary + (trial.block_size if trial.positions == "learned" else 0)) * width
     output = vocabulary if trial.tied_weights else (width + 1) * vocabulary
     return embeddings + trial.n_layer * (attention + mlp + 2 * norm) + norm + output
@@ -51,12 +51,12 @@ def hidden_width(trial: Trial) -> tuple[int, int]:
     return 4 * trial.n_embd, 4 * trial.n_embd
 
 
-def weight_bytes(trial: Trial, alphabet: int) -> int:
+def weight_bytes(trial: Trial, n_symbols: int) -> int:
     """Return the size of the model's weights on the disk, in fp32."""
-    return 4 * parameter_count(trial, alphabet)
+    return 4 * parameter_count(trial, n_symbols)
 
 
-def training_flops(trial: Trial, alphabet: int) -> float:
+def training_flops(trial: Trial, n_symbols: int) -> float:
     """Return the floating-point operations of a trial's whole training, forward and backward.
 
     Per token 6 N + 12 L C T: N the weights of matrix products (12 L C^2 + C V; embeddings are looked up), L layers,
@@ -66,7 +66,7 @@ def training_flops(trial: Trial, alphabet: int) -> float:
     """
     layers, width, block = trial.n_layer, trial.n_embd, trial.block_size
     matmul_parameters = layers * (4 * width + sum(hidden_width(trial))) * width + width * vocabulary_size(
-        trial, alphabet
+        trial, n_symbols
     )
     tokens = trial.batch_size * block
     step = (6 * matmul_parameters + 12 * layers * width * block) * tokens
@@ -88,22 +88,22 @@ def orthogonal_flops(m: int, n: int) -> int:
     return 5 * (4 * m * m * n + 2 * m**3)
 
 
-def total_cost(trials: Iterable[Trial], alphabet: int) -> Cost | None:
+def total_cost(trials: Iterable[Trial], n_symbols: int) -> Cost | None:
     """Return the cost of trials together; None where there are none."""
     listed = list(trials)
-    return _cost(listed, len(listed), alphabet)
+    return _cost(listed, len(listed), n_symbols)
 
 
-def cost_bound(bound: Bound, alphabet: int) -> Cost | None:
+def cost_bound(bound: Bound, n_symbols: int) -> Cost | None:
     """Return the most that a phase can cost, and the range its models can be in; None where nothing is known."""
-    return _cost(bound.candidates.trials, bound.trials_max, alphabet) if bound.candidates else None
+    return _cost(bound.candidates.trials, bound.trials_max, n_symbols) if bound.candidates else None
 
 
-def _cost(trials: Iterable[Trial], most: int, alphabet: int) -> Cost | None:
+def _cost(trials: Iterable[Trial], most: int, n_symbols: int) -> Cost | None:
     """Return the cost of the `most` dearest of the trials, and the parameters of all."""
     listed = list(trials)
     if not listed:
         return None
-    parameters = [parameter_count(trial, alphabet) for trial in listed]
-    dearest = heapq.nlargest(most, (training_flops(trial, alphabet) for trial in listed))
+    parameters = [parameter_count(trial, n_symbols) for trial in listed]
+    dearest = heapq.nlargest(most, (training_flops(trial, n_symbols) for trial in listed))
     return Cost(min(parameters), max(parameters), sum(dearest))

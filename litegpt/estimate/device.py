@@ -12,7 +12,7 @@ GB = 1e9
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceSpec:
     """A device, present or imagined. Figures that nobody states are None."""
 
     name: str
@@ -38,7 +38,7 @@ def cores() -> int:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Device(
+        DeviceSpec(
             name="rtx2070-8g",
             kind="cuda",
             memory=8 * GB,
@@ -48,7 +48,7 @@ PROFILES = {
             known_as=("RTX 2070",),
             source="NVIDIA Turing architecture whitepaper (2018), appendix: reference card, fp16 tensor products",
         ),
-        Device(
+        DeviceSpec(
             name="rtx4090-24g",
             kind="cuda",
             memory=24 * GB,
@@ -58,7 +58,7 @@ PROFILES = {
             known_as=("RTX 4090",),
             source="NVIDIA Ada architecture whitepaper (2022), appendix A: fp32 accumulation, dense",
         ),
-        Device(
+        DeviceSpec(
             name="a100-80g",
             kind="cuda",
             memory=80 * GB,
@@ -68,7 +68,7 @@ PROFILES = {
             known_as=("A100", "80GB"),
             source="NVIDIA A100 datasheet: SXM, 80 GB, dense",
         ),
-        Device(
+        DeviceSpec(
             name="h100-80g",
             kind="cuda",
             memory=80 * GB,
@@ -78,7 +78,7 @@ PROFILES = {
             known_as=("H100", "80GB", "HBM3"),
             source="NVIDIA H100 datasheet: SXM, dense",
         ),
-        Device(
+        DeviceSpec(
             name="h200-141g",
             kind="cuda",
             memory=141 * GB,
@@ -92,7 +92,7 @@ PROFILES = {
 }
 
 
-def device_profile(name: str) -> Device:
+def device_profile(name: str) -> DeviceSpec:
     """Return the profile of that name. InputError: there is none."""
     if name not in PROFILES:
         hint = did_you_mean(name, PROFILES)
@@ -100,7 +100,7 @@ def device_profile(name: str) -> Device:
     return PROFILES[name]
 
 
-def profile_of(driver_name: str) -> Device | None:
+def profile_of(driver_name: str) -> DeviceSpec | None:
     """Return the profile of a device that its driver calls so; None where none is known."""
     matches = (profile for profile in PROFILES.values() if all(word in driver_name for word in profile.known_as))
     return next(matches, None)

@@ -6,28 +6,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from litegpt.estimate.cost import parameter_count
-from litegpt.estimate.device import GB, Device
+from litegpt.estimate.device import GB, DeviceSpec
 from litegpt.estimate.memory import training_memory
 from litegpt.study.trial import Trial
 
 
-def misfit(trials: Iterable[Trial], alphabet: int, device: Device) -> str | None:
+def misfit(trials: Iterable[Trial], n_symbols: int, device: DeviceSpec) -> str | None:
     """Return why the largest of the trials cannot be trained on a device, and what would help; None where all can."""
-    needs = {trial: _need(trial, alphabet, device) for trial in _shapes(trials)}
+    needs = {trial: _need(trial, n_symbols, device) for trial in _shapes(trials)}
     largest = max(needs, key=lambda trial: needs[trial], default=None)
     if largest is None or needs[largest] <= device.memory:
         return None
-    memory = training_memory(largest, alphabet, device)
+    memory = training_memory(largest, n_symbols, device)
     told = (
-        f"a model of {short_count(parameter_count(largest, alphabet))} parameters ({_shown(largest)}) needs "
+        f"a model of {short_count(parameter_count(largest, n_symbols))} parameters ({_shown(largest)}) needs "
         f"{gigabytes(memory.total)}, {gigabytes(memory.state)} of it for weights and optimizer and "
         f"{gigabytes(memory.activations)} for activations, and {device.name} has {gigabytes(device.memory)}"
     )
-    return "; ".join([told, *_remedies(largest, alphabet, device), _largest_fit(largest, alphabet, device)])
+    return "; ".join([told, *_remedies(largest, n_symbols, device), _largest_fit(largest, n_symbols, device)])
 
 
-def _need(trial: Trial, alphabet: int, device: Device) -> float:
-    return training_memory(trial, alphabet, device).total
+def _need(trial: Trial, n_symbols: int, device: DeviceSpec) -> float:
+    return training_memory(trial, n_symbols, device).total
 
 
 def _shapes(trials: Iterable[Trial]) -> Iterator[Trial]:
@@ -35,29 +35,29 @@ def _shapes(trials: Iterable[Trial]) -> Iterator[Trial]:
     return iter({replace(trial, learning_rate=1.0, seed=0, max_iters=1, start_from=None) for trial in trials})
 
 
-def _remedies(trial: Trial, alphabet: int, device: Device) -> Iterator[str]:
+def _remedies(trial: Trial, n_symbols: int, device: DeviceSpec) -> Iterator[str]:
     """Yield what gradient accumulation, activation checkpointing and both would make of it, as far as they are open."""
     checkpointing = replace(trial, activation_checkpointing=True)
     parts = {"activation_checkpointing = true": checkpointing} if checkpointing != trial else {}
     for start, words in ((trial, ""), *((start, f" with {name}") for name, start in parts.items())):
-        if smaller := _accumulating(start, alphabet, device):
+        if smaller := _accumulating(start, n_symbols, device):
             parts[f"gradient_accumulation = {smaller.gradient_accumulation}{words}"] = smaller
     for words, smaller in parts.items():
-        yield f"{words} would need {gigabytes(_need(smaller, alphabet, device))}"
+        yield f"{words} would need {gigabytes(_need(smaller, n_symbols, device))}"
 
 
-def _accumulating(trial: Trial, alphabet: int, device: Device) -> Trial | None:
+def _accumulating(trial: Trial, n_symbols: int, device: DeviceSpec) -> Trial | None:
     """Return the trial with the fewest parts of a batch that fit, or with single sequences where none do."""
     smaller = trial
     while smaller.gradient_accumulation < trial.batch_size:
         parts = min(2 * smaller.gradient_accumulation, trial.batch_size)
         smaller = replace(smaller, gradient_accumulation=parts)
-        if _need(smaller, alphabet, device) <= device.memory:
+        if _need(smaller, n_symbols, device) <= device.memory:
             break
     return None if smaller == trial else smaller
 
 
-def _largest_fit(trial: Trial, alphabet: int, device: Device) -> str:
+def _largest_fit(trial: Trial, n_symbols: int, device: DeviceSpec) -> str:
     """Return the largest model that fits as it is set: fewer layers first, then fewer heads on one layer."""
     head_size = trial.n_embd // trial.n_head
     fewer = (replace(trial, n_layer=layers) for layers in range(trial.n_layer - 1, 0, -1))
@@ -65,8 +65,8 @@ def _largest_fit(trial: Trial, alphabet: int, device: Device) -> str:
         replace(trial, n_layer=1, n_head=heads, n_embd=heads * head_size) for heads in range(trial.n_head - 1, 0, -1)
     )
     for smaller in (*fewer, *narrower):
-        if _need(smaller, alphabet, device) <= device.memory:
-            size = short_count(parameter_count(smaller, alphabet))
+        if _need(smaller, n_symbols, device) <= device.memory:
+            size = short_count(parameter_count(smaller, n_symbols))
             return f"the largest that fits as set has {size} parameters ({_shown(smaller)})"
     return "no smaller model fits as set"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from litegpt.estimate.cost import parameter_count, training_flops
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import ROWS, training_memory
 from litegpt.estimate.packs import pack_trials, pack_width
 from litegpt.study.trial import EVALUATED_TOKENS, Trial, evaluation_steps
@@ -44,7 +44,7 @@ class Measurement:
 class Throughput:
     """Where a forecast's speed comes from: measurements, or (without any) the device's stated figures."""
 
-    device: Device
+    device: DeviceSpec
     measurements: Sequence[Measurement] = ()
     source: str = ""  # measured or stated, and by whom
     workers: int = 1  # that share the work
@@ -64,7 +64,7 @@ class Forecast:
 
 
 def forecast(
-    trials: Iterable[Trial], most: int, throughput: Throughput, alphabet: int, validation_tokens: int
+    trials: Iterable[Trial], most: int, throughput: Throughput, n_symbols: int, validation_tokens: int
 ) -> Forecast | None:
     """Return the forecast for the `most` dearest of these trials in packs; None where there are none.
 
@@ -72,41 +72,41 @@ def forecast(
     where there are more, and over as many of training.
     """
     device = throughput.device
-    packs = pack_trials(trials, lambda trial: pack_width(trial, device, alphabet))
+    packs = pack_trials(trials, lambda trial: pack_width(trial, device, n_symbols))
     if not packs or not most:
         return None
-    memory = max(training_memory(pack[0], alphabet, device, len(pack)).total for pack in packs)
+    memory = max(training_memory(pack[0], n_symbols, device, len(pack)).total for pack in packs)
     if not throughput.is_known:
         return Forecast(memory, None)
     each: list[float] = []
     for pack in packs:
-        seconds = pack_seconds(pack[0], len(pack), throughput, alphabet, validation_tokens)
+        seconds = pack_seconds(pack[0], len(pack), throughput, n_symbols, validation_tokens)
         each += [seconds / len(pack)] * len(pack)
     return Forecast(memory, sum(heapq.nlargest(most, each)) / throughput.workers)
 
 
-def pack_seconds(trial: Trial, width: int, throughput: Throughput, alphabet: int, validation_tokens: int) -> float:
+def pack_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: int, validation_tokens: int) -> float:
     """Return how long a pack takes from its start to its last checkpoint."""
-    step = step_seconds(trial, width, throughput, alphabet)
+    step = step_seconds(trial, width, throughput, n_symbols)
     tokens = trial.batch_size * trial.block_size
     evaluated = 2 * min(validation_tokens, EVALUATED_TOKENS)
     evaluations = len(evaluation_steps(trial)) * evaluated / tokens * FORWARD_SHARE
     eager = EAGER_LAUNCH_SECONDS if throughput.device.kind == "cuda" else 0.0
     samples = SAMPLE_CHARACTERS * (trial.n_layer * LAYER_KERNELS + OTHER_KERNELS) * FORWARD_SHARE * eager
-    written = width * ROWS * 4 * parameter_count(trial, alphabet) / DISK_BYTES_PER_SECOND
+    written = width * ROWS * 4 * parameter_count(trial, n_symbols) / DISK_BYTES_PER_SECOND
     return (trial.max_iters + evaluations) * step + samples + written + PACK_SECONDS
 
 
-def step_seconds(trial: Trial, width: int, throughput: Throughput, alphabet: int) -> float:
+def step_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: int) -> float:
     """Return how long one training step of a pack takes."""
-    flops = width * training_flops(trial, alphabet) / trial.max_iters
+    flops = width * training_flops(trial, n_symbols) / trial.max_iters
     if throughput.measurements:
         return flops / _nearest(trial, width, throughput.measurements).flops_per_second
     device = throughput.device
     assert device.flops is not None
     assert device.bandwidth is not None
-    memory = training_memory(trial, alphabet, device, width)
-    rows = width * 4 * parameter_count(trial, alphabet) * ROW_PASSES
+    memory = training_memory(trial, n_symbols, device, width)
+    rows = width * 4 * parameter_count(trial, n_symbols) * ROW_PASSES
     traffic = (memory.activations * ACTIVATION_PASSES + rows) / (BANDWIDTH_SHARE * device.bandwidth)
     kernels = trial.gradient_accumulation * trial.n_layer * LAYER_KERNELS + OTHER_KERNELS
     kernels += trial.n_layer * MUON_KERNELS if trial.optimizer == "muon" else 0

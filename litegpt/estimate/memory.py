@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from litegpt.estimate.cost import hidden_width, parameter_count
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.study.trial import Trial, vocabulary_size
 
 FLOAT = 4  # bytes
@@ -34,13 +34,13 @@ class Memory:
         return self.state + self.activations + self.passing + self.workspace
 
 
-def training_memory(trial: Trial, alphabet: int, device: Device, width: int = 1) -> Memory:
+def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int = 1) -> Memory:
     """Return what `width` trials of a shape need on a device, at its precision where they leave that open."""
     precision = device.precision if trial.precision == "auto" else trial.precision
     number = FLOAT if precision == "fp32" else 2
     batch = -(-trial.batch_size // trial.gradient_accumulation)
-    tokens, vocabulary = batch * trial.block_size, vocabulary_size(trial, alphabet)
-    row = parameter_count(trial, alphabet) * FLOAT
+    tokens, vocabulary = batch * trial.block_size, vocabulary_size(trial, n_symbols)
+    row = parameter_count(trial, n_symbols) * FLOAT
     layer = _layer_bytes(trial, number, device.kind, width) * tokens
     kept_layers, cast_layers = float(trial.n_layer), trial.n_layer
     activations = _last_bytes(trial, vocabulary, number, device.kind, width) * tokens
@@ -96,11 +96,11 @@ def _norms_apart(trial: Trial, kind: str, width: int) -> bool:
     return trial.norm == "rms" or (kind == "cuda" and width > 1)
 
 
-def widest_pack(trial: Trial, alphabet: int, device: Device, most: int) -> int:
+def widest_pack(trial: Trial, n_symbols: int, device: DeviceSpec, most: int) -> int:
     """Return how many trials of a shape a device holds together: at least 1, at most `most`."""
     fitting, too_many = 1, most + 1
     while too_many - fitting > 1:
         middle = (fitting + too_many) // 2
-        fits = training_memory(trial, alphabet, device, middle).total <= device.usable
+        fits = training_memory(trial, n_symbols, device, middle).total <= device.usable
         fitting, too_many = (middle, too_many) if fits else (fitting, middle)
     return fitting

@@ -55,12 +55,12 @@ class Outline:
         return {"study": self.study, "phases": [phase.plain() for phase in self.phases]}
 
 
-def outline(study: Study, alphabet: int, resolved: Mapping[str, Expansion] | None = None) -> Outline:
+def outline(study: Study, n_symbols: int, resolved: Mapping[str, Expansion] | None = None) -> Outline:
     """Return the outline of a study; `resolved` are the expansions, by phase name, of promotions already known."""
-    return Outline(study.name, tuple(_phase(study, phase, alphabet, resolved or {}) for phase in study.phases))
+    return Outline(study.name, tuple(_phase(study, phase, n_symbols, resolved or {}) for phase in study.phases))
 
 
-def _phase(study: Study, phase: Phase, alphabet: int, resolved: Mapping[str, Expansion]) -> PhaseOutline:
+def _phase(study: Study, phase: Phase, n_symbols: int, resolved: Mapping[str, Expansion]) -> PhaseOutline:
     bound = study.bounds[phase.name]
     expansion = resolved.get(phase.name) or (bound.candidates if phase.promotion is None else None)
     known = expansion or bound.candidates
@@ -72,7 +72,7 @@ def _phase(study: Study, phase: Phase, alphabet: int, resolved: Mapping[str, Exp
         excluded=reasons.total(),
         reasons=tuple(reasons.items()),
         max_iters=max((trial.max_iters for trial in known.trials), default=None) if known else None,
-        cost=total_cost(expansion.trials, alphabet) if expansion else cost_bound(bound, alphabet),
+        cost=total_cost(expansion.trials, n_symbols) if expansion else cost_bound(bound, n_symbols),
         promotion=phase.promotion,
         candidates=known.trials if known else (),
     )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from litegpt.estimate.cost import training_flops
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import widest_pack
 from litegpt.study.trial import Trial
 
@@ -27,7 +27,7 @@ def pack_shape(trial: Trial) -> Hashable:
     return tuple(value for name, value in vars(trial).items() if name not in ITS_OWN)
 
 
-def pack_width(trial: Trial, device: Device, alphabet: int) -> int:
+def pack_width(trial: Trial, device: DeviceSpec, n_symbols: int) -> int:
     """Return how many trials of this shape to train together: on a GPU enough to fill it, on a CPU one.
 
     A CPU computes one small model as fast as it can compute at all (docs/LOG.md). A GPU waits for launches until its
@@ -37,7 +37,7 @@ def pack_width(trial: Trial, device: Device, alphabet: int) -> int:
         return 1
     activations = trial.batch_size * trial.block_size * trial.n_embd  # elements, of one layer of one trial
     most = max(1, min(WIDEST_PACK, FILLING_ACTIVATIONS // activations))
-    return widest_pack(trial, alphabet, device, most)
+    return widest_pack(trial, n_symbols, device, most)
 
 
 def pack_trials(
@@ -73,4 +73,4 @@ def evenly(items: Sequence[T], most: int) -> list[Sequence[T]]:
 
 
 def _flops(pack: tuple[Trial, ...]) -> float:
-    return len(pack) * training_flops(pack[0], alphabet=0)  # the vocabulary changes no order worth having
+    return len(pack) * training_flops(pack[0], n_symbols=0)  # the vocabulary changes no order worth having

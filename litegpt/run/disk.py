@@ -26,13 +26,13 @@ def shortage(
     folder: StudyFolder,
     phase: str,
     at_once: Callable[[Trial], int],
-    alphabet: int,
+    n_symbols: int,
 ) -> str | None:
     """Return in words what room on the disk a phase will not find, None where it will find enough.
 
     `at_once` tells how many trials of a shape are at work together.
     """
-    needed = needed_bytes(study, state, phase, at_once, alphabet)
+    needed = needed_bytes(study, state, phase, at_once, n_symbols)
     free = free_bytes(folder.path)
     if needed <= free:
         return None
@@ -42,10 +42,10 @@ def shortage(
     )
 
 
-def needed_bytes(study: Study, state: StudyState, phase: str, at_once: Callable[[Trial], int], alphabet: int) -> int:
+def needed_bytes(study: Study, state: StudyState, phase: str, at_once: Callable[[Trial], int], n_symbols: int) -> int:
     """Return about how much the trials of a phase that have not ended will take up."""
     trials = [trial.settings for trial in state.phases[phase].current() if trial.state in ("queued", "running")]
-    sizes = [weight_bytes(trial, alphabet) for trial in trials]
+    sizes = [weight_bytes(trial, n_symbols) for trial in trials]
     whole = CHECKPOINT_WEIGHTS + 1  # a checkpoint and the best weights
     rewritten = max(sizes, default=0) * CHECKPOINT_WEIGHTS  # the old one stays until the new one is whole
     logs = len(trials) * LOG_BYTES

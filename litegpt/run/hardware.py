@@ -12,26 +12,26 @@ from pathlib import Path
 
 import psutil
 
-from litegpt.estimate.device import Device, profile_of
+from litegpt.estimate.device import DeviceSpec, profile_of
 from litegpt.run.devices import WorkerPlace
 
 PATIENCE_SECONDS = 10.0
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
-def present_device(places: Sequence[WorkerPlace]) -> Device:
+def present_device(places: Sequence[WorkerPlace]) -> DeviceSpec:
     """Return the device of the first place; its memory is shared evenly by the workers that are there."""
     workers = sum(place.device == places[0].device for place in places)
     device = _cpu() if places[0].device == "cpu" else _gpu(places[0].device)
     return replace(device, memory=device.memory / workers)
 
 
-def _cpu() -> Device:
+def _cpu() -> DeviceSpec:
     flags = _text(Path("/proc/cpuinfo")).split()
     limit = _text(Path("/sys/fs/cgroup/memory.max")).strip()  # a container's
     total = psutil.virtual_memory().total
     model = re.search(r"^model name\s*:\s*(.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
-    return Device(
+    return DeviceSpec(
         name=f"{model[1] if model else 'CPU'}, {os.cpu_count()} cores",
         kind="cpu",
         memory=min(total, int(limit)) if limit.isdecimal() else total,
@@ -39,9 +39,9 @@ def _cpu() -> Device:
     )
 
 
-def _gpu(place: str) -> Device:
+def _gpu(place: str) -> DeviceSpec:
     """Return what the driver's own tool says of a GPU; without it the memory counts as endless."""
-    unknown = Device(name=place, kind="cuda", memory=math.inf, precision="bf16")
+    unknown = DeviceSpec(name=place, kind="cuda", memory=math.inf, precision="bf16")
     number = int(place.partition(":")[2] or 0)
     visible = [entry for entry in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if entry.strip()]
     index = visible[number].strip() if number < len(visible) else str(number)
@@ -56,7 +56,7 @@ def _gpu(place: str) -> Device:
             query, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
         )
         name, mebibytes, capability = (part.strip() for part in said.stdout.splitlines()[0].split(","))
-        found = Device(
+        found = DeviceSpec(
             name=name,
             kind="cuda",
             memory=float(mebibytes) * 2**20,

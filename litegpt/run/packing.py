@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from litegpt.estimate.device import PROFILES, Device
+from litegpt.estimate.device import PROFILES, DeviceSpec
 from litegpt.estimate.forecast import Throughput, step_seconds
 from litegpt.estimate.memory import widest_pack
 from litegpt.estimate.packs import pack_width
@@ -27,9 +27,9 @@ FASTEST = PROFILES["h100-80g"]  # what an unknown GPU is taken for: then at most
 class Packing:
     """Pack widths for the places of a runner, which are all alike. `width` is one that somebody asked for."""
 
-    def __init__(self, places: Sequence[WorkerPlace], alphabet: int, results: Path, width: int | None = None) -> None:
-        self.device: Device = present_device(places)
-        self._alphabet, self._asked = alphabet, width
+    def __init__(self, places: Sequence[WorkerPlace], n_symbols: int, results: Path, width: int | None = None) -> None:
+        self.device: DeviceSpec = present_device(places)
+        self._n_symbols, self._asked = n_symbols, width
         self._tunings = Tunings(results)
         try:
             self._torch = version("torch")
@@ -39,14 +39,14 @@ class Packing:
     def width(self, trial: Trial) -> int:
         """Return how many trials of this shape to train together."""
         if self._asked is not None:
-            return widest_pack(trial, self._alphabet, self.device, self._asked)
-        usual = pack_width(trial, self.device, self._alphabet)
+            return widest_pack(trial, self._n_symbols, self.device, self._asked)
+        usual = pack_width(trial, self.device, self._n_symbols)
         kept = self._kept(trial)
         if kept is None or kept.tuning.width is None:
             return usual
         if kept.flops_per_second is None:  # it fits no wider, and that is all there is to know
             return min(usual, kept.tuning.width)
-        return widest_pack(trial, self._alphabet, self.device, kept.tuning.width)
+        return widest_pack(trial, self._n_symbols, self.device, kept.tuning.width)
 
     def tuning(self, trials: Sequence[Trial]) -> Tuning:
         """Return how a pack is to be computed: as it was found for its shape, or as torch does it."""
@@ -65,7 +65,7 @@ class Packing:
     def _seconds(self, trials: Sequence[Trial]) -> float:
         """Return how long a pack will train, as stated."""
         device = self.device if self.device.flops is not None else FASTEST
-        return trials[0].max_iters * step_seconds(trials[0], len(trials), Throughput(device), self._alphabet)
+        return trials[0].max_iters * step_seconds(trials[0], len(trials), Throughput(device), self._n_symbols)
 
     def learn(self, tuned: ShapeTuned) -> None:
         """Keep what a worker found out; if the disk will not have it, it is found out again some day."""
@@ -74,7 +74,7 @@ class Packing:
             self.device.name,
             self._torch,
             tuned.precision,
-            vocabulary_size(trial, self._alphabet),
+            vocabulary_size(trial, self._n_symbols),
             trial,
             Tuning(tuned.width, tuned.attention, tuned.compiled),
             tuned.flops_per_second,
@@ -84,6 +84,6 @@ class Packing:
 
     def _kept(self, trial: Trial) -> TunedShape | None:
         precision = self.device.precision if trial.precision == "auto" else trial.precision
-        vocabulary = vocabulary_size(trial, self._alphabet)
+        vocabulary = vocabulary_size(trial, self._n_symbols)
         wanted = TunedShape(self.device.name, self._torch, precision, vocabulary, trial, Tuning(), None)
         return self._tunings.find(wanted)

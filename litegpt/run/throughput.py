@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import litegpt
-from litegpt.estimate.device import Device, profile_of
+from litegpt.estimate.device import DeviceSpec, profile_of
 from litegpt.estimate.forecast import Throughput
 from litegpt.results.tuning import FILE, measurements, read_tuned
 
 BENCHES = Path(litegpt.__file__).parents[1] / "bench" / "results"  # where litegpt runs from a checkout
 
 
-def throughput_of(device: Device, results: Path, workers: int = 1) -> Throughput:
+def throughput_of(device: DeviceSpec, results: Path, workers: int = 1) -> Throughput:
     """Return a device's speed: measured by earlier runs into `results`, or by a bench, or else as stated."""
     for path in (results / FILE, *sorted(BENCHES.glob("*.json"))):
         tuned = read_tuned(path)
@@ -26,7 +26,7 @@ def throughput_of(device: Device, results: Path, workers: int = 1) -> Throughput
     return Throughput(device, (), f"stated ({stated}; {device.source})", workers)
 
 
-def _is_such(name: str, device: Device) -> bool:
+def _is_such(name: str, device: DeviceSpec) -> bool:
     """Tell whether a device that its driver calls `name` is the one, or one of its profile."""
     profile = profile_of(name)
     return name == device.name or (profile is not None and profile.name == device.name)

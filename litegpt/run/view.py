@@ -79,7 +79,7 @@ class Forecast:
 
 def _work_done(runner: Runner) -> tuple[float, float, float]:
     """Return the flops done and in all, and the tokens trained, of the phases planned so far."""
-    alphabet = len(runner.corpus.symbols)
+    n_symbols = len(runner.corpus.symbols)
     steps = {(trial.phase, trial.settings.id): trial.step for trial in runner.running}
     flops_done = flops = tokens = 0.0
     for phase in runner.state.phases.values():
@@ -87,7 +87,7 @@ def _work_done(runner: Runner) -> tuple[float, float, float]:
             settings = trial.settings
             ended = trial.state not in ("queued", "running")
             done = 1.0 if ended else steps.get((phase.name, trial.id), 0) / settings.max_iters
-            whole = training_flops(settings, alphabet)
+            whole = training_flops(settings, n_symbols)
             flops += whole
             flops_done += done * whole
             tokens += done * settings.max_iters * settings.batch_size * settings.block_size

@@ -77,9 +77,9 @@ HYPERPARAMETERS: dict[str, type] = {name: hint for name, hint in get_type_hints(
 """The names a study file may set, each with its type (int, float, bool or str)."""
 
 
-def vocabulary_size(trial: Trial, alphabet: int) -> int:
-    """Return how many tokens a trial's model knows, on a text of `alphabet` different characters."""
-    return trial.vocab_size or (alphabet if trial.tokenizer == "char" else BYTES)
+def vocabulary_size(trial: Trial, n_symbols: int) -> int:
+    """Return how many tokens a trial's model knows, on a text of `n_symbols` different characters."""
+    return trial.vocab_size or (n_symbols if trial.tokenizer == "char" else BYTES)
 
 
 def tokens_differ(trials: Iterable[Trial]) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from litegpt.study.trial import EVALUATED_TOKENS
 
 IGNORED = -100  # a target that cross_entropy leaves out
-HELD_SHARE = 0.02  # of a GPU's memory, at most, is the training split's: of what plans leave free (`Device.usable`)
+HELD_SHARE = 0.02  # of a GPU's memory, at most, is the training split's: of what plans leave free (`DeviceSpec.usable`)
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,9 @@ def test_baselines_stand_where_the_unit_is_theirs(folder: StudyFolder, trials: l
 
 def test_a_guess_is_over_a_trials_own_vocabulary(trials: list[TrialState]) -> None:
     """A uniform guess among 29 characters has 3.4 nats, among 512 tokens 6.2: a BPE trial with 4.2 has learned."""
-    assert suspicious(trials, alphabet=29) == []
+    assert suspicious(trials, n_symbols=29) == []
     guessers = [trials[0], dataclasses.replace(trials[1], val_loss=6.3), *trials[2:]]
-    assert [(found.trial, found.kind) for found in suspicious(guessers, alphabet=29)] == [
+    assert [(found.trial, found.kind) for found in suspicious(guessers, n_symbols=29)] == [
         (trials[1].id, "worse than guessing")
     ]
 

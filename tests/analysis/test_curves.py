@@ -166,7 +166,7 @@ def test_memorising_reads_as_what_it_is() -> None:
     assert found.gap == pytest.approx(4.69)
     trial = Trial(4, 12, 768, 128, 64, 6e-4, 10_000)
     ended = TrialState("p", trial.id, trial, state="done", val_loss=4.77, best_val_loss=1.76, best_val_step=700)
-    (told,) = suspicious([ended], {("p", trial.id): curve(MEMORISED)}, alphabet=86)
+    (told,) = suspicious([ended], {("p", trial.id): curve(MEMORISED)}, n_symbols=86)
     assert told.kind == "worse than guessing"
     assert told.words == (
         f"validation loss 4.77 at the end, a uniform guess has {math.log(86):.2f}; its best was 1.76 at step 700"

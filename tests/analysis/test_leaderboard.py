@@ -122,7 +122,7 @@ def test_the_original_is_ranked_as_pandas_ranks_it(original: StudyFolder, seed_s
     steps = pd.read_csv(seed_study / "phase2" / "output_steps.csv")
     keys = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
     best = steps.groupby(keys)["Validation Loss"].min().sort_values(kind="stable")
-    rows = leaderboard(read_journal(original.journal).phases["phase2"].current(), alphabet=86)
+    rows = leaderboard(read_journal(original.journal).phases["phase2"].current(), n_symbols=86)
     assert [row.best_val_loss for row in rows] == best.tolist()
     assert round(max(row.parameters or 0 for row in rows) / 1e6, 1) == 42.7  # as the original reports
 

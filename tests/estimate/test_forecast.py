@@ -6,7 +6,7 @@ import pytest
 
 from litegpt.errors import InputError
 from litegpt.estimate.cost import training_flops
-from litegpt.estimate.device import PROFILES, Device, device_profile, profile_of
+from litegpt.estimate.device import PROFILES, DeviceSpec, device_profile, profile_of
 from litegpt.estimate.forecast import Measurement, Throughput, forecast, pack_seconds, step_seconds
 from litegpt.estimate.packs import pack_trials, pack_width
 from litegpt.study.trial import Trial
@@ -72,7 +72,7 @@ def test_the_forecast_of_a_phase() -> None:
     assert both is not None
     assert both.seconds == pytest.approx(stated.seconds / 2)
     assert forecast([], 0, Throughput(H100), VOCAB, VALIDATION) is None
-    unknown = forecast(trials, 14, Throughput(Device("here", "cuda", 80e9, "bf16")), VOCAB, VALIDATION)
+    unknown = forecast(trials, 14, Throughput(DeviceSpec("here", "cuda", 80e9, "bf16")), VOCAB, VALIDATION)
     assert unknown is not None
     assert (unknown.seconds, unknown.memory) == (None, stated.memory)
 
@@ -99,7 +99,7 @@ def test_profiles_are_found_by_what_drivers_call_them() -> None:
 def test_widths_fill_a_gpu_and_no_cpu() -> None:
     assert pack_width(TINY, H100, VOCAB) == 64
     assert pack_width(LARGE, H100, VOCAB) == 7
-    assert pack_width(TINY, Device("here", "cpu", 16e9, "fp32"), VOCAB) == 1
+    assert pack_width(TINY, DeviceSpec("here", "cpu", 16e9, "fp32"), VOCAB) == 1
     assert pack_width(TINY, replace(H100, memory=1.5e9), VOCAB) < 64
 
 

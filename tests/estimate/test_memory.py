@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from litegpt.estimate.device import PROFILES, Device
+from litegpt.estimate.device import PROFILES, DeviceSpec
 from litegpt.estimate.fit import misfit
 from litegpt.estimate.memory import training_memory, widest_pack
 from litegpt.study.presets import PRESETS
@@ -15,7 +15,7 @@ VOCAB = 61
 TRIAL = Trial(
     n_layer=2, n_head=2, n_embd=64, block_size=32, batch_size=32, learning_rate=1e-3, max_iters=9, precision="fp32"
 )
-CPU = Device("here", "cpu", 16e9, "fp32")
+CPU = DeviceSpec("here", "cpu", 16e9, "fp32")
 
 
 def test_what_costs_memory_and_what_saves_it() -> None:

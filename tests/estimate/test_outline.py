@@ -25,7 +25,7 @@ promote = {from = "one", top = 2}
 
 def test_the_plan_of_a_study_as_data(study_of: Callable[[str], Study]) -> None:
     study = study_of(PHASES)
-    plain = outline(study, alphabet=86).plain()
+    plain = outline(study, n_symbols=86).plain()
     assert json.loads(json.dumps(plain)) == plain
     first, second = plain["phases"]
     assert plain["study"] == "small"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import training_memory
 from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
@@ -136,7 +136,7 @@ def test_memory_is_what_was_predicted(on_gpu: Corpus, tokenizer: CharacterTokeni
     losses(pack, 5)
     pack.evaluate()
     reserved = torch.cuda.max_memory_reserved() - before
-    predicted = training_memory(trial, tokenizer.vocab_size, Device("here", "cuda", 80e9, "bf16"), 4)
+    predicted = training_memory(trial, tokenizer.vocab_size, DeviceSpec("here", "cuda", 80e9, "bf16"), 4)
     assert 0.4 * predicted.total < reserved < predicted.total
 
 

@@ -11,14 +11,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from litegpt.estimate.device import Device
+from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import training_memory
 from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import Corpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
-CPU = Device("here", "cpu", 16e9, "fp32")
+CPU = DeviceSpec("here", "cpu", 16e9, "fp32")
 WIDE = {"n_layer": 2, "n_embd": 64, "block_size": 32, "batch_size": 32, "dropout": 0.2}
 
 

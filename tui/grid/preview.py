@@ -73,16 +73,16 @@ class Previewer:
             study = parse_study(text, self._path)
         except InputError as error:
             return Preview(tuple(_partial(text, self._path)), str(error))
-        alphabet, problem = self._vocabulary(study, state)
+        n_symbols, problem = self._vocabulary(study, state)
         resolved = _resolved(study, state)
-        return Preview(tuple(self._phase(study, phase, resolved, state, alphabet) for phase in study.phases), problem)
+        return Preview(tuple(self._phase(study, phase, resolved, state, n_symbols) for phase in study.phases), problem)
 
     def _phase(
-        self, study: Study, phase: Phase, resolved: dict[str, Expansion], state: StudyState, alphabet: int | None
+        self, study: Study, phase: Phase, resolved: dict[str, Expansion], state: StudyState, n_symbols: int | None
     ) -> PhasePreview:
         expansion, bound = resolved.get(phase.name), study.bounds[phase.name]
         if expansion is None:
-            cost = cost_bound(bound, alphabet) if alphabet else None
+            cost = cost_bound(bound, n_symbols) if n_symbols else None
             return PhasePreview(
                 phase.name,
                 permutations=bound.trials_max,
@@ -91,21 +91,21 @@ class Previewer:
                 promotion=phase.promotion,
                 parameters=(cost.parameters_min, cost.parameters_max) if cost else None,
                 flops=cost.flops if cost else None,
-                seconds=_seconds(cost.flops if cost else None, state, alphabet),
+                seconds=_seconds(cost.flops if cost else None, state, n_symbols),
             )
         own = state.phases.get(phase.name)
         ended = {trial.id for trial in own.trials.values() if trial.state != "queued"} if own else set()
         ended |= {trial.id for trial in state.trials() if trial.state == "done"}
         left = [trial for trial in expansion.trials if trial.id not in ended]
-        flops = sum(training_flops(trial, alphabet) for trial in left) if alphabet else None
-        sizes = [parameter_count(trial, alphabet) for trial in expansion.trials] if alphabet else []
+        flops = sum(training_flops(trial, n_symbols) for trial in left) if n_symbols else None
+        sizes = [parameter_count(trial, n_symbols) for trial in expansion.trials] if n_symbols else []
         return replace(
             _counted(phase.name, expansion),
             promotion=phase.promotion,
             done=len(expansion.trials) - len(left),
             parameters=(min(sizes), max(sizes)) if sizes else None,
             flops=flops,
-            seconds=_seconds(flops, state, alphabet),
+            seconds=_seconds(flops, state, n_symbols),
         )
 
     def _vocabulary(self, study: Study, state: StudyState) -> tuple[int | None, str | None]:
@@ -149,8 +149,8 @@ def _resolved(study: Study, state: StudyState) -> dict[str, Expansion]:
     return expansions
 
 
-def _seconds(flops: float | None, state: StudyState, alphabet: int | None) -> float | None:
-    speed = measured_speed(state, alphabet) if alphabet else None
+def _seconds(flops: float | None, state: StudyState, n_symbols: int | None) -> float | None:
+    speed = measured_speed(state, n_symbols) if n_symbols else None
     return None if flops is None or speed is None else flops / speed
 
 

@@ -115,7 +115,7 @@ class Board:
         vocab = self._feed.state.corpus.vocab_size if self._feed.state.corpus else None
         seeds = len({trial.settings.seed for trial in trials}) > 1
         noise = self._figure_noise(phase, by, trials)
-        self._ranked = leaderboard(trials, by, alphabet=vocab, noise=noise, group_seeds=seeds)
+        self._ranked = leaderboard(trials, by, n_symbols=vocab, noise=noise, group_seeds=seeds)
         self.hyperparameters = tuple(name for name in varying(self._ranked) if name != "seed")
         self._records = None
 

@@ -189,10 +189,10 @@ class PromotionScreen(ModalScreen[None]):
             parts.append((f", {len(outcome.excluded):,} excluded", "$warning"))
         parts.append((f" · {_grid(outcome.trials)}\n", "$text-muted"))
         if state.corpus is not None and outcome.trials:
-            alphabet = state.corpus.vocab_size
-            flops = sum(training_flops(trial, alphabet) for trial in outcome.trials)
-            speed = measured_speed(state, alphabet)
-            sizes = [parameter_count(trial, alphabet) for trial in outcome.trials]
+            n_symbols = state.corpus.vocab_size
+            flops = sum(training_flops(trial, n_symbols) for trial in outcome.trials)
+            speed = measured_speed(state, n_symbols)
+            sizes = [parameter_count(trial, n_symbols) for trial in outcome.trials]
             time = f"about {duration(flops / speed)}" if speed else "time unknown until something has run"
             parts.append(f"{size_text(min(sizes), max(sizes))} parameters · {flops:.2e} FLOP · {time}\n")
         if outcome.excluded:

@@ -57,6 +57,6 @@ class Forecast:
     def _cost(self, trial: TrialState) -> float:
         known = self._flops.get(trial.id)
         if known is None:
-            alphabet = self._feed.state.corpus.vocab_size if self._feed.state.corpus else 1
-            known = self._flops[trial.id] = training_flops(trial.settings, alphabet)
+            n_symbols = self._feed.state.corpus.vocab_size if self._feed.state.corpus else 1
+            known = self._flops[trial.id] = training_flops(trial.settings, n_symbols)
         return known
