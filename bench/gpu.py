@@ -39,7 +39,7 @@ from litegpt.run.devices import WorkerPlace
 from litegpt.run.hardware import present_device
 from litegpt.study.trial import Trial
 from litegpt.train.precision import resolve_precision
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tune import KERNELS, PLATEAU
 
 RESULTS = Path(__file__).parent / "results"
@@ -148,7 +148,7 @@ class Bench:
         rng = np.random.default_rng(1)
         train = rng.integers(0, self.vocab_size, 10**5 if self.quick else 10**8, dtype=np.uint8)
         corpora = {
-            where: Corpus(train, train[:5000], self.device, streamed=where == "streamed")
+            where: TokenizedCorpus(train, train[:5000], self.device, streamed=where == "streamed")
             for where in ("held", "streamed")
         }
         shares = {}

@@ -131,7 +131,7 @@ def training(folder: Path) -> dict[str, float]:
 
     from litegpt.estimate.tuning import Tuning
     from litegpt.train.precision import resolve_precision
-    from litegpt.train.tokenized_corpus import Corpus
+    from litegpt.train.tokenized_corpus import TokenizedCorpus
     from litegpt.train.tokenizer import CharacterTokenizer
     from litegpt.train.tokens import tokenised
 
@@ -142,7 +142,11 @@ def training(folder: Path) -> dict[str, float]:
     tokens = tokenised(text, CharacterTokenizer(text.corpus.symbols), folder / "tokens")
     novella, vocab_size = read_novella(device)
     vocab_size = max(vocab_size, len(text.corpus.symbols))
-    corpora = {"novella": novella, "large": Corpus(*tokens, device), "streamed": Corpus(*tokens, device, streamed=True)}
+    corpora = {
+        "novella": novella,
+        "large": TokenizedCorpus(*tokens, device),
+        "streamed": TokenizedCorpus(*tokens, device, streamed=True),
+    }
     precision = resolve_precision("auto", device)
     ways = {
         name: partial(packs, trial, corpus, vocab_size, precision, Tuning(1), 2.0) for name, corpus in corpora.items()

@@ -16,7 +16,7 @@ from speed import shape
 from litegpt.study.trial import Trial
 from litegpt.train.model import SDPA_BATCH, attend
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 
 SMALL = shape(64, 8, 32, 2, dropout=0.0, max_iters=200)
 TINY = shape(16, 4, 8, 1, dropout=0.0, max_iters=200)
@@ -31,7 +31,7 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-def check_all(corpus: Corpus, vocab_size: int, precision: str, quick: bool = False) -> dict[str, Any]:
+def check_all(corpus: TokenizedCorpus, vocab_size: int, precision: str, quick: bool = False) -> dict[str, Any]:
     """Return every check's figures; a check that fails to run says why."""
     small = TINY if quick else SMALL
     checks = {
@@ -69,7 +69,7 @@ def trials_of(trial: Trial) -> list[Trial]:
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 
-def solo(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+def solo(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
     """Of fp32 proper, without TF32."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -81,33 +81,33 @@ def solo(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float
     return (together - alone).abs().max().item()
 
 
-def graph(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+def graph(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
     captured, eager = (Pack(trials_of(small), corpus, vocab_size, precision) for _ in range(2))
     eager._can_capture = False
     return (losses(captured) - losses(eager)).abs().max().item()
 
 
-def dropout(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+def dropout(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
     """Two packs of the same seeds draw the same masks, whenever they are captured."""
     trials = trials_of(replace(small, dropout=0.2))
     first, second = (Pack(trials, corpus, vocab_size, precision) for _ in range(2))
     return (losses(first) - losses(second)).abs().max().item()
 
 
-def mixed_rates(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> list[float]:
+def mixed_rates(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> list[float]:
     """Higher rates make higher training losses."""
     trials = [replace(small, dropout=rate, seed=1) for rate in (0.0, 0.2, 0.6)]
     return losses(Pack(trials, corpus, vocab_size, precision), 100)[50:].mean(dim=0).tolist()
 
 
-def precisions(small: Trial, corpus: Corpus, vocab_size: int) -> dict[str, float]:
+def precisions(small: Trial, corpus: TokenizedCorpus, vocab_size: int) -> dict[str, float]:
     return {
         precision: losses(Pack(trials_of(small), corpus, vocab_size, precision), 100)[-20:].mean().item()
         for precision in ("fp32", "bf16", "fp16")
     }
 
 
-def overflow(small: Trial, corpus: Corpus, vocab_size: int) -> list[Any]:
+def overflow(small: Trial, corpus: TokenizedCorpus, vocab_size: int) -> list[Any]:
     calm, struck = (Pack(trials_of(small), corpus, vocab_size, "fp16") for _ in range(2))
     for pack in (calm, struck):
         losses(pack, 5)
@@ -118,19 +118,23 @@ def overflow(small: Trial, corpus: Corpus, vocab_size: int) -> list[Any]:
 
 
 def variants(
-    small: Trial, corpus: Corpus, vocab_size: int, precision: str, check: Callable[[Trial, Corpus, int, str], float]
+    small: Trial,
+    corpus: TokenizedCorpus,
+    vocab_size: int,
+    precision: str,
+    check: Callable[[Trial, TokenizedCorpus, int, str], float],
 ) -> dict[str, float]:
     """Return a check's figure for every part of the model that can be replaced."""
     named = {" ".join(f"{name}={value}" for name, value in parts.items()): parts for parts in VARIANTS}
     return {name: check(replace(small, **parts), corpus, vocab_size, precision) for name, parts in named.items()}
 
 
-def streamed(small: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+def streamed(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
     """Batches that are looked up on the host while a graph is captured, and after a pack is narrowed."""
     splits = (corpus.train.cpu().numpy(), corpus.validation.cpu().numpy(), corpus.device)
     found = []
     for is_streamed in (False, True):
-        pack = Pack(trials_of(small), Corpus(*splits, streamed=is_streamed), vocab_size, precision)
+        pack = Pack(trials_of(small), TokenizedCorpus(*splits, streamed=is_streamed), vocab_size, precision)
         first = losses(pack)[:, ::2]
         found.append(torch.cat([first, losses(pack.keep([0, 2]))]))
     return (found[0] - found[1]).abs().max().item()

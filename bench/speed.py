@@ -23,7 +23,7 @@ from litegpt.estimate.cost import training_flops
 from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.precision import DTYPES
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
 from litegpt.train.tune import updates_per_second
 
@@ -44,12 +44,12 @@ def name_of(trial: Trial) -> str:
     return f"{trial.n_embd}/{trial.batch_size}/{trial.block_size}/{trial.n_layer}"
 
 
-def read_novella(device: torch.device) -> tuple[Corpus, int]:
+def read_novella(device: torch.device) -> tuple[TokenizedCorpus, int]:
     """Return the default corpus on a device, and how many symbols it has."""
     text = CORPUS.read_text(encoding="utf-8")
     tokenizer = CharacterTokenizer(tuple(sorted(set(text))))
     splits = np.split(tokenizer.encode(text), [int(0.9 * len(text))])
-    return Corpus(*splits, device), tokenizer.vocab_size
+    return TokenizedCorpus(*splits, device), tokenizer.vocab_size
 
 
 class Block(nn.Module):
@@ -85,7 +85,7 @@ class FusedGPT(nn.Module):
 Clock = Callable[[], float]
 
 
-def eager(trial: Trial, corpus: Corpus, vocab_size: int, clock: Clock = time.perf_counter) -> float:
+def eager(trial: Trial, corpus: TokenizedCorpus, vocab_size: int, clock: Clock = time.perf_counter) -> float:
     """Train one trial as by hand, in fp32."""
     device, settings = corpus.device, trial.settings()
     model = LanguageModel(vocab_size, settings).to(device)
@@ -101,7 +101,7 @@ def eager(trial: Trial, corpus: Corpus, vocab_size: int, clock: Clock = time.per
     return timed(step, batches(trial, corpus), clock)
 
 
-def compiled(trial: Trial, corpus: Corpus, vocab_size: int, precision: str) -> float:
+def compiled(trial: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
     """Train one trial with autocast and torch.compile."""
     torch.compiler.reset()
     device = corpus.device
@@ -122,7 +122,7 @@ def compiled(trial: Trial, corpus: Corpus, vocab_size: int, precision: str) -> f
 
 def packs(
     trial: Trial,
-    corpus: Corpus,
+    corpus: TokenizedCorpus,
     vocab_size: int,
     precision: str,
     tuning: Tuning,
@@ -143,7 +143,7 @@ def in_turns(ways: Mapping[str, Callable[[], float | None]], rounds: int) -> dic
     return {name: statistics.median(measured) for name, measured in speeds.items()}
 
 
-def batches(trial: Trial, corpus: Corpus) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(trial: Trial, corpus: TokenizedCorpus) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield random batches [B, T], drawn on the device."""
     device, positions = corpus.device, corpus.positions(trial.block_size)
     while True:

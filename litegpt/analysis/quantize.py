@@ -12,7 +12,7 @@ from litegpt.results.journal import read_journal
 from litegpt.text.split import SplitText
 from litegpt.train.checkpoint import Checkpoint, read_checkpoint, restore_weights, save_quantised
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokens import CacheError, tokenised
 
 
@@ -41,7 +41,7 @@ def quantise(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
     )
 
 
-def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> Corpus | None:
+def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> TokenizedCorpus | None:
     """Return the text the trial was measured on, where it is at hand and has no other characters."""
     path = trial.path.resolve().parents[1]
     folder = StudyFolder(path.parent, path.name)
@@ -55,10 +55,10 @@ def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> Corpus | None:
         return None
     except CacheError as error:
         raise InputError(str(error)) from None
-    return Corpus(*tokens)
+    return TokenizedCorpus(*tokens)
 
 
-def _val_loss(checkpoint: Checkpoint, corpus: Corpus | None) -> float | None:
+def _val_loss(checkpoint: Checkpoint, corpus: TokenizedCorpus | None) -> float | None:
     if corpus is None:
         return None
     pack = Pack([checkpoint.trial], corpus, checkpoint.tokenizer.vocab_size, "fp32", initialise=False)

@@ -6,10 +6,10 @@ from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.study.study import Study, read_study
-from litegpt.text.corpus import CorpusText, read_corpus
+from litegpt.text.corpus import Corpus, read_corpus
 
 
-def read_study_text(folder: StudyFolder, state: StudyState) -> tuple[Study, CorpusText] | None:
+def read_study_text(folder: StudyFolder, state: StudyState) -> tuple[Study, Corpus] | None:
     """Return a study as it ran, and its text; None where either is not at hand, or is another text by now.
 
     An imported study's text is whatever its study file names.

@@ -31,7 +31,7 @@ from litegpt.run.view import view_for
 from litegpt.run.watch import Patience
 from litegpt.run.workers import open_log
 from litegpt.study.study import Study, read_study
-from litegpt.text.corpus import CorpusText, read_corpus
+from litegpt.text.corpus import Corpus, read_corpus
 from litegpt.text.split import SplitText
 
 
@@ -163,7 +163,7 @@ def _close(arguments: argparse.Namespace, study: Study, state: StudyState, folde
     return Exit.TRIALS_FAILED if counts["failed"] or counts["diverged"] else Exit.WELL
 
 
-def _check_memory(study: Study, corpus: CorpusText, device: DeviceSpec, workers: int) -> None:
+def _check_memory(study: Study, corpus: Corpus, device: DeviceSpec, workers: int) -> None:
     """Refuse models that the device cannot hold, before anything starts."""
     whole = replace(device, memory=device.memory * workers)
     for name, bound in study.bounds.items():
@@ -174,14 +174,14 @@ def _check_memory(study: Study, corpus: CorpusText, device: DeviceSpec, workers:
             raise InputError(f"phase '{name}' does not fit: {reason}{mend}", study.path)
 
 
-def _check_blocks(study: Study, corpus: CorpusText) -> None:
+def _check_blocks(study: Study, corpus: Corpus) -> None:
     """Refuse a corpus that is shorter than a block of any trial the study can have."""
     candidates = (bound.candidates for bound in study.bounds.values())
     blocks = [trial.block_size for candidate in candidates if candidate for trial in candidate.trials]
     SplitText(corpus, study.split).check_length(max(blocks, default=1))
 
 
-def _start_measuring_baselines(study: Study, corpus: CorpusText, folder: StudyFolder) -> None:
+def _start_measuring_baselines(study: Study, corpus: Corpus, folder: StudyFolder) -> None:
     """Have what n-grams reach on record while the trials run: the console draws it."""
     from litegpt.analysis.baselines import measure_baselines
 
@@ -192,7 +192,7 @@ def _start_measuring_baselines(study: Study, corpus: CorpusText, folder: StudyFo
     threading.Thread(target=measure, name="baselines", daemon=True).start()
 
 
-def _check_results(study: Study, state: StudyState, corpus: CorpusText, folder: StudyFolder) -> None:
+def _check_results(study: Study, state: StudyState, corpus: Corpus, folder: StudyFolder) -> None:
     """Refuse to mix results of two texts, or of two cuts of one."""
     if state.corpus is None and state.counts()["done"]:
         raise InputError("these results were imported from another program; name the study otherwise", folder.path)

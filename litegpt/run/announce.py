@@ -13,11 +13,11 @@ from litegpt.results.state import CorpusIdentity
 from litegpt.run.commit import describe_commit
 from litegpt.run.devices import WorkerPlace
 from litegpt.study.study import Study
-from litegpt.text.corpus import CorpusText
+from litegpt.text.corpus import Corpus
 from litegpt.worker.messages import Ready
 
 
-def announcement(study: Study, corpus: CorpusText, places: Sequence[WorkerPlace], ready: Ready) -> StudyStarted:
+def announcement(study: Study, corpus: Corpus, places: Sequence[WorkerPlace], ready: Ready) -> StudyStarted:
     """Return what the journal is told once the first worker is ready."""
     identity = CorpusIdentity(
         path=study.corpus,

@@ -29,7 +29,7 @@ from litegpt.study.edit.append import snapshot
 from litegpt.study.phase import Phase
 from litegpt.study.study import Study
 from litegpt.study.trial import Trial
-from litegpt.text.corpus import CorpusText
+from litegpt.text.corpus import Corpus
 from litegpt.worker import messages
 
 STILLBORN_WORKERS = 3  # in a row, that ended before they were ready: then something is wrong with the machine
@@ -42,7 +42,7 @@ class Runner:
     def __init__(
         self,
         study: Study,
-        corpus: CorpusText,
+        corpus: Corpus,
         folder: StudyFolder,
         places: Sequence[WorkerPlace],
         *,

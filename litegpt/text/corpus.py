@@ -52,7 +52,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class CorpusText:
+class Corpus:
     """A corpus: `path` is what the study file names, `base` the folder it is relative to.
 
     Its files are joined by line breaks, and CRLF is a line break. What needs their content raises InputError where a
@@ -134,18 +134,18 @@ class CorpusText:
         """Raise InputError unless the text is what it was at first; files that were touched or moved may still be."""
         changed = [file.path for file in self.scan.files if _version(file.path) != file.version]
         if changed:
-            again = CorpusText(self.path, self.base, self.files)
+            again = Corpus(self.path, self.base, self.files)
             if again.sha256 != self.sha256:
                 raise _changed(changed[0])
             vars(self)["scan"] = again.scan
 
 
-def read_corpus(path: str, base: Path) -> CorpusText:
+def read_corpus(path: str, base: Path) -> Corpus:
     """Return a corpus: a file, every `.txt` and `.txt.gz` file below a folder, or a glob, in name order.
 
     A file whose name ends in `.gz` is decompressed. InputError: nothing is found.
     """
-    return CorpusText(path, base, tuple(_files(path, base)))
+    return Corpus(path, base, tuple(_files(path, base)))
 
 
 def _files(path: str, base: Path) -> list[Path]:

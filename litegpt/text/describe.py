@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from litegpt.text.baselines import split_baselines
 from litegpt.text.clean import PART_CHARACTERS, RULES, clean_part, split_lines
-from litegpt.text.corpus import CorpusText, Range
+from litegpt.text.corpus import Corpus, Range
 from litegpt.text.duplicates import Duplicates, Passage, find_duplicates
 from litegpt.text.lines import WORD, Line, Log
 from litegpt.text.split import SplitText, cut, joined, spread
@@ -92,7 +92,7 @@ def describe(split: SplitText) -> Description:
     )
 
 
-def line_numbers(corpus: CorpusText, places: Iterable[int]) -> dict[int, int]:
+def line_numbers(corpus: Corpus, places: Iterable[int]) -> dict[int, int]:
     """Return the number of the line that each character stands in."""
     numbers: dict[int, int] = {}
     wanted = sorted(set(places), reverse=True)
@@ -105,7 +105,7 @@ def line_numbers(corpus: CorpusText, places: Iterable[int]) -> dict[int, int]:
     return numbers
 
 
-def _duplicates(corpus: CorpusText, training: Sequence[Range], validation: Sequence[Range]) -> Duplicates:
+def _duplicates(corpus: Corpus, training: Sequence[Range], validation: Sequence[Range]) -> Duplicates:
     """Return what a sample holds twice, and where in the corpus that stands."""
     text = "".join(corpus.read(training))
     ranges = joined([*training, *validation])
@@ -119,7 +119,7 @@ def _duplicates(corpus: CorpusText, training: Sequence[Range], validation: Seque
 
 
 def _odd_characters(
-    text: str, symbols: Mapping[str, int], corpus: CorpusText, ranges: Sequence[Range]
+    text: str, symbols: Mapping[str, int], corpus: Corpus, ranges: Sequence[Range]
 ) -> list[OddCharacter]:
     scripts: Counter[str] = Counter()
     for character, count in symbols.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from litegpt.errors import InputError
 from litegpt.study.split import SplitRule
-from litegpt.text.corpus import CorpusText, Range
+from litegpt.text.corpus import Corpus, Range
 
 BLOCKS = 100  # of a text; a large one has more
 BLOCK_CHARACTERS_MAX = 1 << 16
@@ -24,7 +24,7 @@ STRETCH_CHARACTERS = 1 << 18  # of a sample of a long text
 class SplitText:
     """A text under a rule. Each split's pieces are joined as they come."""
 
-    corpus: CorpusText
+    corpus: Corpus
     rule: SplitRule
 
     @cached_property
@@ -124,7 +124,7 @@ def joined(ranges: Iterable[Range]) -> list[Range]:
     return wider
 
 
-def validation_ranges(rule: SplitRule, corpus: CorpusText) -> list[Range]:
+def validation_ranges(rule: SplitRule, corpus: Corpus) -> list[Range]:
     """Return what of a text is for validation, in order and apart. InputError: no files match, or all do."""
     length = corpus.characters
     match rule.how:
@@ -139,7 +139,7 @@ def validation_ranges(rule: SplitRule, corpus: CorpusText) -> list[Range]:
     return [(int(length * (1 - rule.fraction)), length)]
 
 
-def _file_ranges(rule: SplitRule, corpus: CorpusText) -> list[Range]:
+def _file_ranges(rule: SplitRule, corpus: Corpus) -> list[Range]:
     """Return where the files stand that match, each with the line break that joins it to the next."""
     matching = {Path(os.path.normpath(found)) for found in glob.glob(rule.files or "", recursive=True)}
     scans = []

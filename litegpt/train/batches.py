@@ -9,7 +9,7 @@ from torch import Tensor
 
 from litegpt.study.trial import Trial
 from litegpt.train.random import batch_starts
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 
 STEPS_AHEAD = 128
 STREAMED_TOKENS = 1 << 22  # of sequences that are looked up together, about
@@ -22,7 +22,7 @@ class Batches:
     streamed: it touches the host's memory alone, since a CUDA graph may be being captured.
     """
 
-    def __init__(self, trials: Sequence[Trial], corpus: Corpus) -> None:
+    def __init__(self, trials: Sequence[Trial], corpus: TokenizedCorpus) -> None:
         self._trials, self._corpus = trials, corpus
         first = trials[0]
         tokens = len(trials) * first.batch_size * (first.block_size + 1)  # of a step
@@ -33,7 +33,7 @@ class Batches:
         self._thread = ThreadPoolExecutor(1) if corpus.streamed else None
 
     def at(self, step: int) -> Tensor:
-        """Return what the batch of a step is made of: see `Corpus.look_up`."""
+        """Return what the batch of a step is made of: see `TokenizedCorpus.look_up`."""
         if step not in self._steps:
             self._turn_to(step)
         return self._table[step - self._steps.start]

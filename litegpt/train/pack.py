@@ -19,7 +19,7 @@ from litegpt.train.optimizer import LossScale, make_optimizer
 from litegpt.train.precision import DTYPES
 from litegpt.train.random import DeviceNoise, Noise
 from litegpt.train.schedule import learning_rate
-from litegpt.train.tokenized_corpus import Corpus, Windows
+from litegpt.train.tokenized_corpus import TokenizedCorpus, Windows
 
 WARM_UP_STEPS = 3  # before a CUDA graph is captured, so that kernels and workspaces are there
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -43,7 +43,7 @@ class Pack:
     def __init__(
         self,
         trials: Sequence[Trial],
-        corpus: Corpus,
+        corpus: TokenizedCorpus,
         vocab_size: int,
         precision: str,
         *,

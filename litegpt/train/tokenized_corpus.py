@@ -24,7 +24,7 @@ class Windows:
     count: int  # targets that count
 
 
-class Corpus:
+class TokenizedCorpus:
     """Both splits, in the integers that their tokens came in.
 
     A training split that fits lies on the device as a whole. One that does not is streamed: it stays in the host's

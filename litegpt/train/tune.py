@@ -16,7 +16,7 @@ import torch
 from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 
 PLATEAU = 0.9  # of the best speed is as good as the best: narrower packs end and are evaluated more evenly
 BETTER = 1.03  # times faster is more than noise
@@ -70,7 +70,7 @@ def tune(trials: Sequence[Trial], measure: Measure, clock: Callable[[], float] =
 
 def updates_per_second(
     trials: Sequence[Trial],
-    corpus: Corpus,
+    corpus: TokenizedCorpus,
     vocab_size: int,
     precision: str,
     tuning: Tuning,

@@ -29,7 +29,7 @@ from litegpt.train.generate import generate
 from litegpt.train.loop import HEARTBEAT_SECONDS, Beat, Ended, Evaluated, Training
 from litegpt.train.pack import Pack, is_out_of_memory
 from litegpt.train.precision import resolve_precision
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokens import tokenised
 from litegpt.train.tune import tune, updates_per_second
 from litegpt.train.vocabulary import tokenizer_for
@@ -57,7 +57,7 @@ class PackTrainer:
         self.send = send
         self._text_key: tuple[str, str, SplitRule] | None = None
         self._tokens_key: tuple[str, int, tuple[str, ...]] | None = None
-        self._corpus: Corpus | None = None
+        self._corpus: TokenizedCorpus | None = None
         self._index: CorpusIndex | None = None
         self._beat_due = 0.0
 
@@ -102,7 +102,7 @@ class PackTrainer:
         self._tokens_key, self._index = None, None
 
     @property
-    def corpus(self) -> Corpus:
+    def corpus(self) -> TokenizedCorpus:
         """The tokens at hand, on the device."""
         assert self._corpus is not None
         return self._corpus
@@ -122,7 +122,7 @@ class PackTrainer:
                 tokens = tokenised(self.text, tokenizer, token_cache(), beat)
             except InputError as error:  # the text is read once more for that
                 raise BadCorpusError(str(error)) from None
-            self.tokenizer, self._corpus, self._tokens_key = tokenizer, Corpus(*tokens, self.device), key
+            self.tokenizer, self._corpus, self._tokens_key = tokenizer, TokenizedCorpus(*tokens, self.device), key
         shorter = min(len(self.corpus.train), len(self.corpus.validation))
         if shorter <= trial.block_size:
             raise ShortTextError(

@@ -16,12 +16,12 @@ def sampled(folder: Path, symbols: str = "\n ab") -> Path:
     from litegpt.study.trial import Trial
     from litegpt.train.checkpoint import Progress, save_weights
     from litegpt.train.pack import Pack
-    from litegpt.train.tokenized_corpus import Corpus
+    from litegpt.train.tokenized_corpus import TokenizedCorpus
     from litegpt.train.tokenizer import CharacterTokenizer
 
     trial = Trial(n_layer=1, n_head=1, n_embd=8, block_size=4, batch_size=2, learning_rate=1e-3, max_iters=1)
     tokenizer = CharacterTokenizer(symbols)
-    corpus = Corpus(*[tokenizer.encode(symbols * 5)] * 2)
+    corpus = TokenizedCorpus(*[tokenizer.encode(symbols * 5)] * 2)
     pack = Pack([trial], corpus, len(symbols), "fp32")
     folder.mkdir()
     save_weights(pack, 0, pack.model.weights, Progress(), tokenizer, folder / "best.safetensors")

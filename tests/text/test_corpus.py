@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from litegpt.errors import InputError
-from litegpt.text.corpus import CorpusText, read_corpus
+from litegpt.text.corpus import Corpus, read_corpus
 
 FILES = {
     "a.txt": "one\r\ntwo\rthree\r\n\r\n",
@@ -41,12 +41,12 @@ def whole() -> str:
 
 
 @pytest.fixture(params=[1, 3, 7, 1 << 20])
-def corpus(folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> CorpusText:
+def corpus(folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Corpus:
     monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", request.param)
     return read_corpus(".", folder)
 
 
-def test_a_folder_is_the_text_of_its_files(corpus: CorpusText) -> None:
+def test_a_folder_is_the_text_of_its_files(corpus: Corpus) -> None:
     text = whole()
     assert corpus.text == text
     assert corpus.characters == len(text)
@@ -54,14 +54,14 @@ def test_a_folder_is_the_text_of_its_files(corpus: CorpusText) -> None:
     assert corpus.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_any_range_is_the_slice_of_the_whole(corpus: CorpusText) -> None:
+def test_any_range_is_the_slice_of_the_whole(corpus: Corpus) -> None:
     text = whole()
     for start in range(0, len(text) + 1, 3):
         for end in range(start, len(text) + 1):
             assert "".join(corpus.pieces(start, end)) == text[start:end]
 
 
-def test_ranges_are_read_in_one_go(corpus: CorpusText) -> None:
+def test_ranges_are_read_in_one_go(corpus: Corpus) -> None:
     text, dice = whole(), random.Random(0)
     for _ in range(50):
         edges = sorted(dice.sample(range(len(text) + 1), 8))

@@ -10,7 +10,7 @@ from litegpt.errors import InputError
 from litegpt.study.edit.append import snapshot
 from litegpt.study.split import SplitRule
 from litegpt.study.study import parse_study
-from litegpt.text.corpus import CorpusText, read_corpus
+from litegpt.text.corpus import Corpus, read_corpus
 from litegpt.text.split import SplitText, cut, last, spread
 
 TEXTS = {"a.txt": "alpha " * 70, "b.txt": "beta " * 90, "c.txt": "gamma " * 50, "d.txt": "delta " * 30}
@@ -29,14 +29,14 @@ max_iters = 1
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> CorpusText:
+def corpus(tmp_path: Path) -> Corpus:
     (tmp_path / "texts").mkdir()
     for name, text in TEXTS.items():
         (tmp_path / "texts" / name).write_text(text)
     return read_corpus("texts", tmp_path)
 
 
-def rules(corpus: CorpusText) -> list[SplitRule]:
+def rules(corpus: Corpus) -> list[SplitRule]:
     globs = [str(corpus.base / "texts" / name) for name in ("[bc].txt", "d.*", "a.txt")]
     return [
         SplitRule(),
@@ -49,7 +49,7 @@ def rules(corpus: CorpusText) -> list[SplitRule]:
     ]
 
 
-def test_every_rule_gives_each_character_to_one_split(corpus: CorpusText) -> None:
+def test_every_rule_gives_each_character_to_one_split(corpus: Corpus) -> None:
     for rule in rules(corpus):
         split = SplitText(corpus, rule)
         covered = sorted([*split.train_ranges, *split.validation_ranges])
@@ -65,13 +65,13 @@ def test_every_rule_gives_each_character_to_one_split(corpus: CorpusText) -> Non
     assert len({SplitText(corpus, rule).digest for rule in rules(corpus)}) == len(rules(corpus))
 
 
-def test_the_last_part(corpus: CorpusText) -> None:
+def test_the_last_part(corpus: Corpus) -> None:
     split, text = SplitText(corpus, SplitRule(fraction=0.2)), corpus.text
     cut = int(len(text) * (1 - 0.2))
     assert (split.train_text, split.validation_text) == (text[:cut], text[cut:])
 
 
-def test_blocks_are_drawn_by_the_seed(corpus: CorpusText) -> None:
+def test_blocks_are_drawn_by_the_seed(corpus: Corpus) -> None:
     split = SplitText(corpus, SplitRule("blocks", 0.2))
     size = -(-corpus.characters // 100)
     assert all(start % size == 0 for start, _ in split.validation_ranges)
@@ -81,14 +81,14 @@ def test_blocks_are_drawn_by_the_seed(corpus: CorpusText) -> None:
     assert other.validation_ranges != split.validation_ranges
 
 
-def test_blocks_of_a_long_text_are_no_longer_than_65536(corpus: CorpusText, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_a_long_text_are_no_longer_than_65536(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litegpt.text.split.BLOCK_CHARACTERS_MAX", 3)
     split = SplitText(corpus, SplitRule("blocks", 0.25))
     assert all(start % 3 == 0 for start, _ in split.validation_ranges)
     assert split.validation_characters == pytest.approx(corpus.characters / 4, abs=3)
 
 
-def test_whole_files(corpus: CorpusText) -> None:
+def test_whole_files(corpus: Corpus) -> None:
     split = SplitText(corpus, SplitRule("files", files=str(corpus.base / "texts" / "[bd].txt")))
     assert split.validation_text == TEXTS["b.txt"] + "\n" + TEXTS["d.txt"]
     assert split.train_text == TEXTS["a.txt"] + "\n" + TEXTS["c.txt"] + "\n"
@@ -103,7 +103,7 @@ def test_a_folder_stands_for_the_files_below_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("files", "how_many"), [("*.md", "none"), ("*.txt", "all"), ("**", "all")])
-def test_files_that_are_no_split(corpus: CorpusText, files: str, how_many: str) -> None:
+def test_files_that_are_no_split(corpus: Corpus, files: str, how_many: str) -> None:
     split = SplitText(corpus, SplitRule("files", files=str(corpus.base / "texts" / files)))
     with pytest.raises(InputError, match=f"validation_files matches {how_many} of the corpus's files"):
         split.check_length(1)

@@ -16,7 +16,7 @@ from litegpt.study.trial import Trial
 from litegpt.train.checkpoint import Progress, read_checkpoint, restore
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
 WORDS = ("the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "over", "mat", "hill", "and")
@@ -55,8 +55,8 @@ def tokenizer(text: str) -> CharacterTokenizer:
 
 
 @pytest.fixture(scope="session")
-def corpus(text: str, tokenizer: CharacterTokenizer) -> Corpus:
-    return Corpus(*np.split(tokenizer.encode(text), [int(len(text) * 0.9)]))
+def corpus(text: str, tokenizer: CharacterTokenizer) -> TokenizedCorpus:
+    return TokenizedCorpus(*np.split(tokenizer.encode(text), [int(len(text) * 0.9)]))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ PackOf = Callable[..., Pack]
 
 
 @pytest.fixture
-def pack_of(corpus: Corpus, tokenizer: CharacterTokenizer) -> PackOf:
+def pack_of(corpus: TokenizedCorpus, tokenizer: CharacterTokenizer) -> PackOf:
     """Return the pack of some trials, at the precision of the first."""
 
     def make(*trials: Trial) -> Pack:

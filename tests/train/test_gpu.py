@@ -14,15 +14,15 @@ from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.model import SDPA_BATCH, attend
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture
-def on_gpu(corpus: Corpus) -> Corpus:
-    return Corpus(corpus.train.numpy(), corpus.validation.numpy(), "cuda")
+def on_gpu(corpus: TokenizedCorpus) -> TokenizedCorpus:
+    return TokenizedCorpus(corpus.train.numpy(), corpus.validation.numpy(), "cuda")
 
 
 def losses(pack: Pack, steps: int = 20) -> torch.Tensor:
@@ -38,7 +38,7 @@ def trials_of(small: Trial, **changes: object) -> list[Trial]:
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 
-def test_a_pack_is_its_solo_runs(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_a_pack_is_its_solo_runs(on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
     trials = trials_of(small)
     together = losses(Pack(trials, on_gpu, tokenizer.vocab_size, "fp32"))
     alone = torch.cat([losses(Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")) for trial in trials], dim=1)
@@ -47,7 +47,7 @@ def test_a_pack_is_its_solo_runs(on_gpu: Corpus, tokenizer: CharacterTokenizer, 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_graph_trains_as_eager_steps(
-    on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial, precision: str
+    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, precision: str
 ) -> None:
     captured, eager = (Pack(trials_of(small), on_gpu, tokenizer.vocab_size, precision) for _ in range(2))
     eager._can_capture = False
@@ -69,7 +69,7 @@ def test_a_graph_trains_as_eager_steps(
     ids=str,
 )
 def test_variants_are_captured_and_train_as_alone(
-    on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial, variant: dict[str, object]
+    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, variant: dict[str, object]
 ) -> None:
     trials = trials_of(small, **variant)
     captured, eager = (Pack(trials, on_gpu, tokenizer.vocab_size, "bf16") for _ in range(2))
@@ -83,17 +83,21 @@ def test_variants_are_captured_and_train_as_alone(
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
 def test_streamed_batches_are_those_on_the_device(
-    on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial, dtype: type
+    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, dtype: type
 ) -> None:
     splits = [split.cpu().numpy().astype(dtype) for split in (on_gpu.train, on_gpu.validation)]
     held, streamed = (
-        losses(Pack(trials_of(small), Corpus(*splits, "cuda", streamed=value), tokenizer.vocab_size, "bf16"), 60)
+        losses(
+            Pack(trials_of(small), TokenizedCorpus(*splits, "cuda", streamed=value), tokenizer.vocab_size, "bf16"), 60
+        )
         for value in (False, True)
     )
     torch.testing.assert_close(held, streamed, atol=1e-2, rtol=0)
 
 
-def test_a_graph_draws_new_masks_at_every_step(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_a_graph_draws_new_masks_at_every_step(
+    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial
+) -> None:
     """A rate of 0 leaves the weights alone, so that losses of one batch differ by their masks alone."""
     trial = replace(small, n_embd=64, dropout=0.5, learning_rate=1e-30, weight_decay=0.0)
     pack = Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")
@@ -107,7 +111,9 @@ def test_a_graph_draws_new_masks_at_every_step(on_gpu: Corpus, tokenizer: Charac
     torch.testing.assert_close(losses(again, 8), first, atol=1e-4, rtol=0)
 
 
-def test_rates_of_dropout_beside_each_other(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_rates_of_dropout_beside_each_other(
+    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial
+) -> None:
     trials = [replace(small, n_embd=64, dropout=rate, seed=1, max_iters=100) for rate in (0.0, 0.2, 0.7)]
     pack = Pack(trials, on_gpu, tokenizer.vocab_size, "fp32")
     means = losses(pack, 60)[30:].mean(dim=0)
@@ -115,7 +121,7 @@ def test_rates_of_dropout_beside_each_other(on_gpu: Corpus, tokenizer: Character
     assert means[0] < means[1] < means[2]
 
 
-def test_an_overflow_is_one_trials_own(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_an_overflow_is_one_trials_own(on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
     calm, struck = (Pack(trials_of(small), on_gpu, tokenizer.vocab_size, "fp16") for _ in range(2))
     for pack in (calm, struck):
         losses(pack, 5)
@@ -127,7 +133,7 @@ def test_an_overflow_is_one_trials_own(on_gpu: Corpus, tokenizer: CharacterToken
     assert struck.loss_scale.scale[1] == 2.0**59
 
 
-def test_memory_is_what_was_predicted(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_memory_is_what_was_predicted(on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
     trial = replace(small, n_embd=512, n_head=8, n_layer=6, block_size=64, batch_size=64, dropout=0.2, precision="bf16")
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
@@ -141,7 +147,7 @@ def test_memory_is_what_was_predicted(on_gpu: Corpus, tokenizer: CharacterTokeni
 
 
 @pytest.mark.slow
-def test_a_compiled_pack_is_captured(on_gpu: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_a_compiled_pack_is_captured(on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
     plain, compiled = (
         Pack(trials_of(small), on_gpu, tokenizer.vocab_size, "bf16", tuning=Tuning(compiled=value))
         for value in (False, True)

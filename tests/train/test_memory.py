@@ -15,7 +15,7 @@ from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import training_memory
 from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
 CPU = DeviceSpec("here", "cpu", 16e9, "fp32")
@@ -73,7 +73,7 @@ class LiveBytes(TorchDispatchMode):
     ],
 )
 def test_a_packs_peak_is_the_predicted_one(
-    corpus: Corpus, tokenizer: CharacterTokenizer, small: Trial, changes: dict[str, Any], width: int
+    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, changes: dict[str, Any], width: int
 ) -> None:
     trial = replace(small, **{**WIDE, **changes})
     vocab_size = tokenizer.vocab_size

@@ -17,7 +17,7 @@ from litegpt.train import model as model_module
 from litegpt.train.model import GPT, ModelShape, attend, parameter_shapes, sequences_per_call
 from litegpt.train.random import batch_starts
 from litegpt.train.schedule import learning_rate
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 
 VOCAB = 21
 
@@ -187,7 +187,7 @@ def test_a_new_model_knows_nothing(small: Trial, width: int) -> None:
             assert (parameter == 1).all(), name
 
 
-def test_training_is_that_of_a_plain_model(small: Trial, pack_of, corpus: Corpus) -> None:  # type: ignore[no-untyped-def]
+def test_training_is_that_of_a_plain_model(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:  # type: ignore[no-untyped-def]
     """The plain model under torch's own AdamW and clip, on the same batches, for 50 steps."""
     trial = dataclasses.replace(
         small, n_layer=2, weight_decay=0.1, grad_clip=0.5, beta2=0.99, warmup_iters=5, lr_schedule="cosine"
@@ -200,7 +200,7 @@ def test_training_is_that_of_a_plain_model(small: Trial, pack_of, corpus: Corpus
         assert pack.minibatch_losses.item() == pytest.approx(loss, abs=1e-5), f"at step {step}"
 
 
-def test_dropout_has_the_effect_of_a_plain_models(small: Trial, pack_of, corpus: Corpus) -> None:  # type: ignore[no-untyped-def]
+def test_dropout_has_the_effect_of_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:  # type: ignore[no-untyped-def]
     """Same initial weights and batches, other masks: the mean loss over seeds agrees within its error."""
     trials = trials_like(small, range(12), dropout=0.3, max_iters=30)
     pack = pack_of(*trials)
@@ -222,7 +222,7 @@ def test_dropout_has_the_effect_of_a_plain_models(small: Trial, pack_of, corpus:
     assert difference.mean().abs() < 4 * error
 
 
-def plain_losses(plain: PlainGPT, trial: Trial, corpus: Corpus) -> list[float]:
+def plain_losses(plain: PlainGPT, trial: Trial, corpus: TokenizedCorpus) -> list[float]:
     """Train a plain model on a trial's own batches; return the minibatch losses."""
     optimizer = torch.optim.AdamW(plain.parameters(), betas=(trial.beta1, trial.beta2), weight_decay=trial.weight_decay)
     starts = batch_starts([trial.seed], range(trial.max_iters), trial.batch_size, corpus.positions(trial.block_size))

@@ -10,7 +10,7 @@ import torch
 from litegpt.study.trial import Trial
 from litegpt.train.checkpoint import read_checkpoint
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
 
 LOSSES = pytest.approx
@@ -147,7 +147,7 @@ def test_a_pack_that_gets_narrower_leaves_the_rest_as_they_were(
 
 @pytest.mark.parametrize("micro_batches", [3, 4])
 def test_a_batch_worked_off_in_parts_is_the_whole_batch(
-    corpus: Corpus, tokenizer: CharacterTokenizer, mixed: list[Trial], micro_batches: int
+    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, mixed: list[Trial], micro_batches: int
 ) -> None:
     """With as many parts as sequences, and with a number that does not divide them."""
     whole = Pack(mixed, corpus, tokenizer.vocab_size, "fp32")

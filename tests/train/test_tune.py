@@ -11,7 +11,7 @@ import torch
 from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
 from litegpt.train.tune import tune, updates_per_second
 
@@ -77,7 +77,9 @@ def test_what_costs_more_than_it_can_save_is_not_tried(small: Trial) -> None:
 
 
 @pytest.mark.parametrize("attention", [None, "flash", "math"])
-def test_a_real_measurement(corpus: Corpus, tokenizer: CharacterTokenizer, small: Trial, attention: str | None) -> None:
+def test_a_real_measurement(
+    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, attention: str | None
+) -> None:
     trials = trials_of(small, 3, max_iters=1)
     tuning = Tuning(2, attention)
     speed = updates_per_second(trials, corpus, tokenizer.vocab_size, "fp32", tuning, seconds=0.02)
@@ -86,7 +88,7 @@ def test_a_real_measurement(corpus: Corpus, tokenizer: CharacterTokenizer, small
 
 
 def test_a_failing_measurement_is_no_speed(
-    corpus: Corpus, tokenizer: CharacterTokenizer, small: Trial, monkeypatch: pytest.MonkeyPatch
+    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(pack: Pack) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -96,7 +98,9 @@ def test_a_failing_measurement_is_no_speed(
 
 
 @pytest.mark.slow
-def test_a_compiled_pack_trains_as_one_that_is_not(corpus: Corpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_a_compiled_pack_trains_as_one_that_is_not(
+    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial
+) -> None:
     """Compiled for a CPU here; it takes about a minute."""
     trials = [replace(small, seed=seed, dropout=0.2) for seed in (1, 2)]
     plain, compiled = (

@@ -19,7 +19,7 @@ from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape, parameter_shapes
 from litegpt.train.optimizer import orthogonal
 from litegpt.train.pack import Pack
-from litegpt.train.tokenized_corpus import Corpus
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
 from tests.train.plain import plain_logits
 
@@ -43,7 +43,7 @@ def test_without_variants_training_is_what_it_was_before_there_were_any() -> Non
     """To the bit on the machine that measured it; others round otherwise."""
     text = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")[:20_000]
     tokenizer = CharacterTokenizer(sorted(set(text)))
-    corpus = Corpus(*np.split(tokenizer.encode(text), [18_000]))
+    corpus = TokenizedCorpus(*np.split(tokenizer.encode(text), [18_000]))
     trials = [Trial(2, 2, 32, 16, 8, 3e-3, 20, seed=seed) for seed in (1337, 7)]
     pack = Pack(trials, corpus, tokenizer.vocab_size, "fp32")
     for _ in range(20):
