@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from litegpt.results.events import Event, PhaseEnded, PhasePlanned, TrialEnded, TrialQueued, TrialRequeued
 from litegpt.results.folder import StudyFolder
@@ -17,19 +17,42 @@ from litegpt.study.trial import Trial
 
 
 def resolve_study(study: Study, state: StudyState) -> dict[str, Expansion]:
-    """Return the trials of every phase that can be known by now; a promotion waits until its source is complete."""
+    """Return the trials of each phase, by phase name, as far as they are known.
 
-    def ranked(source: Phase, promotion: Promotion) -> list[Trial] | None:
-        known = state.phases.get(source.name)
-        if known is None or not is_complete(known):
+    A promotion waits until every trial that the study file asks for in its source phase has ended. This is the only
+    place that decides what a promotion yields: runner, plan, status and console all ask it.
+    """
+
+    def ranked(promotion: Promotion, source: Expansion) -> list[Trial] | None:
+        phase = state.phases.get(promotion.source)
+        trials = [phase.trials.get(trial.id) for trial in source.trials] if phase else []
+        ended = [trial for trial in trials if trial is not None and trial.state not in ("queued", "running")]
+        if len(ended) < len(source.trials) or not ended:
             return None
-        return [trial.settings for trial in rank(known.current(), promotion.by)]
+        return [trial.settings for trial in rank(ended, promotion.by)]
 
     return expand_phases(study.phases, ranked)
 
 
+def next_phase(study: Study, state: StudyState, names: Collection[str] | None = None) -> Phase | None:
+    """Return the first phase that has work left, None when the study is over; `names` limits which phases count.
+
+    The order is that of the study file, so a retried trial of an early phase runs before the phases after it.
+    """
+    expansions = resolve_study(study, state)
+    for phase in study.phases:
+        if names is not None and phase.name not in names:
+            continue
+        expansion, planned = expansions.get(phase.name), state.phases.get(phase.name)
+        if expansion is None or planned is None or planned.ended is None or not is_complete(planned):
+            return phase
+        if planned.planned != tuple(trial.id for trial in expansion.trials):
+            return phase
+    return None
+
+
 def is_complete(phase: PhaseState) -> bool:
-    """Tell whether every planned trial of a phase has ended."""
+    """Return whether every planned trial of a phase has ended."""
     counts = phase.counts()
     return bool(phase.planned) and not counts["queued"] and not counts["running"]
 

@@ -21,7 +21,15 @@ from litegpt.run.hold_up import HoldUp
 from litegpt.run.ledger import Ledger, RunnerError
 from litegpt.run.packing import Packing
 from litegpt.run.phase_run import PhaseRun, RunningTrial
-from litegpt.run.phases import is_complete, phase_ended, planning_events, requeued, resolve_study, reuse_results
+from litegpt.run.phases import (
+    is_complete,
+    next_phase,
+    phase_ended,
+    planning_events,
+    requeued,
+    resolve_study,
+    reuse_results,
+)
 from litegpt.run.requests import take_requests
 from litegpt.run.watch import Patience, Watch
 from litegpt.run.workers import Lost, Mail, Worker, Workers
@@ -92,15 +100,7 @@ class Runner:
         return self._next_phase() is not None
 
     def _next_phase(self) -> Phase | None:
-        """Return the first phase that is not over: a trial that is asked for again comes before the phases after it."""
-        expansions = resolve_study(self.study, self.state)
-        for phase in self.phases:
-            expansion, known = expansions.get(phase.name), self.state.phases.get(phase.name)
-            if expansion is None or known is None or known.ended is None or not is_complete(known):
-                return phase
-            if known.planned != tuple(trial.id for trial in expansion.trials):
-                return phase
-        return None
+        return next_phase(self.study, self.state, [phase.name for phase in self.phases])
 
     def run(self) -> None:
         """Run until every trial has ended, or until interrupted. Raises RunnerError."""

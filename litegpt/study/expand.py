@@ -88,18 +88,18 @@ def expand(phase: Phase, promoted: Sequence[Trial] | None = None) -> Expansion |
 
 
 def expand_phases(
-    phases: Iterable[Phase], ranked: Callable[[Phase, Promotion], Sequence[Trial] | None]
+    phases: Iterable[Phase], ranked: Callable[[Promotion, Expansion], Sequence[Trial] | None]
 ) -> dict[str, Expansion]:
-    """Return the expansions, by phase name, of all phases that wait for nothing.
+    """Return the expansions, by phase name, of all phases that do not wait for another.
 
-    `ranked(source, promotion)` gives the trials of an expanded source phase, best first, or None where it is unfinished
-    and the phase after it has to wait.
+    `ranked(promotion, source)` returns the trials of an expanded source phase, best first. It returns None while the
+    source is unfinished, and the phase that promotes from it then has to wait.
     """
     expansions: dict[str, Expansion] = {}
     for phase in phases:
         promoted: Sequence[Trial] | None = None
-        if phase.promotion is not None and phase.source is not None and phase.source.name in expansions:
-            promoted = ranked(phase.source, phase.promotion)
+        if phase.promotion is not None and phase.promotion.source in expansions:
+            promoted = ranked(phase.promotion, expansions[phase.promotion.source])
         expansion = expand(phase, promoted)
         if expansion is not None:
             expansions[phase.name] = expansion

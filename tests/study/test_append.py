@@ -8,8 +8,8 @@ import pytest
 from litegpt.errors import InputError
 from litegpt.study.document import read_text
 from litegpt.study.edit.append import append_promotion, save, snapshot
-from litegpt.study.expand import expand_phases
-from litegpt.study.study import Phase, Promotion, Study, parse_study, read_study
+from litegpt.study.expand import Expansion, expand_phases
+from litegpt.study.study import Promotion, Study, parse_study, read_study
 from litegpt.study.trial import Trial
 
 StudyOf = Callable[[str], Study]
@@ -28,10 +28,10 @@ learning_rate = 1e-3
 """
 
 
-def best_two(study: Study) -> Callable[[Phase, Promotion], Sequence[Trial]]:
+def best_two(study: Study) -> Callable[[Promotion, Expansion], Sequence[Trial]]:
     candidates = study.bounds["one"].candidates
     assert candidates is not None
-    return lambda source, promotion: candidates.trials[: promotion.top]
+    return lambda promotion, source: candidates.trials[: promotion.top]
 
 
 def test_a_promotion_is_added_and_the_rest_stays(study_of: StudyOf, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_snapshot_reads_as_the_study_that_ran(study_of: StudyOf, tmp_path: Pat
 
 def test_a_snapshot_counts_its_trials(study_of: StudyOf) -> None:
     study = study_of(PHASES + '[[phase]]\nname = "two"\npromote = {from = "one", top = 2}\n')
-    text = snapshot(study, expand_phases(study.phases, lambda source, promotion: None))
+    text = snapshot(study, expand_phases(study.phases, lambda promotion, source: None))
     assert text.startswith("# The study as it ran.\n# one: 3 trials, 1 excluded\n# two: waits for its promotion\n")
-    nothing = expand_phases(study.phases, lambda source, promotion: [])
+    nothing = expand_phases(study.phases, lambda promotion, source: [])
     assert parse_study(snapshot(study, nothing), study.path).phase("two").axes == {}

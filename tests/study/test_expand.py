@@ -218,9 +218,9 @@ def test_a_study_resolved_as_far_as_it_can_be(study_of: StudyOf) -> None:
     first = expanded(study.phase("one")).trials
     asked: list[tuple[str, int]] = []
 
-    def ranked(source: Phase, promotion: Promotion) -> Sequence[Trial] | None:
-        asked.append((source.name, promotion.top))
-        return first if source.name == "one" else None
+    def ranked(promotion: Promotion, source: Expansion) -> Sequence[Trial] | None:
+        asked.append((promotion.source, promotion.top))
+        return first if promotion.source == "one" else None
 
     assert list(expand_phases(study.phases, ranked)) == ["one", "two"]
     assert asked == [("one", 2), ("two", 1)]

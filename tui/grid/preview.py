@@ -9,9 +9,9 @@ from pathlib import Path
 from litegpt.analysis.promote import exclusion_reasons
 from litegpt.errors import InputError
 from litegpt.estimate.cost import cost_bound, parameter_count, training_flops
-from litegpt.results.ranking import rank
 from litegpt.results.speed import measured_speed
 from litegpt.results.state import StudyState
+from litegpt.run.phases import resolve_study
 from litegpt.study.document import Document
 from litegpt.study.expand import Expansion, check_size, expand
 from litegpt.study.phase import Phase, Promotion
@@ -74,7 +74,7 @@ class Previewer:
         except InputError as error:
             return Preview(tuple(_partial(text, self._path)), str(error))
         n_symbols, problem = self._vocabulary(study, state)
-        resolved = _resolved(study, state)
+        resolved = resolve_study(study, state)
         return Preview(tuple(self._phase(study, phase, resolved, state, n_symbols) for phase in study.phases), problem)
 
     def _phase(
@@ -129,24 +129,6 @@ def grid_sizes(text: str) -> list[int]:
 def _size(table: object) -> int:
     grid = table.get("grid") if isinstance(table, dict) else None
     return math.prod(len(v) if isinstance(v, list) else 1 for v in grid.values()) if isinstance(grid, dict) else 0
-
-
-def _resolved(study: Study, state: StudyState) -> dict[str, Expansion]:
-    """Return the trials of the phases that can be known: those promoted from a phase with trials left to train wait."""
-    expansions: dict[str, Expansion] = {}
-    for phase in study.phases:
-        promoted = None
-        if phase.promotion is not None and phase.promotion.source in expansions:
-            source = expansions[phase.promotion.source]
-            known = state.phases.get(phase.promotion.source)
-            ended = {trial.id: trial for trial in known.trials.values() if trial.ended} if known else {}
-            if all(trial.id in ended for trial in source.trials):
-                ranked = rank([ended[trial.id] for trial in source.trials], phase.promotion.by)
-                promoted = [trial.settings for trial in ranked]
-        expansion = expand(phase, promoted)
-        if expansion is not None:
-            expansions[phase.name] = expansion
-    return expansions
 
 
 def _seconds(flops: float | None, state: StudyState, n_symbols: int | None) -> float | None:
