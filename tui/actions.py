@@ -95,8 +95,11 @@ def control(app: ConsoleApp, kind: str) -> None:
     """Ask the runner to stop, pause, resume or retry: the marked trials, or the whole study."""
     if refuse(app):
         return
-    states = ("failed", "diverged", "stopped") if kind == "retry" else ("queued", "running")
-    marked = [key for key in sorted(app.view.marks) if (trial := app.feed.trial(key)) and trial.state in states]
+    marked = [
+        key
+        for key in sorted(app.view.marks)
+        if (trial := app.feed.trial(key)) and (trial.failed if kind == "retry" else not trial.is_ended)
+    ]
     if app.feed.runner.state != "running" and (kind != "retry" or app.feed.place.study_path is None):
         app.notify("no runner is at work on this study; r starts one", severity="warning")
     elif app.feed.runner.state != "running":

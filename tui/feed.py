@@ -188,7 +188,7 @@ class Feed:
                 key = (name, trial.id)
                 if trial.state == "running":
                     running.add(key)
-                elif trial.state != "queued" and (key in self._running or key not in self._curves):
+                elif not trial.is_waiting and (key in self._running or key not in self._curves):
                     self._pending[key] = None
         self._running = running
 

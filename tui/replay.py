@@ -100,7 +100,7 @@ class Replay:
         """Return how many of a trial's records are out by now; all of them once the trial has ended."""
         phase = self.state.phases.get(key[0])
         trial = phase.trials.get(key[1]) if phase else None
-        if trial is None or trial.state == "queued":
+        if trial is None or trial.is_waiting:
             return 0
         if trial.state != "running":
             return len(times)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def set_title(app: ConsoleApp) -> None:
     """Put phase and progress in the terminal's title (OSC 2)."""
     counts = app.feed.state.counts()
-    total, open_ = sum(counts.values()), counts["queued"] + counts["running"]
+    total, open_ = counts.total, counts.unfinished
     at_work = [phase.name for phase in app.feed.state.phases.values() if phase.started and not phase.ended]
     parts = [app.feed.place.name or "litegpt", *at_work[-1:], f"{total - open_}/{total}"]
     _write(app, f"\x1b]2;{inert(' '.join(parts))}\x07")

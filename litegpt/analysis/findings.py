@@ -62,7 +62,7 @@ def suspicious(
 
 
 def _badly_ended(trial: TrialState) -> Suspicion | None:
-    if trial.state not in ("diverged", "failed", "stopped"):
+    if not trial.failed:
         return None
     at = "" if trial.step is None else f" at step {trial.step:,}"
     reason = f": {trial.reason}" if trial.reason else ""

@@ -85,7 +85,7 @@ def preview_promotion(
         trials=expansion.trials,
         excluded=expansion.excluded,
         promoted=tuple(trial.id for trial in ranked[: promotion.top]),
-        unfinished=counts["queued"] + counts["running"],
+        unfinished=counts.unfinished,
         text=edited,
     )
 

@@ -18,8 +18,7 @@ from litegpt.cli.command import Exit
 from litegpt.display import inert
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import JournalReader
-from litegpt.results.progress import phase_progress
-from litegpt.results.ranking import ranking_of
+from litegpt.results.ranking import best_of, ranking_of
 from litegpt.results.state import PhaseState, StudyState
 from litegpt.run.edited import edits
 from litegpt.run.failures import failed_trials
@@ -61,10 +60,19 @@ def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, An
     """Return how far a study is, as plain data; `runner` is None where none is at work."""
     phases = []
     for phase in study.phases:
-        progress = phase_progress(state.phases.get(phase.name, PhaseState(phase.name)))
-        counts = ("trials", "queued", "running", "done", "diverged", "failed", "stopped", "excluded")
-        told = {name: getattr(progress, name) for name in (*counts, "best_val_loss", "best_bits_per_char")}
-        phases.append({"name": phase.name, **told})
+        phase_state = state.phases.get(phase.name, PhaseState(phase.name))
+        counts = phase_state.counts()
+        best = best_of(phase_state.current())
+        phases.append(
+            {
+                "name": phase.name,
+                "trials": counts.total,
+                **counts,
+                "excluded": len(phase_state.excluded),
+                "best_val_loss": best and best.best_val_loss,
+                "best_bits_per_char": best and best.best_bits_per_char,
+            }
+        )
     runner, holder = runner_at_work(folder.lock), read_holder(folder.lock)
     return {
         "study": study.name,

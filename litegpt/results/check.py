@@ -47,7 +47,7 @@ def check_study(folder: StudyFolder, is_at_work: bool) -> Checked:
     """Return what is wrong; what a runner at work has under its hands is not."""
     state = read_journal(folder.journal)
     counts = state.counts()
-    ended = sum(counts[name] for name in ("done", "diverged", "failed", "stopped"))
+    ended = counts.ended
     checked = Checked(state.study, sum(counts.values()), ended)
     checked.findings += _journal_findings(folder, state, is_at_work)
     for phase in state.phases.values():
@@ -85,7 +85,7 @@ def _phase_findings(journal: Path, phase: PhaseState, is_at_work: bool) -> Itera
     if phase.ended is None:
         return
     counts = phase.counts()
-    waiting = counts["queued"] + counts["running"]
+    waiting = counts.unfinished
     if waiting:
         yield Finding(journal, f"{phase.name} has ended, but {waiting} of its trials have not; litegpt-run goes on")
     elif not is_at_work and phase.told and any(counts[state] != told for state, told in phase.told.items()):

@@ -32,7 +32,7 @@ def fold(state: StudyState, record: Record) -> None:
         phase, trial_id = _phase(state, record), fields.text(record.get("trial"))
         if phase and trial_id and (trial := phase.trials.get(trial_id)):
             phase.trials[trial_id] = taken = take_trial_event(trial, record)
-            if taken.state in ("queued", "running") and trial_id in phase.planned:
+            if not taken.is_ended and trial_id in phase.planned:
                 phase.ended = phase.seconds = None  # asked for again
 
 

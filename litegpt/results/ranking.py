@@ -1,4 +1,4 @@
-"""Which trials are best."""
+"""The order of trials, best first."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ def rank(trials: Iterable[TrialState], by: str | None = None) -> list[TrialState
         raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
     ranked = [(figure, trial.id, trial) for trial in trials if (figure := getattr(trial, by)) is not None]
     return [trial for _, _, trial in sorted(ranked, key=lambda entry: entry[:2]) if trial.state == "done"]
+
+
+def best_of(trials: Iterable[TrialState]) -> TrialState | None:
+    """Return the first of `rank`, None when no trial is done."""
+    return next(iter(rank(trials)), None)

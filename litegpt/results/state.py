@@ -13,6 +13,7 @@ from litegpt.study.trial import Trial
 EndState = Literal["done", "diverged", "failed", "stopped"]
 Failure = Literal["out of memory", "diverged", "lost worker", "bad weights", "short text", "bug"]
 TrialStatus = Literal["queued", "running", "done", "diverged", "failed", "stopped"]
+FAILED_STATES: tuple[EndState, ...] = ("diverged", "failed", "stopped")
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,38 @@ class TrialState:
     final_loss: float | None = None
     tokens_per_second: float | None = None
 
+    @property
+    def is_ended(self) -> bool:
+        return self.state in get_args(EndState)
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state == "queued"
+
+    @property
+    def failed(self) -> bool:
+        """True when the trial ended before its last step, so that `retry` may queue it again."""
+        return self.state in FAILED_STATES
+
     def requeued(self, reason: str | None) -> TrialState:
         """Return the trial as it waits for another attempt."""
         return TrialState(self.phase, self.id, self.settings, attempt=self.attempt, reason=reason)
+
+
+class StateCounts(dict[str, int]):
+    """Number of trials in each state; every state is a key."""
+
+    @property
+    def total(self) -> int:
+        return sum(self.values())
+
+    @property
+    def ended(self) -> int:
+        return sum(self[state] for state in get_args(EndState))
+
+    @property
+    def unfinished(self) -> int:
+        return self["queued"] + self["running"]
 
 
 @dataclass
@@ -81,13 +111,14 @@ class PhaseState:
             return list(self.trials.values())
         return [self.trials[trial_id] for trial_id in self.planned if trial_id in self.trials]
 
-    def counts(self) -> dict[TrialStatus, int]:
-        """Return how many trials of the present plan are in each state."""
-        counts: dict[TrialStatus, int] = dict.fromkeys(get_args(TrialStatus), 0)
+    def counts(self) -> StateCounts:
+        """Count the trials of the present plan by state."""
+        counts = StateCounts(dict.fromkeys(get_args(TrialStatus), 0))
         current = self.current()
         for trial in current:
             counts[trial.state] += 1
-        counts["queued"] += max(0, len(self.planned) - len(current))  # planned a moment ago
+        # A phase is planned before the events that queue its trials arrive.
+        counts["queued"] += max(0, len(self.planned) - len(current))
         return counts
 
 
@@ -127,7 +158,7 @@ class StudyState:
         """Return the trials of every phase."""
         return (trial for phase in self.phases.values() for trial in phase.trials.values())
 
-    def counts(self) -> dict[TrialStatus, int]:
-        """Return how many trials are in each state, over the phases planned so far."""
+    def counts(self) -> StateCounts:
+        """Count the trials of the phases planned so far by state."""
         per_phase = [phase.counts() for phase in self.phases.values()]
-        return {state: sum(counts[state] for counts in per_phase) for state in get_args(TrialStatus)}
+        return StateCounts({state: sum(counts[state] for counts in per_phase) for state in get_args(TrialStatus)})

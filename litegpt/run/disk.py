@@ -44,7 +44,7 @@ def shortage(
 
 def needed_bytes(study: Study, state: StudyState, phase: str, at_once: Callable[[Trial], int], n_symbols: int) -> int:
     """Return about how much the trials of a phase that have not ended will take up."""
-    trials = [trial.settings for trial in state.phases[phase].current() if trial.state in ("queued", "running")]
+    trials = [trial.settings for trial in state.phases[phase].current() if not trial.is_ended]
     sizes = [weight_bytes(trial, n_symbols) for trial in trials]
     whole = CHECKPOINT_WEIGHTS + 1  # a checkpoint and the best weights
     rewritten = max(sizes, default=0) * CHECKPOINT_WEIGHTS  # the old one stays until the new one is whole

@@ -71,7 +71,7 @@ class PhaseRun:
         self._lost_workers: Counter[str] = Counter()  # by trial id
         self._to_stop: set[str] = set()  # trials that somebody wants stopped for good
         self._packs: deque[tuple[Trial, ...]] = deque()
-        self._enqueue(trial.settings for trial in self.state.current() if trial.state == "queued")
+        self._enqueue(trial.settings for trial in self.state.current() if trial.is_waiting)
         self._retention.tidy(ledger.state)
 
     @property
@@ -268,7 +268,7 @@ class PhaseRun:
             case "resume" if self._ledger.state.paused:
                 self._ledger.append(events.StudyResumed())
             case "stop":
-                self._stop_trials([trial.id for trial in self._meant(request) if trial.state in ("queued", "running")])
+                self._stop_trials([trial.id for trial in self._meant(request) if not trial.is_ended])
             case "retry":
                 again = requeued(self._ledger.state, request, self.phase)
                 self._ledger.append(*again)

@@ -54,7 +54,7 @@ def next_phase(study: Study, state: StudyState, names: Collection[str] | None = 
 def is_complete(phase: PhaseState) -> bool:
     """Return whether every planned trial of a phase has ended."""
     counts = phase.counts()
-    return bool(phase.planned) and not counts["queued"] and not counts["running"]
+    return bool(phase.planned) and not counts.unfinished
 
 
 def phase_ended(phase: PhaseState, excluded: int, seconds: float) -> PhaseEnded:
@@ -104,9 +104,7 @@ def requeued(state: StudyState, request: Request, phase: str | None = None) -> l
         TrialRequeued(phase=trial.phase, trial=trial.id, attempt=trial.attempt, reason="it was asked for again")
         for known in state.phases.values()
         for trial in known.current()
-        if phase in (None, known.name)
-        and trial.state in ("diverged", "failed", "stopped")
-        and request.names(known.name, trial.id)
+        if phase in (None, known.name) and trial.failed and request.names(known.name, trial.id)
     ]
 
 
@@ -126,7 +124,7 @@ def reuse_results(
     }
     for trial in state.phases[phase].current():
         twin = done.get(trial.id)
-        if twin is None or trial.state != "queued":
+        if twin is None or not trial.is_waiting:
             continue
         source, target = folder.trial(twin.phase, twin.id), folder.trial(phase, trial.id)
         if not source.path.is_dir() or (needs_weights and not source.best.exists()):

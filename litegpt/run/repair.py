@@ -56,7 +56,7 @@ def _requeue(folder: StudyFolder, ledger: Ledger, finding: Finding) -> str | Non
 def _recount(ledger: Ledger, finding: Finding) -> str | None:
     phase = ledger.state.phases[finding.phase or ""]
     counts = phase.counts()
-    if phase.ended is None or counts["queued"] or counts["running"]:
+    if phase.ended is None or counts.unfinished:
         return "counted anew when its trials have ended"
     ledger.append(phase_ended(phase, len(phase.excluded), phase.seconds or 0.0))
     return "counted anew"

@@ -16,9 +16,8 @@ from rich.text import Text
 
 from litegpt.display import FIGURE_NAMES, duration, inert
 from litegpt.estimate.cost import training_flops
-from litegpt.results.progress import PhaseProgress, phase_progress
-from litegpt.results.ranking import ranking_of
-from litegpt.results.state import PhaseState, StudyState
+from litegpt.results.ranking import best_of, ranking_of
+from litegpt.results.state import FAILED_STATES, PhaseState, StudyState
 from litegpt.run.phase_run import RunningTrial
 from litegpt.run.runner import Runner
 
@@ -85,7 +84,7 @@ def _work_done(runner: Runner) -> tuple[float, float, float]:
     for phase in runner.state.phases.values():
         for trial in phase.current():
             settings = trial.settings
-            ended = trial.state not in ("queued", "running")
+            ended = trial.is_ended
             done = 1.0 if ended else steps.get((phase.name, trial.id), 0) / settings.max_iters
             whole = training_flops(settings, n_symbols)
             flops += whole
@@ -132,17 +131,12 @@ class PlainView:
 
 
 def _phase_line(phase: PhaseState, state: StudyState) -> str:
-    progress, figure = phase_progress(phase), ranking_of(state.trials())
-    parts = [f"{progress.phase}: {progress.ended}/{progress.trials} trials"]
-    parts += [f"{count} {name}" for name, count in _troubles(progress)]
-    if (best := getattr(progress, figure)) is not None:
-        parts.append(f"{FIGURE_NAMES[figure]} {best:.3f}")
+    counts, figure = phase.counts(), ranking_of(state.trials())
+    parts = [f"{phase.name}: {counts.ended}/{counts.total} trials"]
+    parts += [f"{counts[state]} {state}" for state in FAILED_STATES if counts[state]]
+    if (best := best_of(phase.current())) is not None and (value := getattr(best, figure)) is not None:
+        parts.append(f"{FIGURE_NAMES[figure]} {value:.3f}")
     return ", ".join(parts)
-
-
-def _troubles(progress: PhaseProgress) -> list[tuple[str, int]]:
-    counts = [("diverged", progress.diverged), ("failed", progress.failed), ("stopped", progress.stopped)]
-    return [(name, count) for name, count in counts if count]
 
 
 class LiveView:
@@ -188,14 +182,15 @@ def _phase_table(runner: Runner, figure: str) -> Table:
     for heading in ("phase", "", "trials", "running", best_heading):
         table.add_column(heading, justify="left" if heading in ("phase", "") else "right", header_style="dim")
     for phase in runner.phases:
-        progress = phase_progress(runner.state.phases.get(phase.name, PhaseState(phase.name)))
-        trouble = "".join(f" {count} {name}" for name, count in _troubles(progress))
+        phase_state = runner.state.phases.get(phase.name, PhaseState(phase.name))
+        counts, best = phase_state.counts(), best_of(phase_state.current())
+        trouble = "".join(f" {counts[state]} {state}" for state in FAILED_STATES if counts[state])
         table.add_row(
             Text(phase.name),
-            ProgressBar(total=max(1, progress.trials), completed=progress.ended, width=24),
-            Text.assemble(f"{progress.ended}/{progress.trials}" if progress.trials else "waits", (trouble, "red")),
-            str(progress.running or ""),
-            "" if (best := getattr(progress, figure)) is None else f"{best:.3f}",
+            ProgressBar(total=max(1, counts.total), completed=counts.ended, width=24),
+            Text.assemble(f"{counts.ended}/{counts.total}" if counts.total else "waits", (trouble, "red")),
+            str(counts["running"] or ""),
+            "" if best is None or (value := getattr(best, figure)) is None else f"{value:.3f}",
         )
     return table
 

@@ -23,7 +23,7 @@ from litegpt.results.check import check_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
-from litegpt.results.progress import study_progress
+from litegpt.results.ranking import best_of
 from litegpt.results.samples import read_samples
 from litegpt.results.weights import weights_fault
 from litegpt.run.lock import runner_at_work
@@ -134,7 +134,7 @@ def read_results(name: str) -> Callable[[bytes, Path], None]:
         path = results.path / name
         path.write_bytes(data)
         state = read_journal(results.journal)
-        study_progress(state)
+        best_of(state.trials())
         read_metrics(results.trial("first", TRIAL.name).metrics)
         read_samples(results.trial("first", TRIAL.name).samples)
         check_study(results, is_at_work=False)
@@ -191,7 +191,7 @@ def import_phase(phase: ImportedPhase, folder: Path) -> None:
     shutil.rmtree(results.path, ignore_errors=True)
     check_new(results, [phase])
     write_study(results, [phase], ["a stranger"])
-    study_progress(read_journal(results.journal))
+    best_of(read_journal(results.journal).trials())
     with contextlib.suppress(InputError):
         write_study_file(results, [phase], ["a stranger"])
 

@@ -14,8 +14,7 @@ from litegpt.results.bits import bits_per_char
 from litegpt.results.events import Event, PhasePlanned, TrialEnded, TrialQueued
 from litegpt.results.journal import Journal, read_journal
 from litegpt.results.metrics import read_metrics
-from litegpt.results.progress import phase_progress
-from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.ranking import best_of, rank, ranking_of
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
 
@@ -63,7 +62,7 @@ def test_trials_of_different_tokens_are_ranked_by_them(mixed: Path) -> None:
     assert ranking_of(trials) == "best_bits_per_char"
     assert [trial.settings.tokenizer for trial in rank(trials)] == ["bpe"] * 4 + ["char"] * 4
     assert [trial.settings.tokenizer for trial in rank(trials, "best_val_loss")] == ["char"] * 4 + ["bpe"] * 4
-    assert phase_progress(phase).best == rank(trials)[0]
+    assert best_of(trials) == rank(trials)[0]
     alike = [trial for trial in trials if trial.settings.tokenizer == "bpe"]
     assert ranking_of(alike) == ranking_of(()) == "best_val_loss"
     sizes = [replace(trial, settings=replace(trial.settings, vocab_size=300 + n)) for n, trial in enumerate(alike)]

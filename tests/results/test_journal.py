@@ -31,7 +31,7 @@ from litegpt.results.events import (
 )
 from litegpt.results.fold import fold
 from litegpt.results.journal import Journal, JournalReader, read_journal
-from litegpt.results.progress import study_progress
+from litegpt.results.ranking import best_of
 from litegpt.results.state import StudyState, TrialState
 from litegpt.study.trial import Trial
 
@@ -140,13 +140,14 @@ def test_events_fold_alike_before_and_after_the_file(path: Path, small_study: li
 def test_a_journal_of_this_format_stays_readable() -> None:
     """Written once and kept: what later versions must read, with an event and keys this one does not know."""
     state = read_journal(Path(__file__).parent / "format_1.jsonl")
-    (progress,) = study_progress(state)
+    (phase,) = state.phases.values()
+    counts, best = phase.counts(), best_of(phase.current())
     assert state.study == "kept"
-    assert (progress.trials, progress.done, progress.diverged, progress.queued, progress.excluded) == (3, 1, 1, 1, 1)
-    assert progress.best is not None
-    assert progress.best.id == "2x64-t32-b32-lr0.0003-i500-0f3c54a1"
-    assert progress.best.settings.n_embd == 64
-    assert progress.best_val_loss == 2.31
+    assert (counts.total, counts["done"], counts["diverged"], counts["queued"], len(phase.excluded)) == (3, 1, 1, 1, 1)
+    assert best is not None
+    assert best.id == "2x64-t32-b32-lr0.0003-i500-0f3c54a1"
+    assert best.settings.n_embd == 64
+    assert best.best_val_loss == 2.31
     assert state.phases["phase1"].trials["2x64-t32-b32-lr0.0006-i500-0f3c54a3"].state == "queued"
 
 
@@ -253,7 +254,8 @@ def test_no_record_makes_the_fold_fail(given_records: list[tuple[str, Record]]) 
     for record in [queued, *({**values, "phase": "p", "trial": "t", "event": name} for name, values in given_records)]:
         fold(state, record)
     assert [trial.id for trial in state.trials()] == ["t"]
-    study_progress(state)
+    assert state.counts().total == 1
+    best_of(state.trials())
 
 
 def test_cut_at_every_byte_the_journal_opens_and_goes_on(

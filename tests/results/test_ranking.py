@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from litegpt.errors import InputError
-from litegpt.results.progress import phase_progress
-from litegpt.results.ranking import rank
+from litegpt.results.ranking import best_of, rank
 from litegpt.results.state import PhaseState, TrialState, TrialStatus
 from litegpt.study.phase import RANKINGS
 
@@ -54,15 +53,21 @@ def test_an_unknown_ranking_is_bad_input() -> None:
         rank([], "vall_loss")
 
 
-def test_progress_counts_each_trial_once(trial: TrialState) -> None:
+def test_counts_include_each_trial_once(trial: TrialState) -> None:
     states: list[TrialStatus] = ["done", "done", "running", "queued", "diverged", "failed", "stopped"]
     trials = {
         str(number): replace(trial, id=str(number), state=state, best_val_loss=3.0 - number / 10)
         for number, state in enumerate(states)
     }
-    progress = phase_progress(PhaseState("phase1", planned=(*trials, "not queued yet"), trials=trials))
-    assert (progress.trials, progress.queued, progress.running, progress.done) == (8, 2, 1, 2)
-    assert (progress.diverged, progress.failed, progress.stopped, progress.ended) == (1, 1, 1, 5)
-    assert progress.best == trials["1"]
-    assert progress.best_val_loss == 2.9
-    assert phase_progress(PhaseState("phase2")).best_val_loss is None
+    counts = PhaseState("phase1", planned=(*trials, "not queued yet"), trials=trials).counts()
+    assert counts == {"queued": 2, "running": 1, "done": 2, "diverged": 1, "failed": 1, "stopped": 1}
+    assert (counts.total, counts.ended, counts.unfinished) == (8, 5, 3)
+    assert best_of(trials.values()) == trials["1"]
+    assert best_of([]) is None
+
+
+def test_meaning_of_each_state(trial: TrialState) -> None:
+    states = {state: replace(trial, state=state) for state in get_args(TrialStatus)}
+    assert {state for state, trial in states.items() if trial.is_waiting} == {"queued"}
+    assert {state for state, trial in states.items() if trial.is_ended} == {"done", "diverged", "failed", "stopped"}
+    assert {state for state, trial in states.items() if trial.failed} == {"diverged", "failed", "stopped"}

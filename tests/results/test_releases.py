@@ -11,7 +11,7 @@ from litegpt.results.check import check_study
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
-from litegpt.results.progress import study_progress
+from litegpt.results.ranking import best_of
 from litegpt.results.samples import read_samples
 from litegpt.run.lock import read_holder
 from litegpt.run.requests import Request, take_requests
@@ -31,13 +31,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 
 def test_the_journal(folder: StudyFolder) -> None:
     state = read_journal(folder.journal)
-    first, second = study_progress(state)
+    first, second = state.phases.values()
     assert (state.study, state.format) == ("kept", 1)
-    assert (first.phase, first.trials, first.done, first.diverged) == ("first", 3, 2, 1)
-    assert (second.phase, second.trials, second.done) == ("second", 1, 1)
-    assert second.best is not None
-    assert second.best.id == BEST
-    assert second.best.settings.start_from is not None
+    counts, best = first.counts(), best_of(second.current())
+    assert (first.name, counts.total, counts["done"], counts["diverged"]) == ("first", 3, 2, 1)
+    assert (second.name, second.counts().total, second.counts()["done"]) == ("second", 1, 1)
+    assert best is not None
+    assert best.id == BEST
+    assert best.settings.start_from is not None
     diverged = state.phases["first"].trials[DIVERGED]
     assert (diverged.state, diverged.failure) == ("diverged", "diverged")
 

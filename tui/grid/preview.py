@@ -94,7 +94,7 @@ class Previewer:
                 seconds=_seconds(cost.flops if cost else None, state, n_symbols),
             )
         own = state.phases.get(phase.name)
-        ended = {trial.id for trial in own.trials.values() if trial.state != "queued"} if own else set()
+        ended = {trial.id for trial in own.trials.values() if not trial.is_waiting} if own else set()
         ended |= {trial.id for trial in state.trials() if trial.state == "done"}
         left = [trial for trial in expansion.trials if trial.id not in ended]
         flops = sum(training_flops(trial, n_symbols) for trial in left) if n_symbols else None

@@ -23,7 +23,7 @@ class Forecast:
         left: dict[str, float] = {}
         total = 0.0
         for phase in state.phases.values():
-            rest = sum(self._left(trial) for trial in phase.current() if trial.state in ("queued", "running"))
+            rest = sum(self._left(trial) for trial in phase.current() if not trial.is_ended)
             if rest:
                 total += rest / speed
                 left[phase.name] = total

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from textual.content import Content
 
 from litegpt.display import duration, inert
-from litegpt.results.progress import phase_progress
-from litegpt.results.ranking import ranking_of
-from litegpt.results.state import PhaseState, StudyState
+from litegpt.results.ranking import best_of, ranking_of
+from litegpt.results.state import FAILED_STATES, PhaseState, StudyState
 from tui.devices import Device
 
 Part = Content | str | tuple[str, str]
@@ -27,27 +26,24 @@ def phases_content(
     bar = max(8, min(40, width - room - 58))
     parts: list[Part] = []
     for name in names:
-        progress = phase_progress(state.phases.get(name) or PhaseState(name))
-        total = max(1, progress.trials)
-        full = bar * progress.ended // total
-        half = bar * (progress.ended + progress.running) // total - full
-        style = "$primary" if progress.running else "$success" if progress.trials else "$text-disabled"
+        phase = state.phases.get(name) or PhaseState(name)
+        counts = phase.counts()
+        total = max(1, counts.total)
+        full = bar * counts.ended // total
+        half = bar * (counts.ended + counts["running"]) // total - full
+        style = "$primary" if counts["running"] else "$success" if counts.total else "$text-disabled"
         parts += [f"{inert(name):<{room}} ", ("━" * full, style), ("━" * half, "$accent")]
         parts.append(("─" * (bar - full - half), "$border"))
-        parts.append(
-            f" {progress.ended:>5,}/{progress.trials:<5,}" if progress.trials else ("  waiting    ", "$text-muted")
-        )
-        if (best := getattr(progress, figure)) is not None:
-            parts += [(best_words, "$text-muted"), (f"{best:.3f}", "bold")]
+        parts.append(f" {counts.ended:>5,}/{counts.total:<5,}" if counts.total else ("  waiting    ", "$text-muted"))
+        if (best := best_of(phase.current())) is not None and (value := getattr(best, figure)) is not None:
+            parts += [(best_words, "$text-muted"), (f"{value:.3f}", "bold")]
         if name in seconds_left:
             parts.append((f"  {duration(seconds_left[name])} left", "$accent"))
-        elif (phase := state.phases.get(name)) and phase.seconds is not None:
+        elif phase.seconds is not None:
             parts.append((f"  in {duration(phase.seconds)}", "$text-muted"))
-        for trouble in ("diverged", "failed", "stopped"):
-            if count := getattr(progress, trouble):
-                parts.append((f"  {count} {trouble}", "$error"))
-        if progress.excluded:
-            parts.append((f"  {progress.excluded} excluded", "$text-muted"))
+        parts += [(f"  {counts[failed]} {failed}", "$error") for failed in FAILED_STATES if counts[failed]]
+        if phase.excluded:
+            parts.append((f"  {len(phase.excluded)} excluded", "$text-muted"))
         parts.append("\n")
     return Content.assemble(*parts[:-1])
 

@@ -234,7 +234,7 @@ class LiveScreen(StudyScreen):
         phase = self.feed.state.phases.get(name or "")
         for trial in phase.trials.values() if phase else ():
             key = (trial.phase, trial.id)
-            if trial.state not in ("queued", "running") and key not in envelope:
+            if trial.is_ended and key not in envelope:
                 curve = self.feed.curve(key)
                 if curve is not None and curve.last is not None and curve.last.step == trial.step:
                     envelope.take(key, curve)

@@ -7,7 +7,6 @@ from textual.content import Content
 from textual.widgets import Static
 
 from litegpt.display import inert
-from litegpt.results.progress import study_progress
 from tui.feed import Feed
 from tui.tabs import TABS
 from tui.view import View
@@ -43,14 +42,14 @@ def status(feed: Feed, ended_word: str) -> str:
     """Return the study and its state as markup: who runs, how far, what is wrong."""
     name = f"[bold]{escape(inert(feed.place.name or 'no study'))}[/]"
     counts = feed.state.counts()
-    total, ended = sum(counts.values()), sum(counts[state] for state in ("done", "diverged", "failed", "stopped"))
+    total, ended = counts.total, counts.ended
     parts = [name]
     if feed.runner.state in RUNNER_SENTENCES:
         style, sentence = RUNNER_SENTENCES[feed.runner.state]
         parts.append(f"[{style}]{sentence}[/]")
     if feed.runner.state in ("running", "replay"):
-        at_work = next((progress for progress in study_progress(feed.state) if progress.running), None)
-        phase = f"{escape(inert(at_work.phase))} " if at_work else ""
+        training = next((phase.name for phase in feed.state.phases.values() if phase.counts()["running"]), None)
+        phase = f"{escape(inert(training))} " if training else ""
         style, sign = ("$warning", "❚❚ paused") if feed.state.paused else ("$success", "●")
         parts.append(f"[{style}]{sign} {phase}{ended:,}/{total:,}[/]")
     elif total:
