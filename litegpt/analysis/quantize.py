@@ -10,7 +10,7 @@ from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder, TrialFolder, token_cache
 from litegpt.results.journal import read_journal
 from litegpt.text.split import SplitText
-from litegpt.train.checkpoint import Checkpoint, read_checkpoint, restore_weights, save_quantised
+from litegpt.train.checkpoint import Checkpoint, read_checkpoint, restore_weights, save_quantized
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokens import CacheError, tokenised
@@ -26,12 +26,12 @@ class Weights:
     val_loss: float | None
 
 
-def quantise(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
+def quantize(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
     """Write a trial's best weights in 8 or 4 bits beside them; return both. InputError: there are none to read."""
     original = read_checkpoint(trial.best)
-    path = trial.quantised(bits)
+    path = trial.quantized(bits)
     try:
-        save_quantised(original, bits, path)
+        save_quantized(original, bits, path)
     except OSError as error:
         raise InputError(f"the weights cannot be written: {error.strerror}", path) from None
     corpus = _corpus(trial, original)

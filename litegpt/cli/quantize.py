@@ -22,9 +22,9 @@ def run(arguments: argparse.Namespace) -> Exit:
     """Write the weights beside the original's, and print size and loss of both."""
     trial = TrialFolder(arguments.trial)
     trial.find_best()
-    from litegpt.analysis.quantize import quantise  # it loads torch
+    from litegpt.analysis.quantize import quantize  # it loads torch
 
-    both = quantise(trial, arguments.bits)
+    both = quantize(trial, arguments.bits)
     if arguments.json:
         print(json.dumps([vars(weights) | {"path": str(weights.path)} for weights in both], indent=2))
         return Exit.WELL

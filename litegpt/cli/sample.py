@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     if arguments.bits is None:
         weights = trial.find_best()
     else:
-        weights = trial.quantised(arguments.bits)
+        weights = trial.quantized(arguments.bits)
         if not weights.is_file():
             trial.find_best()
             raise InputError(f"not made yet: litegpt quantize {arguments.trial} --bits {arguments.bits}", weights)

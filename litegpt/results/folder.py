@@ -68,7 +68,7 @@ class TrialFolder:
             )
         return self.best
 
-    def quantised(self, bits: int) -> Path:
+    def quantized(self, bits: int) -> Path:
         """Return where the best weights are in that many bits, if somebody asked for them."""
         return self.path / f"best-{bits}bit.safetensors"
 

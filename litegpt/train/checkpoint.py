@@ -19,7 +19,7 @@ from litegpt.files import write_whole
 from litegpt.study.settings import plain_value
 from litegpt.study.trial import Trial, vocabulary_size
 from litegpt.train.pack import Pack
-from litegpt.train.quantize import dequantised, quantised
+from litegpt.train.quantize import dequantized, quantized
 from litegpt.train.tokenizer import Tokenizer, from_state
 
 FORMAT = 1
@@ -72,11 +72,11 @@ def save_weights(pack: Pack, index: int, weights: Tensor, progress: Progress, to
     write_whole(path, _file(tensors, _header(pack.trials[index], progress, tokenizer)))
 
 
-def save_quantised(checkpoint: Checkpoint, bits: int, path: Path) -> None:
+def save_quantized(checkpoint: Checkpoint, bits: int, path: Path) -> None:
     """Write a checkpoint's weights in 8 or 4 bits."""
     tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("weights/")}
     header = _header(checkpoint.trial, checkpoint.progress, checkpoint.tokenizer) | {"bits": bits}
-    write_whole(path, _file(quantised(tensors, bits), header))
+    write_whole(path, _file(quantized(tensors, bits), header))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -98,7 +98,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise ValueError(f"it has format {header['format']!r}, and this version reads {FORMAT}")
         trial, tokenizer = _trial(header["trial"]), from_state(header)
         if "bits" in header:
-            tensors = dequantised(tensors, header["bits"], trial, tokenizer.vocab_size)
+            tensors = dequantized(tensors, header["bits"], trial, tokenizer.vocab_size)
         held = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("weights/"))
         if vocabulary_size(trial, tokenizer.vocab_size) != tokenizer.vocab_size:
             raise ValueError("its tokenizer is not what its hyperparameters ask for")

@@ -21,7 +21,7 @@ BITS = (8, 4)
 GROUP = 64  # weights that share a scale
 
 
-def quantised(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
+def quantized(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
     """Return tensors to store in place of these: levels (uint8) and scales (fp32) of each matrix, by name."""
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -32,7 +32,7 @@ def quantised(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
     return stored
 
 
-def dequantised(stored: Mapping[str, Tensor], bits: int, trial: Trial, vocab_size: int) -> dict[str, Tensor]:
+def dequantized(stored: Mapping[str, Tensor], bits: int, trial: Trial, vocab_size: int) -> dict[str, Tensor]:
     """Return the weights of a trial's model as fp32; raises ValueError where what is stored is not of its shape."""
     if bits not in BITS:
         raise ValueError(f"its weights have {bits!r} bits, and this version reads {BITS}")

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from litegpt.text.split import SplitText
-from litegpt.train.encoding import encode_long
+from litegpt.train.parallel_encoding import encode_long
 from litegpt.train.tokenizer import Tokenizer, token_dtype
 
 MAPPED_FROM = 1 << 24  # characters; a shorter text is tokenised in a moment

@@ -21,7 +21,7 @@ def test_the_weights_lie_beside_the_originals_and_write_text(
     assert main(["quantize", str(trial.path), "--bits", str(bits)]) == 0
     printed, narrated = capsys.readouterr()
     assert [line.split()[:2] for line in printed.splitlines()] == [["32", "bits"], [str(bits), "bits"]]
-    assert trial.quantised(bits).name in printed
+    assert trial.quantized(bits).name in printed
     assert "validation loss" not in printed
     assert "the losses were not measured" in narrated
     assert trial.best.read_bytes() == before
@@ -34,7 +34,7 @@ def test_the_weights_lie_beside_the_originals_and_write_text(
 def test_what_a_program_reads(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["quantize", str(trial.path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    files = (trial.best, trial.quantised(8))
+    files = (trial.best, trial.quantized(8))
     assert told == [
         {"path": str(file), "bits": bits, "size": file.stat().st_size, "val_loss": None}
         for file, bits in zip(files, (32, 8), strict=True)
@@ -50,11 +50,11 @@ def test_a_trial_without_weights(trial: TrialFolder, capsys: pytest.CaptureFixtu
     printed, complaint = capsys.readouterr()
     assert (printed, len(complaint.splitlines())) == ("", 1)
     assert "cannot be read" in complaint
-    assert not trial.quantised(8).exists()
+    assert not trial.quantized(8).exists()
 
 
 def test_weights_that_cannot_be_written(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    trial.quantised(4).mkdir()
+    trial.quantized(4).mkdir()
     assert main(["quantize", str(trial.path), "--bits", "4"]) == 2
     assert "cannot be written" in capsys.readouterr().err
     assert list(trial.path.glob("*.tmp")) == []

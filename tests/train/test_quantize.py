@@ -10,9 +10,9 @@ import torch
 
 from litegpt.errors import InputError
 from litegpt.study.trial import Trial
-from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, save_quantised
+from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, save_quantized
 from litegpt.train.model import ModelShape, parameter_shapes
-from litegpt.train.quantize import dequantised, quantised
+from litegpt.train.quantize import dequantized, quantized
 from litegpt.train.tokenizer import CharacterTokenizer
 
 TOKENIZER = CharacterTokenizer("abcdefg")
@@ -34,7 +34,7 @@ def test_a_weight_is_off_by_half_a_level_at_most(
     path = tmp_path / "best.safetensors"
     for tensor in checkpoint.tensors.values():
         tensor *= size
-    save_quantised(checkpoint, bits, path)
+    save_quantized(checkpoint, bits, path)
     back = read_checkpoint(path)
     assert (back.trial, back.tokenizer.state(), back.progress) == (
         checkpoint.trial,
@@ -61,7 +61,7 @@ def test_four_bits_are_a_sixth_of_the_file(checkpoint: Checkpoint, tmp_path: Pat
     )
     sizes = {}
     for bits in (8, 4):
-        save_quantised(whole, bits, tmp_path / str(bits))
+        save_quantized(whole, bits, tmp_path / str(bits))
         sizes[bits] = (tmp_path / str(bits)).stat().st_size
     plain = 4 * sum(tensor.numel() for tensor in whole.tensors.values())
     assert sizes[8] < plain * 0.3
@@ -70,17 +70,17 @@ def test_four_bits_are_a_sixth_of_the_file(checkpoint: Checkpoint, tmp_path: Pat
 
 def test_rows_of_zeros_stay_zero(checkpoint: Checkpoint, tmp_path: Path) -> None:
     zeros = {name: torch.zeros_like(tensor) for name, tensor in checkpoint.tensors.items()}
-    save_quantised(dataclasses.replace(checkpoint, tensors=zeros), 4, tmp_path / "best")
+    save_quantized(dataclasses.replace(checkpoint, tensors=zeros), 4, tmp_path / "best")
     assert not any(tensor.any() for tensor in read_checkpoint(tmp_path / "best").tensors.values())
 
 
 def test_a_file_that_claims_a_larger_model_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     huge = dataclasses.replace(checkpoint.trial, n_layer=10**9)
-    save_quantised(dataclasses.replace(checkpoint, trial=huge), 8, tmp_path / "best")
+    save_quantized(dataclasses.replace(checkpoint, trial=huge), 8, tmp_path / "best")
     with pytest.raises(InputError, match="cannot be read"):
         read_checkpoint(tmp_path / "best")
     wide = dataclasses.replace(checkpoint.trial, n_embd=2**20, n_head=1)
-    save_quantised(dataclasses.replace(checkpoint, trial=wide), 8, tmp_path / "best")
+    save_quantized(dataclasses.replace(checkpoint, trial=wide), 8, tmp_path / "best")
     with pytest.raises(InputError, match="misshapen"):
         read_checkpoint(tmp_path / "best")
 
@@ -88,8 +88,8 @@ def test_a_file_that_claims_a_larger_model_is_refused(checkpoint: Checkpoint, tm
 @pytest.mark.parametrize("part", ["levels", "scales"])
 def test_a_file_of_misshapen_parts_is_refused(checkpoint: Checkpoint, tmp_path: Path, part: str) -> None:
     """Broadcast, a few kilobytes would become gigabytes."""
-    stored = quantised(checkpoint.tensors, 8)
+    stored = quantized(checkpoint.tensors, 8)
     name = f"weights/token_embedding.{part}"
     stored[name] = stored[name][:, None].repeat(1, 64)
     with pytest.raises(ValueError, match="misshapen"):
-        dequantised(stored, 8, checkpoint.trial, TOKENIZER.vocab_size)
+        dequantized(stored, 8, checkpoint.trial, TOKENIZER.vocab_size)

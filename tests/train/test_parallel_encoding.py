@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from litegpt.train import encoding, tokenizer
-from litegpt.train.encoding import encode_long
+from litegpt.train.parallel_encoding import encode_long
 from litegpt.train.vocabulary import learn_byte_pairs
 
 TEXT = "the quick brown fox — jumps over the lazy dog\n" * 400
