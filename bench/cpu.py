@@ -23,7 +23,7 @@ from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import TunedShape
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.hardware import present_device
-from litegpt.train.precision import resolve_precision
+from litegpt.train.pack import resolve_precision
 from litegpt.train.tune import PLATEAU
 
 RESULTS = Path(__file__).parent / "results"

@@ -38,7 +38,7 @@ from litegpt.results.tuning import TunedShape
 from litegpt.run.devices import WorkerPlace
 from litegpt.run.hardware import present_device
 from litegpt.study.trial import Trial
-from litegpt.train.precision import resolve_precision
+from litegpt.train.pack import resolve_precision
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tune import KERNELS, PLATEAU
 

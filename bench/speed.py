@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from litegpt.estimate.cost import training_flops
 from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
-from litegpt.train.precision import DTYPES
+from litegpt.train.pack import DTYPES
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
 from litegpt.train.tune import updates_per_second

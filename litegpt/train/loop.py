@@ -12,8 +12,8 @@ from torch import Tensor
 
 from litegpt.study.trial import evaluation_steps
 from litegpt.train.checkpoint import Progress, save_checkpoint, save_weights
+from litegpt.train.optimizer import learning_rate
 from litegpt.train.pack import Pack
-from litegpt.train.schedule import learning_rate
 from litegpt.train.tokenizer import Tokenizer
 
 HEARTBEAT_SECONDS = 0.5

@@ -15,14 +15,13 @@ from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.batches import STEPS_AHEAD, Batches
 from litegpt.train.model import GPT, ModelShape
-from litegpt.train.optimizer import LossScale, make_optimizer
-from litegpt.train.precision import DTYPES
+from litegpt.train.optimizer import LossScale, learning_rate, make_optimizer
 from litegpt.train.random import DeviceNoise, Noise
-from litegpt.train.schedule import learning_rate
 from litegpt.train.tokenized_corpus import TokenizedCorpus, Windows
 
 WARM_UP_STEPS = 3  # before a CUDA graph is captured, so that kernels and workspaces are there
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ATTENTIONS = {
     "flash": SDPBackend.FLASH_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
@@ -232,6 +231,19 @@ class Pack:
             tensor.copy_(self.row_state()[name][index])
         kept.step = self.step
         return kept
+
+
+def resolve_precision(wanted: str, device: torch.device) -> str:
+    """Return fp32, bf16 or fp16 for `wanted`, where 'auto' means the fastest that the device computes natively.
+
+    bf16 on Ampere and later and on CPUs with AVX512-BF16 or AMX, fp16 on older GPUs, fp32 on other CPUs.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -100,7 +100,7 @@ def _beat(send: Callable[[Message], None]) -> None:
 def _prepare(device_name: str, threads: int) -> Ready | Unusable:
     import torch
 
-    from litegpt.train.precision import resolve_precision
+    from litegpt.train.pack import resolve_precision
 
     # gradients lie in rows beside each other, as the weights do; autograd mistakes that for carelessness
     warnings.filterwarnings("ignore", message="grad and param do not obey")

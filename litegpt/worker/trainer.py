@@ -27,8 +27,7 @@ from litegpt.text.split import SplitText
 from litegpt.train.checkpoint import read_checkpoint, restore_weights
 from litegpt.train.generate import generate
 from litegpt.train.loop import HEARTBEAT_SECONDS, Beat, Ended, Evaluated, Training
-from litegpt.train.pack import Pack, is_out_of_memory
-from litegpt.train.precision import resolve_precision
+from litegpt.train.pack import Pack, is_out_of_memory, resolve_precision
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokens import tokenised
 from litegpt.train.tune import tune, updates_per_second

@@ -15,8 +15,8 @@ from litegpt.estimate.cost import parameter_count
 from litegpt.study.trial import Trial
 from litegpt.train import model as model_module
 from litegpt.train.model import GPT, ModelShape, attend, parameter_shapes, sequences_per_call
+from litegpt.train.optimizer import learning_rate
 from litegpt.train.random import batch_starts
-from litegpt.train.schedule import learning_rate
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 
 VOCAB = 21

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from litegpt.study.trial import Trial
-from litegpt.train.precision import resolve_precision
+from litegpt.train.pack import resolve_precision
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from litegpt.study.trial import Trial, evaluation_steps
-from litegpt.train.schedule import learning_rate
+from litegpt.train.optimizer import learning_rate
 
 
 def test_a_constant_rate_is_constant(small: Trial) -> None:
