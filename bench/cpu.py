@@ -47,18 +47,17 @@ def main() -> int:
     torch.set_flush_denormal(True)
     device = torch.device("cpu")
     described, precision = present_device([WorkerPlace("cpu", 1)]), resolve_precision("auto", device)
-    corpus, vocab_size = read_novella(device)
+    corpus = read_novella(device)
     shapes: list[dict[str, Any]] = []
     print(f"{'shape':>14} {'by hand':>9} " + " ".join(f"{f'pack of {width}':>9}" for width in WIDTHS) + "  updates/s")
     for trial in SHAPES:
-        by_hand = eager(trial, corpus, vocab_size, CLOCK)
+        by_hand = eager(trial, corpus, CLOCK)
         speeds = {
-            width: packs(trial, corpus, vocab_size, precision, Tuning(width), arguments.seconds, CLOCK) or 0.0
-            for width in WIDTHS
+            width: packs(trial, corpus, precision, Tuning(width), arguments.seconds, CLOCK) or 0.0 for width in WIDTHS
         }
         width = min(width for width, speed in speeds.items() if speed >= PLATEAU * max(speeds.values()))
-        flops = speeds[1] * flops_per_update(trial, vocab_size)  # what a run does: one trial a pack
-        tuned = TunedShape(described.name, torch.__version__, precision, vocab_size, trial, Tuning(1), flops)
+        flops = speeds[1] * flops_per_update(trial, corpus.vocab_size)  # what a run does: one trial a pack
+        tuned = TunedShape(described.name, torch.__version__, precision, corpus.vocab_size, trial, Tuning(1), flops)
         figures = {"shape": name_of(trial), "by_hand": by_hand, "packs": speeds, "narrowest_good_width": width}
         shapes.append({**tuned.record(), **figures})
         cells = [by_hand, *speeds.values()]

@@ -69,7 +69,7 @@ class Bench:
         self.device, self.quick = device, quick
         self.deadline = time.monotonic() + budget
         self.precision = resolve_precision("auto", device)
-        self.corpus, self.vocab_size = read_novella(device)
+        self.corpus = read_novella(device)
         name = str(device) if device.index is not None or device.type == "cpu" else f"{device.type}:0"
         self.described: DeviceSpec = present_device([WorkerPlace(name, 1)])
         self.failures: list[str] = []
@@ -110,8 +110,8 @@ class Bench:
         """Return one shape's figures: by hand, and in packs until wider ones gain no more."""
         name = name_of(trial)
         print(name, file=sys.stderr, flush=True)
-        alone = self.attempt(f"{name} eager fp32", lambda: eager(trial, self.corpus, self.vocab_size))
-        most = widest_pack(trial, self.vocab_size, self.described, 4 if self.quick else WIDTHS[-1])
+        alone = self.attempt(f"{name} eager fp32", lambda: eager(trial, self.corpus))
+        most = widest_pack(trial, self.corpus.vocab_size, self.described, 4 if self.quick else WIDTHS[-1])
         widths: dict[int, float] = {}
         for width in [width for width in WIDTHS if width <= most]:
             speed = self.attempt(f"{name} pack of {width}", lambda: self._packs(trial, Tuning(width)))  # noqa: B023
@@ -127,7 +127,7 @@ class Bench:
     def refine(self, trial: Trial, record: dict[str, Any], also_packs: bool) -> dict[str, Any]:
         """Return a shape's figures with what takes longer: compiled alone, and other ways to compute its pack."""
         name = name_of(trial)
-        arguments = (trial, self.corpus, self.vocab_size, self.precision)
+        arguments = (trial, self.corpus, self.precision)
         if not self.quick:
             fused = self.attempt(f"{name} compiled alone", lambda: compiled(*arguments))
             record = record | {"compiled_alone": fused}
@@ -146,14 +146,15 @@ class Bench:
     def streaming(self, records: list[dict[str, Any]], trials: list[Trial]) -> dict[str, float]:
         """Return the speed of packs whose text stays on the host, as a share of what it is on the device."""
         rng = np.random.default_rng(1)
-        train = rng.integers(0, self.vocab_size, 10**5 if self.quick else 10**8, dtype=np.uint8)
+        vocab_size = self.corpus.vocab_size
+        train = rng.integers(0, vocab_size, 10**5 if self.quick else 10**8, dtype=np.uint8)
         corpora = {
-            where: TokenizedCorpus(train, train[:5000], self.device, streamed=where == "streamed")
+            where: TokenizedCorpus(train, train[:5000], vocab_size, self.device, streamed=where == "streamed")
             for where in ("held", "streamed")
         }
         shares = {}
         for record, trial in zip(records, trials, strict=True):
-            arguments = self.vocab_size, self.precision, Tuning(record["width"]), 0.1 if self.quick else 0.7
+            arguments = self.precision, Tuning(record["width"]), 0.1 if self.quick else 0.7
             ways = {where: partial(packs, trial, corpus, *arguments) for where, corpus in corpora.items()}
             medians = in_turns(ways, 3)
             shares[name_of(trial)] = round(medians["streamed"] / medians["held"], 3)
@@ -161,9 +162,9 @@ class Bench:
 
     def _chosen(self, trial: Trial, tuning: Tuning, speed: float, alone: float | None) -> dict[str, Any]:
         """Return the record of the best way, as `litegpt plan` and people read it."""
-        flops = speed * flops_per_update(trial, self.vocab_size)
+        flops = speed * flops_per_update(trial, self.corpus.vocab_size)
         name, peak = self.described.name, self.described.flops
-        tuned = TunedShape(name, torch.__version__, self.precision, self.vocab_size, trial, tuning, flops)
+        tuned = TunedShape(name, torch.__version__, self.precision, self.corpus.vocab_size, trial, tuning, flops)
         return {
             **tuned.record(),
             "updates_per_second": speed,
@@ -172,14 +173,12 @@ class Bench:
         }
 
     def _packs(self, trial: Trial, tuning: Tuning) -> float | None:
-        return packs(trial, self.corpus, self.vocab_size, self.precision, tuning, 0.1 if self.quick else 0.7)
+        return packs(trial, self.corpus, self.precision, tuning, 0.1 if self.quick else 0.7)
 
     def run(self) -> dict[str, Any]:
         """Measure everything there is time for."""
         product = self.attempt("matrix product, FLOP/s", self.product_rate)
-        rightness = self.attempt(
-            "rightness", lambda: check_all(self.corpus, self.vocab_size, self.precision, self.quick)
-        )
+        rightness = self.attempt("rightness", lambda: check_all(self.corpus, self.precision, self.quick))
         listed = QUICK_SHAPES if self.quick else SHAPES
         shapes = [self.measure(trial) for trial in listed]
         # compiling takes a minute each: the narrowest, the largest and one between
@@ -187,7 +186,9 @@ class Bench:
             shapes[number] = self.refine(listed[number], shapes[number], also_packs=number < 2)
         streaming = self.attempt("streamed texts", lambda: self.streaming(shapes[:2], listed[:2]))
         pack = self.attempt("a pack from start to end", lambda: check_pack(self, listed[0]))
-        projection = self.attempt("projection", lambda: project(self.described, shapes, self.vocab_size), always=True)
+        projection = self.attempt(
+            "projection", lambda: project(self.described, shapes, self.corpus.vocab_size), always=True
+        )
         return {
             "device": self.described.name,
             "memory_bytes": self.described.memory,

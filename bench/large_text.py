@@ -140,17 +140,15 @@ def training(folder: Path) -> dict[str, float]:
     torch.set_flush_denormal(True)
     text = SplitText(read_corpus("text.txt", folder), SplitRule())
     tokens = tokenised(text, CharacterTokenizer(text.corpus.symbols), folder / "tokens")
-    novella, vocab_size = read_novella(device)
-    vocab_size = max(vocab_size, len(text.corpus.symbols))
+    novella = read_novella(device)
+    vocab_size = len(text.corpus.symbols)
     corpora = {
         "novella": novella,
-        "large": TokenizedCorpus(*tokens, device),
-        "streamed": TokenizedCorpus(*tokens, device, streamed=True),
+        "large": TokenizedCorpus(*tokens, vocab_size, device),
+        "streamed": TokenizedCorpus(*tokens, vocab_size, device, streamed=True),
     }
     precision = resolve_precision("auto", device)
-    ways = {
-        name: partial(packs, trial, corpus, vocab_size, precision, Tuning(1), 2.0) for name, corpus in corpora.items()
-    }
+    ways = {name: partial(packs, trial, corpus, precision, Tuning(1), 2.0) for name, corpus in corpora.items()}
     medians = in_turns(ways, ROUNDS)
     return {
         **{f"{name}_updates_per_second": round(median, 2) for name, median in medians.items()},

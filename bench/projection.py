@@ -69,17 +69,17 @@ def project(device: DeviceSpec, shapes: list[dict[str, Any]], vocab_size: int) -
 
 def check_pack(bench: Any, trial: Trial) -> dict[str, float]:
     """Return how long one whole pack takes, with evaluations and checkpoints, and how long it was forecast to."""
-    width = max(2, min(7, pack_width(trial, bench.described, bench.vocab_size)))
+    width = max(2, min(7, pack_width(trial, bench.described, bench.corpus.vocab_size)))
     iterations = 20 if bench.quick else 500
     trials = [replace(trial, seed=seed, max_iters=iterations, eval_interval=iterations // 5) for seed in range(width)]
     with tempfile.TemporaryDirectory() as folder:
         files = [TrialFiles(Path(folder) / f"{n}.safetensors", Path(folder) / f"{n}-best") for n in range(width)]
         started = time.perf_counter()
-        pack = Pack(trials, bench.corpus, bench.vocab_size, bench.precision)
+        pack = Pack(trials, bench.corpus, bench.precision)
         Training(pack, files, ByteTokenizer(), lambda event: None).run()
         seconds = time.perf_counter() - started
     speed = bench._packs(trials[0], replace(pack.tuning, width=width))
-    measurement = Measurement(trials[0], width, (speed or 0.0) * flops_per_update(trials[0], bench.vocab_size))
+    measurement = Measurement(trials[0], width, (speed or 0.0) * flops_per_update(trials[0], bench.corpus.vocab_size))
     throughput = Throughput(bench.described, [measurement])
-    predicted = pack_seconds(trials[0], width, throughput, bench.vocab_size, 11_220)
+    predicted = pack_seconds(trials[0], width, throughput, bench.corpus.vocab_size, 11_220)
     return {"width": width, "iterations": iterations, "seconds": seconds, "forecast_seconds": predicted}

@@ -31,19 +31,19 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-def check_all(corpus: TokenizedCorpus, vocab_size: int, precision: str, quick: bool = False) -> dict[str, Any]:
+def check_all(corpus: TokenizedCorpus, precision: str, quick: bool = False) -> dict[str, Any]:
     """Return every check's figures; a check that fails to run says why."""
     small = TINY if quick else SMALL
     checks = {
-        "pack against solo, largest difference of a loss": lambda: solo(small, corpus, vocab_size, "fp32"),
-        "graph against eager steps, largest difference": lambda: graph(small, corpus, vocab_size, precision),
-        "dropout drawn again, largest difference": lambda: dropout(small, corpus, vocab_size, precision),
-        "dropout of another rate beside it": lambda: mixed_rates(small, corpus, vocab_size, precision),
-        "mean loss after 100 steps by precision": lambda: precisions(small, corpus, vocab_size),
-        "fp16 overflow: skipped, scale, neighbour's largest difference": lambda: overflow(small, corpus, vocab_size),
-        "variants, graph against eager steps": lambda: variants(small, corpus, vocab_size, precision, graph),
-        "variants, pack against solo": lambda: variants(small, corpus, vocab_size, precision, solo),
-        "streamed text against held, largest difference": lambda: streamed(small, corpus, vocab_size, precision),
+        "pack against solo, largest difference of a loss": lambda: solo(small, corpus, "fp32"),
+        "graph against eager steps, largest difference": lambda: graph(small, corpus, precision),
+        "dropout drawn again, largest difference": lambda: dropout(small, corpus, precision),
+        "dropout of another rate beside it": lambda: mixed_rates(small, corpus, precision),
+        "mean loss after 100 steps by precision": lambda: precisions(small, corpus),
+        "fp16 overflow: skipped, scale, neighbour's largest difference": lambda: overflow(small, corpus),
+        "variants, graph against eager steps": lambda: variants(small, corpus, precision, graph),
+        "variants, pack against solo": lambda: variants(small, corpus, precision, solo),
+        "streamed text against held, largest difference": lambda: streamed(small, corpus, precision),
         "attention beyond one call, largest difference": lambda: chunked(corpus.device),
     }
     found: dict[str, Any] = {}
@@ -69,46 +69,46 @@ def trials_of(trial: Trial) -> list[Trial]:
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 
-def solo(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
+def solo(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
     """Of fp32 proper, without TF32."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
-        together = losses(Pack(trials_of(small), corpus, vocab_size, precision))
-        alone = torch.cat([losses(Pack([t], corpus, vocab_size, precision)) for t in trials_of(small)], dim=1)
+        together = losses(Pack(trials_of(small), corpus, precision))
+        alone = torch.cat([losses(Pack([t], corpus, precision)) for t in trials_of(small)], dim=1)
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
     return (together - alone).abs().max().item()
 
 
-def graph(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
-    captured, eager = (Pack(trials_of(small), corpus, vocab_size, precision) for _ in range(2))
+def graph(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
+    captured, eager = (Pack(trials_of(small), corpus, precision) for _ in range(2))
     eager._can_capture = False
     return (losses(captured) - losses(eager)).abs().max().item()
 
 
-def dropout(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
+def dropout(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
     """Two packs of the same seeds draw the same masks, whenever they are captured."""
     trials = trials_of(replace(small, dropout=0.2))
-    first, second = (Pack(trials, corpus, vocab_size, precision) for _ in range(2))
+    first, second = (Pack(trials, corpus, precision) for _ in range(2))
     return (losses(first) - losses(second)).abs().max().item()
 
 
-def mixed_rates(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> list[float]:
+def mixed_rates(small: Trial, corpus: TokenizedCorpus, precision: str) -> list[float]:
     """Higher rates make higher training losses."""
     trials = [replace(small, dropout=rate, seed=1) for rate in (0.0, 0.2, 0.6)]
-    return losses(Pack(trials, corpus, vocab_size, precision), 100)[50:].mean(dim=0).tolist()
+    return losses(Pack(trials, corpus, precision), 100)[50:].mean(dim=0).tolist()
 
 
-def precisions(small: Trial, corpus: TokenizedCorpus, vocab_size: int) -> dict[str, float]:
+def precisions(small: Trial, corpus: TokenizedCorpus) -> dict[str, float]:
     return {
-        precision: losses(Pack(trials_of(small), corpus, vocab_size, precision), 100)[-20:].mean().item()
+        precision: losses(Pack(trials_of(small), corpus, precision), 100)[-20:].mean().item()
         for precision in ("fp32", "bf16", "fp16")
     }
 
 
-def overflow(small: Trial, corpus: TokenizedCorpus, vocab_size: int) -> list[Any]:
-    calm, struck = (Pack(trials_of(small), corpus, vocab_size, "fp16") for _ in range(2))
+def overflow(small: Trial, corpus: TokenizedCorpus) -> list[Any]:
+    calm, struck = (Pack(trials_of(small), corpus, "fp16") for _ in range(2))
     for pack in (calm, struck):
         losses(pack, 5)
     assert struck.loss_scale is not None
@@ -122,19 +122,19 @@ def variants(
     corpus: TokenizedCorpus,
     vocab_size: int,
     precision: str,
-    check: Callable[[Trial, TokenizedCorpus, int, str], float],
+    check: Callable[[Trial, TokenizedCorpus, str], float],
 ) -> dict[str, float]:
     """Return a check's figure for every part of the model that can be replaced."""
     named = {" ".join(f"{name}={value}" for name, value in parts.items()): parts for parts in VARIANTS}
-    return {name: check(replace(small, **parts), corpus, vocab_size, precision) for name, parts in named.items()}
+    return {name: check(replace(small, **parts), corpus, precision) for name, parts in named.items()}
 
 
-def streamed(small: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
+def streamed(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
     """Batches that are looked up on the host while a graph is captured, and after a pack is narrowed."""
-    splits = (corpus.train.cpu().numpy(), corpus.validation.cpu().numpy(), corpus.device)
+    splits = (corpus.train.cpu().numpy(), corpus.validation.cpu().numpy(), corpus.vocab_size, corpus.device)
     found = []
     for is_streamed in (False, True):
-        pack = Pack(trials_of(small), TokenizedCorpus(*splits, streamed=is_streamed), vocab_size, precision)
+        pack = Pack(trials_of(small), TokenizedCorpus(*splits, streamed=is_streamed), precision)
         first = losses(pack)[:, ::2]
         found.append(torch.cat([first, losses(pack.keep([0, 2]))]))
     return (found[0] - found[1]).abs().max().item()

@@ -44,12 +44,12 @@ def name_of(trial: Trial) -> str:
     return f"{trial.n_embd}/{trial.batch_size}/{trial.block_size}/{trial.n_layer}"
 
 
-def read_novella(device: torch.device) -> tuple[TokenizedCorpus, int]:
-    """Return the default corpus on a device, and how many symbols it has."""
+def read_novella(device: torch.device) -> TokenizedCorpus:
+    """Return the default corpus on a device."""
     text = CORPUS.read_text(encoding="utf-8")
     tokenizer = CharacterTokenizer(tuple(sorted(set(text))))
     splits = np.split(tokenizer.encode(text), [int(0.9 * len(text))])
-    return TokenizedCorpus(*splits, device), tokenizer.vocab_size
+    return TokenizedCorpus(*splits, tokenizer.vocab_size, device)
 
 
 class Block(nn.Module):
@@ -85,10 +85,10 @@ class FusedGPT(nn.Module):
 Clock = Callable[[], float]
 
 
-def eager(trial: Trial, corpus: TokenizedCorpus, vocab_size: int, clock: Clock = time.perf_counter) -> float:
+def eager(trial: Trial, corpus: TokenizedCorpus, clock: Clock = time.perf_counter) -> float:
     """Train one trial as by hand, in fp32."""
     device, settings = corpus.device, trial.settings()
-    model = LanguageModel(vocab_size, settings).to(device)
+    model = LanguageModel(corpus.vocab_size, settings).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=trial.learning_rate)
 
     def step(inputs: Tensor, targets: Tensor) -> Tensor:
@@ -101,11 +101,11 @@ def eager(trial: Trial, corpus: TokenizedCorpus, vocab_size: int, clock: Clock =
     return timed(step, batches(trial, corpus), clock)
 
 
-def compiled(trial: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: str) -> float:
+def compiled(trial: Trial, corpus: TokenizedCorpus, precision: str) -> float:
     """Train one trial with autocast and torch.compile."""
     torch.compiler.reset()
     device = corpus.device
-    model = FusedGPT(trial, vocab_size).to(device)
+    model = FusedGPT(trial, corpus.vocab_size).to(device)
     fast = torch.compile(model, dynamic=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=trial.learning_rate, fused=True)
 
@@ -123,7 +123,6 @@ def compiled(trial: Trial, corpus: TokenizedCorpus, vocab_size: int, precision: 
 def packs(
     trial: Trial,
     corpus: TokenizedCorpus,
-    vocab_size: int,
     precision: str,
     tuning: Tuning,
     seconds: float = SECONDS,
@@ -131,7 +130,7 @@ def packs(
 ) -> float | None:
     """Train a pack; None where it fails."""
     trials = [replace(trial, seed=seed) for seed in range(tuning.width or 1)]
-    return updates_per_second(trials, corpus, vocab_size, precision, tuning, seconds=seconds, clock=clock)
+    return updates_per_second(trials, corpus, precision, tuning, seconds=seconds, clock=clock)
 
 
 def in_turns(ways: Mapping[str, Callable[[], float | None]], rounds: int) -> dict[str, float]:

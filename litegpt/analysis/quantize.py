@@ -55,13 +55,13 @@ def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> TokenizedCorpus | Non
         return None
     except CacheError as error:
         raise InputError(str(error)) from None
-    return TokenizedCorpus(*tokens)
+    return TokenizedCorpus(*tokens, checkpoint.tokenizer.vocab_size)
 
 
 def _val_loss(checkpoint: Checkpoint, corpus: TokenizedCorpus | None) -> float | None:
     if corpus is None:
         return None
-    pack = Pack([checkpoint.trial], corpus, checkpoint.tokenizer.vocab_size, "fp32", initialise=False)
+    pack = Pack([checkpoint.trial], corpus, "fp32", initialise=False)
     restore_weights(pack, 0, checkpoint)
     _, validation = pack.evaluate()
     return float(validation)

@@ -15,3 +15,4 @@ class Tuning:
     width: int | None = None  # trials in a pack; None: as wide as the pack comes
     attention: str | None = None  # one of ATTENTIONS; None: torch chooses
     compiled: bool = False
+    micro_batches: int = 1  # parts of a batch that are computed one after another

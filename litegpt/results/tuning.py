@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -52,7 +51,9 @@ class TunedShape:
             "precision": self.precision,
             "vocab_size": self.vocab_size,
             **shape,
-            **dataclasses.asdict(self.tuning),
+            "width": self.tuning.width,
+            "attention": self.tuning.attention,
+            "compiled": self.tuning.compiled,
             "flops_per_second": self.flops_per_second,
         }
 

@@ -43,19 +43,17 @@ class Pack:
         self,
         trials: Sequence[Trial],
         corpus: TokenizedCorpus,
-        vocab_size: int,
         precision: str,
         *,
-        micro_batches: int = 1,
         initialise: bool = True,
         tuning: Tuning | None = None,
     ) -> None:
         self.trials = list(trials)
         self.corpus, self.precision, self.tuning = corpus, precision, tuning or Tuning()
-        self.micro_batches = max(micro_batches, trials[0].gradient_accumulation)
+        self.micro_batches = max(self.tuning.micro_batches, trials[0].gradient_accumulation)
         self.device = corpus.device
         self.model = GPT(
-            ModelShape.of(trials[0], vocab_size),
+            ModelShape.of(trials[0], corpus.vocab_size),
             len(trials),
             self.device,
             activation_checkpointing=trials[0].activation_checkpointing,
@@ -216,13 +214,10 @@ class Pack:
     def keep(self, rows: Sequence[int]) -> Pack:
         """Return a narrower pack that goes on with the trials of these rows alone."""
         trials = [self.trials[row] for row in rows]
-        vocab_size = self.model.shape.vocab_size
         kept = Pack(
             trials,
             self.corpus,
-            vocab_size,
             self.precision,
-            micro_batches=self.micro_batches,
             initialise=False,
             tuning=self.tuning,
         )

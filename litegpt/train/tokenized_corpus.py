@@ -35,11 +35,13 @@ class TokenizedCorpus:
         self,
         train: np.ndarray,
         validation: np.ndarray,
+        vocab_size: int,
         device: torch.device | str = "cpu",
         *,
         streamed: bool | None = None,
     ) -> None:
         """Take the splits' tokens; whether they are streamed depends on the device where nobody says."""
+        self.vocab_size = vocab_size
         self.device = torch.device(device)
         self.streamed = not _fits(train.nbytes, self.device) if streamed is None else streamed
         self._host_train = train

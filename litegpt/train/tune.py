@@ -71,7 +71,6 @@ def tune(trials: Sequence[Trial], measure: Measure, clock: Callable[[], float] =
 def updates_per_second(
     trials: Sequence[Trial],
     corpus: TokenizedCorpus,
-    vocab_size: int,
     precision: str,
     tuning: Tuning,
     *,
@@ -81,7 +80,7 @@ def updates_per_second(
     """Return the updates of single trials a second of a pack as wide as the tuning says, None where it fails."""
     try:
         longer = [replace(trial, max_iters=trial.max_iters + WARM_UP_STEPS + STEPS) for trial in trials[: tuning.width]]
-        pack = Pack(longer, corpus, vocab_size, precision, tuning=tuning)
+        pack = Pack(longer, corpus, precision, tuning=tuning)
         for _ in range(WARM_UP_STEPS):
             pack.advance()
         pack.minibatch_losses.tolist()  # waits for the device

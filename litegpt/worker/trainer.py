@@ -121,7 +121,9 @@ class PackTrainer:
                 tokens = tokenised(self.text, tokenizer, token_cache(), beat)
             except InputError as error:  # the text is read once more for that
                 raise BadCorpusError(str(error)) from None
-            self.tokenizer, self._corpus, self._tokens_key = tokenizer, TokenizedCorpus(*tokens, self.device), key
+            self.tokenizer = tokenizer
+            self._corpus = TokenizedCorpus(*tokens, tokenizer.vocab_size, self.device)
+            self._tokens_key = key
         shorter = min(len(self.corpus.train), len(self.corpus.validation))
         if shorter <= trial.block_size:
             raise ShortTextError(
@@ -150,12 +152,12 @@ class PackTrainer:
             self._train_group(request.pack, part, should_stop, tuning)
 
     def _tune(self, trials: Sequence[Trial]) -> Tuning | None:
-        precision, vocab_size = resolve_precision(trials[0].precision, self.device), self.tokenizer.vocab_size
-        measure = partial(updates_per_second, trials, self.corpus, vocab_size, precision)
+        precision = resolve_precision(trials[0].precision, self.device)
+        measure = partial(updates_per_second, trials, self.corpus, precision)
         tuned = tune(trials, measure)
         if tuned is None:
             return None
-        flops = training_flops(trials[0], vocab_size) / trials[0].max_iters * tuned.updates_per_second
+        flops = training_flops(trials[0], self.corpus.vocab_size) / trials[0].max_iters * tuned.updates_per_second
         self._tell_tuning(trials[0], tuned.tuning, flops)
         return tuned.tuning
 
@@ -172,12 +174,7 @@ class PackTrainer:
         )
 
     def _train_group(
-        self,
-        pack: str,
-        group: Sequence[Attempt],
-        should_stop: Callable[[], bool],
-        tuning: Tuning,
-        micro_batches: int = 1,
+        self, pack: str, group: Sequence[Attempt], should_stop: Callable[[], bool], tuning: Tuning
     ) -> None:
         """Train the attempts that stand at the same step as one model.
 
@@ -185,11 +182,11 @@ class PackTrainer:
         parts, halved until it fits. Neither changes the results, but that parts draw other dropout masks.
         """
         try:
-            self._train_together(pack, group, should_stop, tuning, micro_batches)
+            self._train_together(pack, group, should_stop, tuning)
         except RuntimeError as error:  # torch.OutOfMemoryError is one
             if not is_out_of_memory(error):
                 raise
-            parts = max(micro_batches, group[0].trial.gradient_accumulation)
+            parts = max(tuning.micro_batches, group[0].trial.gradient_accumulation)
             if len(group) == 1 and parts >= group[0].trial.batch_size:
                 group[0].fail(error)  # the others of its pack may fit
                 return
@@ -202,9 +199,10 @@ class PackTrainer:
             half = -(-len(group) // 2)
             self._tell_tuning(group[0].trial, replace(tuning, width=half), None)
             for part in evenly(group, half):
-                self._train_group(pack, part, should_stop, tuning, micro_batches)
+                self._train_group(pack, part, should_stop, tuning)
         else:
-            self._train_group(pack, group, should_stop, tuning, min(2 * parts, group[0].trial.batch_size))
+            finer = min(2 * parts, group[0].trial.batch_size)
+            self._train_group(pack, group, should_stop, replace(tuning, micro_batches=finer))
 
     def _free_memory(self) -> None:
         """Give back what packs held: a compiled step and its pack hold each other, and a graph its memory."""
@@ -213,12 +211,7 @@ class PackTrainer:
             torch.cuda.empty_cache()
 
     def _train_together(
-        self,
-        pack_name: str,
-        group: Sequence[Attempt],
-        should_stop: Callable[[], bool],
-        tuning: Tuning,
-        micro_batches: int,
+        self, pack_name: str, group: Sequence[Attempt], should_stop: Callable[[], bool], tuning: Tuning
     ) -> None:
         trials = [attempt.trial for attempt in group]
         precision = resolve_precision(trials[0].precision, self.device)
@@ -226,9 +219,7 @@ class PackTrainer:
         pack = Pack(
             trials,
             self.corpus,
-            self.tokenizer.vocab_size,
             precision,
-            micro_batches=micro_batches,
             initialise=fresh,
             tuning=tuning,
         )

@@ -21,8 +21,8 @@ def sampled(folder: Path, symbols: str = "\n ab") -> Path:
 
     trial = Trial(n_layer=1, n_head=1, n_embd=8, block_size=4, batch_size=2, learning_rate=1e-3, max_iters=1)
     tokenizer = CharacterTokenizer(symbols)
-    corpus = TokenizedCorpus(*[tokenizer.encode(symbols * 5)] * 2)
-    pack = Pack([trial], corpus, len(symbols), "fp32")
+    corpus = TokenizedCorpus(*[tokenizer.encode(symbols * 5)] * 2, len(symbols))
+    pack = Pack([trial], corpus, "fp32")
     folder.mkdir()
     save_weights(pack, 0, pack.model.weights, Progress(), tokenizer, folder / "best.safetensors")
     return folder

@@ -56,7 +56,7 @@ def tokenizer(text: str) -> CharacterTokenizer:
 
 @pytest.fixture(scope="session")
 def corpus(text: str, tokenizer: CharacterTokenizer) -> TokenizedCorpus:
-    return TokenizedCorpus(*np.split(tokenizer.encode(text), [int(len(text) * 0.9)]))
+    return TokenizedCorpus(*np.split(tokenizer.encode(text), [int(len(text) * 0.9)]), tokenizer.vocab_size)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def pack_of(corpus: TokenizedCorpus, tokenizer: CharacterTokenizer) -> PackOf:
     """Return the pack of some trials, at the precision of the first."""
 
     def make(*trials: Trial) -> Pack:
-        return Pack(trials, corpus, tokenizer.vocab_size, trials[0].precision)
+        return Pack(trials, corpus, trials[0].precision)
 
     return make
 

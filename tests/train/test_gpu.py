@@ -15,14 +15,13 @@ from litegpt.study.trial import Trial
 from litegpt.train.model import SDPA_BATCH, attend
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus
-from litegpt.train.tokenizer import CharacterTokenizer
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture
 def on_gpu(corpus: TokenizedCorpus) -> TokenizedCorpus:
-    return TokenizedCorpus(corpus.train.numpy(), corpus.validation.numpy(), "cuda")
+    return TokenizedCorpus(corpus.train.numpy(), corpus.validation.numpy(), corpus.vocab_size, "cuda")
 
 
 def losses(pack: Pack, steps: int = 20) -> torch.Tensor:
@@ -38,18 +37,16 @@ def trials_of(small: Trial, **changes: object) -> list[Trial]:
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 
-def test_a_pack_is_its_solo_runs(on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_a_pack_is_its_solo_runs(on_gpu: TokenizedCorpus, small: Trial) -> None:
     trials = trials_of(small)
-    together = losses(Pack(trials, on_gpu, tokenizer.vocab_size, "fp32"))
-    alone = torch.cat([losses(Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")) for trial in trials], dim=1)
+    together = losses(Pack(trials, on_gpu, "fp32"))
+    alone = torch.cat([losses(Pack([trial], on_gpu, "fp32")) for trial in trials], dim=1)
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_graph_trains_as_eager_steps(
-    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, precision: str
-) -> None:
-    captured, eager = (Pack(trials_of(small), on_gpu, tokenizer.vocab_size, precision) for _ in range(2))
+def test_a_graph_trains_as_eager_steps(on_gpu: TokenizedCorpus, small: Trial, precision: str) -> None:
+    captured, eager = (Pack(trials_of(small), on_gpu, precision) for _ in range(2))
     eager._can_capture = False
     torch.testing.assert_close(losses(captured), losses(eager), atol=1e-2, rtol=0)
     assert captured._graph is not None
@@ -69,60 +66,52 @@ def test_a_graph_trains_as_eager_steps(
     ids=str,
 )
 def test_variants_are_captured_and_train_as_alone(
-    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, variant: dict[str, object]
+    on_gpu: TokenizedCorpus, small: Trial, variant: dict[str, object]
 ) -> None:
     trials = trials_of(small, **variant)
-    captured, eager = (Pack(trials, on_gpu, tokenizer.vocab_size, "bf16") for _ in range(2))
+    captured, eager = (Pack(trials, on_gpu, "bf16") for _ in range(2))
     eager._can_capture = False
     together = losses(captured)
     torch.testing.assert_close(together, losses(eager), atol=1e-2, rtol=0)
     assert captured._graph is not None
-    alone = torch.cat([losses(Pack([trial], on_gpu, tokenizer.vocab_size, "bf16")) for trial in trials], dim=1)
+    alone = torch.cat([losses(Pack([trial], on_gpu, "bf16")) for trial in trials], dim=1)
     torch.testing.assert_close(together, alone, atol=2e-2, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
-def test_streamed_batches_are_those_on_the_device(
-    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, dtype: type
-) -> None:
+def test_streamed_batches_are_those_on_the_device(on_gpu: TokenizedCorpus, small: Trial, dtype: type) -> None:
     splits = [split.cpu().numpy().astype(dtype) for split in (on_gpu.train, on_gpu.validation)]
     held, streamed = (
-        losses(
-            Pack(trials_of(small), TokenizedCorpus(*splits, "cuda", streamed=value), tokenizer.vocab_size, "bf16"), 60
-        )
+        losses(Pack(trials_of(small), TokenizedCorpus(*splits, on_gpu.vocab_size, "cuda", streamed=value), "bf16"), 60)
         for value in (False, True)
     )
     torch.testing.assert_close(held, streamed, atol=1e-2, rtol=0)
 
 
-def test_a_graph_draws_new_masks_at_every_step(
-    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial
-) -> None:
+def test_a_graph_draws_new_masks_at_every_step(on_gpu: TokenizedCorpus, small: Trial) -> None:
     """A rate of 0 leaves the weights alone, so that losses of one batch differ by their masks alone."""
     trial = replace(small, n_embd=64, dropout=0.5, learning_rate=1e-30, weight_decay=0.0)
-    pack = Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")
+    pack = Pack([trial], on_gpu, "fp32")
     pack._batches.at(0)
     pack._batches._table[:] = pack._batches._table[0].clone()
     first = losses(pack, 8)
     assert len(first.unique()) == 8
-    again = Pack([trial], on_gpu, tokenizer.vocab_size, "fp32")
+    again = Pack([trial], on_gpu, "fp32")
     again._batches.at(0)
     again._batches._table[:] = again._batches._table[0].clone()
     torch.testing.assert_close(losses(again, 8), first, atol=1e-4, rtol=0)
 
 
-def test_rates_of_dropout_beside_each_other(
-    on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial
-) -> None:
+def test_rates_of_dropout_beside_each_other(on_gpu: TokenizedCorpus, small: Trial) -> None:
     trials = [replace(small, n_embd=64, dropout=rate, seed=1, max_iters=100) for rate in (0.0, 0.2, 0.7)]
-    pack = Pack(trials, on_gpu, tokenizer.vocab_size, "fp32")
+    pack = Pack(trials, on_gpu, "fp32")
     means = losses(pack, 60)[30:].mean(dim=0)
     assert pack._graph is not None
     assert means[0] < means[1] < means[2]
 
 
-def test_an_overflow_is_one_trials_own(on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
-    calm, struck = (Pack(trials_of(small), on_gpu, tokenizer.vocab_size, "fp16") for _ in range(2))
+def test_an_overflow_is_one_trials_own(on_gpu: TokenizedCorpus, small: Trial) -> None:
+    calm, struck = (Pack(trials_of(small), on_gpu, "fp16") for _ in range(2))
     for pack in (calm, struck):
         losses(pack, 5)
     assert struck.loss_scale is not None
@@ -133,25 +122,22 @@ def test_an_overflow_is_one_trials_own(on_gpu: TokenizedCorpus, tokenizer: Chara
     assert struck.loss_scale.scale[1] == 2.0**59
 
 
-def test_memory_is_what_was_predicted(on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
+def test_memory_is_what_was_predicted(on_gpu: TokenizedCorpus, small: Trial) -> None:
     trial = replace(small, n_embd=512, n_head=8, n_layer=6, block_size=64, batch_size=64, dropout=0.2, precision="bf16")
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_reserved()
-    pack = Pack([replace(trial, seed=seed) for seed in range(4)], on_gpu, tokenizer.vocab_size, "bf16")
+    pack = Pack([replace(trial, seed=seed) for seed in range(4)], on_gpu, "bf16")
     losses(pack, 5)
     pack.evaluate()
     reserved = torch.cuda.max_memory_reserved() - before
-    predicted = training_memory(trial, tokenizer.vocab_size, DeviceSpec("here", "cuda", 80e9, "bf16"), 4)
+    predicted = training_memory(trial, on_gpu.vocab_size, DeviceSpec("here", "cuda", 80e9, "bf16"), 4)
     assert 0.4 * predicted.total < reserved < predicted.total
 
 
 @pytest.mark.slow
-def test_a_compiled_pack_is_captured(on_gpu: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial) -> None:
-    plain, compiled = (
-        Pack(trials_of(small), on_gpu, tokenizer.vocab_size, "bf16", tuning=Tuning(compiled=value))
-        for value in (False, True)
-    )
+def test_a_compiled_pack_is_captured(on_gpu: TokenizedCorpus, small: Trial) -> None:
+    plain, compiled = (Pack(trials_of(small), on_gpu, "bf16", tuning=Tuning(compiled=value)) for value in (False, True))
     torch.testing.assert_close(losses(compiled), losses(plain), atol=3e-2, rtol=0)
     assert compiled._graph is not None
 

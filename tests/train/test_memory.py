@@ -16,7 +16,6 @@ from litegpt.estimate.memory import training_memory
 from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus
-from litegpt.train.tokenizer import CharacterTokenizer
 
 CPU = DeviceSpec("here", "cpu", 16e9, "fp32")
 WIDE = {"n_layer": 2, "n_embd": 64, "block_size": 32, "batch_size": 32, "dropout": 0.2}
@@ -73,12 +72,12 @@ class LiveBytes(TorchDispatchMode):
     ],
 )
 def test_a_packs_peak_is_the_predicted_one(
-    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, changes: dict[str, Any], width: int
+    corpus: TokenizedCorpus, small: Trial, changes: dict[str, Any], width: int
 ) -> None:
     trial = replace(small, **{**WIDE, **changes})
-    vocab_size = tokenizer.vocab_size
+    vocab_size = corpus.vocab_size
     with LiveBytes() as live:
-        pack = Pack([replace(trial, seed=seed) for seed in range(width)], corpus, vocab_size, trial.precision)
+        pack = Pack([replace(trial, seed=seed) for seed in range(width)], corpus, trial.precision)
         best = pack.model.weights.clone()  # as a training keeps it
         pack.advance()
         live.peak = live.now

@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 import torch
 
+from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.checkpoint import read_checkpoint
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus
-from litegpt.train.tokenizer import CharacterTokenizer
 
 LOSSES = pytest.approx
 
@@ -147,11 +147,11 @@ def test_a_pack_that_gets_narrower_leaves_the_rest_as_they_were(
 
 @pytest.mark.parametrize("micro_batches", [3, 4])
 def test_a_batch_worked_off_in_parts_is_the_whole_batch(
-    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, mixed: list[Trial], micro_batches: int
+    corpus: TokenizedCorpus, mixed: list[Trial], micro_batches: int
 ) -> None:
     """With as many parts as sequences, and with a number that does not divide them."""
-    whole = Pack(mixed, corpus, tokenizer.vocab_size, "fp32")
-    parts = Pack(mixed, corpus, tokenizer.vocab_size, "fp32", micro_batches=micro_batches)
+    whole = Pack(mixed, corpus, "fp32")
+    parts = Pack(mixed, corpus, "fp32", tuning=Tuning(micro_batches=micro_batches))
     for _ in range(10):
         whole.advance()
         parts.advance()

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from litegpt.train import encoding, tokenizer
+from litegpt.train import parallel_encoding, tokenizer
 from litegpt.train.parallel_encoding import encode_long
 from litegpt.train.vocabulary import learn_byte_pairs
 
@@ -24,17 +24,17 @@ PAIRS = learn_byte_pairs(iter([TEXT]), 300)
 
 ENCODE_FOR_EVER = """
 import itertools, sys
-from litegpt.train import encoding
+from litegpt.train import parallel_encoding
 from litegpt.train.vocabulary import learn_words
-encoding.cores = lambda: 2
-for tokens in encoding.encode_long(learn_words(iter(["a b"]), 260), itertools.repeat("word " * 100_000)):
+parallel_encoding.cores = lambda: 2
+for tokens in parallel_encoding.encode_long(learn_words(iter(["a b"]), 260), itertools.repeat("word " * 100_000)):
     print(len(tokens), flush=True)
 """
 
 
 @pytest.mark.parametrize("cores", [1, 2])
 def test_the_tokens_of_a_text_in_order(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
-    monkeypatch.setattr(encoding, "cores", lambda: cores)
+    monkeypatch.setattr(parallel_encoding, "cores", lambda: cores)
     monkeypatch.setattr(tokenizer, "CHARACTERS_AT_ONCE", 500)
     taken = 0
 
@@ -52,7 +52,7 @@ def test_the_tokens_of_a_text_in_order(monkeypatch: pytest.MonkeyPatch, cores: i
 
 def test_one_process_does_what_others_leave_that_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the system kills them where memory runs out."""
-    monkeypatch.setattr(encoding, "cores", lambda: 2)
+    monkeypatch.setattr(parallel_encoding, "cores", lambda: 2)
     monkeypatch.setattr(tokenizer, "CHARACTERS_AT_ONCE", 500)
     tokens = encode_long(PAIRS, (TEXT[start : start + 500] for start in range(0, len(TEXT), 500)))
     first = next(tokens)
@@ -65,7 +65,7 @@ def test_one_process_is_enough_where_no_other_starts(monkeypatch: pytest.MonkeyP
     def refuse(*_: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(encoding, "cores", lambda: 2)
+    monkeypatch.setattr(parallel_encoding, "cores", lambda: 2)
     monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refuse)
     assert np.concatenate([*encode_long(PAIRS, [TEXT])]).tolist() == PAIRS.encode(TEXT).tolist()
 

@@ -15,15 +15,17 @@ from litegpt.study.trial import Trial
 from litegpt.train.batches import Batches
 from litegpt.train.tokenized_corpus import IGNORED, TokenizedCorpus
 
+VOCAB = 5000  # above every token of these tests
+
 
 def test_the_splits_meet_at_the_cut() -> None:
-    corpus = TokenizedCorpus(*np.split(np.arange(100), [90]))
+    corpus = TokenizedCorpus(*np.split(np.arange(100), [90]), VOCAB)
     assert corpus.train.tolist() == list(range(90))
     assert corpus.validation.tolist() == list(range(90, 100))
 
 
 def test_batches_are_sequences_of_the_training_split() -> None:
-    corpus = TokenizedCorpus(*np.split(np.arange(100), [90]))
+    corpus = TokenizedCorpus(*np.split(np.arange(100), [90]), VOCAB)
     assert corpus.positions(8) == 82
     last = corpus.positions(8) - 1
     tokens, targets = corpus.batch(torch.tensor([[0, last], [5, 7]]), 8)
@@ -34,7 +36,7 @@ def test_batches_are_sequences_of_the_training_split() -> None:
 
 @pytest.mark.parametrize("length", [*range(9, 28), 100])
 def test_validation_windows_count_each_token_once(length: int) -> None:
-    corpus = TokenizedCorpus(*np.split(np.arange(200 + length), [200]))
+    corpus = TokenizedCorpus(*np.split(np.arange(200 + length), [200]), VOCAB)
     windows = corpus.validation_windows(8)
     counted = windows.targets[windows.targets != IGNORED]
     assert sorted(counted.tolist()) == list(range(201, 200 + length)), "every token but the first, once"
@@ -45,7 +47,7 @@ def test_validation_windows_count_each_token_once(length: int) -> None:
 
 @pytest.mark.parametrize("length", [9, 20, 100])
 def test_training_windows_are_as_many_and_spread_over_the_split(length: int) -> None:
-    corpus = TokenizedCorpus(*np.split(np.arange(1000 + length), [1000]))
+    corpus = TokenizedCorpus(*np.split(np.arange(1000 + length), [1000]), VOCAB)
     windows = corpus.training_windows(8)
     assert len(windows.inputs) == len(corpus.validation_windows(8).inputs)
     assert windows.count == windows.targets.numel()
@@ -60,7 +62,7 @@ def test_training_windows_are_as_many_and_spread_over_the_split(length: int) -> 
 
 
 def test_training_windows_of_a_split_shorter_than_validation_are_all_of_it() -> None:
-    windows = TokenizedCorpus(*np.split(np.arange(100), [20])).training_windows(8)
+    windows = TokenizedCorpus(*np.split(np.arange(100), [20]), VOCAB).training_windows(8)
     assert windows.inputs[:, 0].tolist() == [0, 8]
 
 
@@ -102,7 +104,7 @@ def test_streamed_batches_are_those_of_a_corpus_on_the_device(small: Trial, dtyp
     monkeypatch.setattr("litegpt.train.batches.STREAMED_TOKENS", 3 * 2 * small.batch_size * (small.block_size + 1))
     trials = [dataclasses.replace(small, seed=seed) for seed in range(2)]
     splits = np.split(np.random.default_rng(0).integers(0, 20, 2000).astype(dtype), [1800])
-    held, streamed = TokenizedCorpus(*splits), TokenizedCorpus(*splits, streamed=True)
+    held, streamed = TokenizedCorpus(*splits, VOCAB), TokenizedCorpus(*splits, VOCAB, streamed=True)
     for steps in (range(10), range(4, 9)):
         ways = [(corpus, Batches(trials, corpus)) for corpus in (held, streamed)]
         for step in steps:
@@ -120,7 +122,7 @@ def test_a_corpus_larger_than_memory_is_trained_on_where_it_lies(small: Trial, t
         file.truncate(memory + 1000)  # no disk holds it: what was never written takes no room
     train = np.memmap(tmp_path / "train.bin", np.uint8, mode="r")
     for streamed in (False, True):
-        corpus = TokenizedCorpus(train, np.zeros(100, dtype=np.uint8), streamed=streamed)
+        corpus = TokenizedCorpus(train, np.zeros(100, dtype=np.uint8), VOCAB, streamed=streamed)
         short = dataclasses.replace(small, max_iters=2)
         inputs, targets = corpus.batch(Batches([short], corpus).at(0), small.block_size)
         assert inputs.shape == targets.shape == (1, small.batch_size, small.block_size)
@@ -129,7 +131,7 @@ def test_a_corpus_larger_than_memory_is_trained_on_where_it_lies(small: Trial, t
 
 def test_a_long_split_is_evaluated_in_windows_spread_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litegpt.train.tokenized_corpus.EVALUATED_TOKENS", 80)
-    corpus = TokenizedCorpus(np.arange(5000), np.arange(1000))
+    corpus = TokenizedCorpus(np.arange(5000), np.arange(1000), VOCAB)
     for windows, length in ((corpus.validation_windows(8), 1000), (corpus.training_windows(8), 5000)):
         assert windows.count == windows.inputs.numel() == 80
         assert (windows.targets == windows.inputs + 1).all()

@@ -12,7 +12,6 @@ from litegpt.estimate.tuning import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus
-from litegpt.train.tokenizer import CharacterTokenizer
 from litegpt.train.tune import tune, updates_per_second
 
 
@@ -77,35 +76,29 @@ def test_what_costs_more_than_it_can_save_is_not_tried(small: Trial) -> None:
 
 
 @pytest.mark.parametrize("attention", [None, "flash", "math"])
-def test_a_real_measurement(
-    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, attention: str | None
-) -> None:
+def test_a_real_measurement(corpus: TokenizedCorpus, small: Trial, attention: str | None) -> None:
     trials = trials_of(small, 3, max_iters=1)
     tuning = Tuning(2, attention)
-    speed = updates_per_second(trials, corpus, tokenizer.vocab_size, "fp32", tuning, seconds=0.02)
+    speed = updates_per_second(trials, corpus, "fp32", tuning, seconds=0.02)
     assert speed is not None
     assert speed > 10
 
 
 def test_a_failing_measurement_is_no_speed(
-    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial, monkeypatch: pytest.MonkeyPatch
+    corpus: TokenizedCorpus, small: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(pack: Pack) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Pack, "advance", out_of_memory)
-    assert updates_per_second([small], corpus, tokenizer.vocab_size, "fp32", Tuning(1)) is None
+    assert updates_per_second([small], corpus, "fp32", Tuning(1)) is None
 
 
 @pytest.mark.slow
-def test_a_compiled_pack_trains_as_one_that_is_not(
-    corpus: TokenizedCorpus, tokenizer: CharacterTokenizer, small: Trial
-) -> None:
+def test_a_compiled_pack_trains_as_one_that_is_not(corpus: TokenizedCorpus, small: Trial) -> None:
     """Compiled for a CPU here; it takes about a minute."""
     trials = [replace(small, seed=seed, dropout=0.2) for seed in (1, 2)]
-    plain, compiled = (
-        Pack(trials, corpus, tokenizer.vocab_size, "fp32", tuning=Tuning(compiled=value)) for value in (False, True)
-    )
+    plain, compiled = (Pack(trials, corpus, "fp32", tuning=Tuning(compiled=value)) for value in (False, True))
     for _ in range(10):
         plain.advance()
         compiled.advance()

@@ -43,9 +43,9 @@ def test_without_variants_training_is_what_it_was_before_there_were_any() -> Non
     """To the bit on the machine that measured it; others round otherwise."""
     text = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")[:20_000]
     tokenizer = CharacterTokenizer(sorted(set(text)))
-    corpus = TokenizedCorpus(*np.split(tokenizer.encode(text), [18_000]))
+    corpus = TokenizedCorpus(*np.split(tokenizer.encode(text), [18_000]), tokenizer.vocab_size)
     trials = [Trial(2, 2, 32, 16, 8, 3e-3, 20, seed=seed) for seed in (1337, 7)]
-    pack = Pack(trials, corpus, tokenizer.vocab_size, "fp32")
+    pack = Pack(trials, corpus, "fp32")
     for _ in range(20):
         pack.advance()
     train_losses, val_losses = pack.evaluate()
