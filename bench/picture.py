@@ -10,13 +10,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tui.app import ConsoleApp
-from tui.location import find_place
+from tui.location import find_location
 
 SECONDS = 3.0  # for everything to be read
 
 
 async def take(study: Path, results: Path, size: tuple[int, int], keys: list[str]) -> str:
-    app = ConsoleApp(find_place(study, results), readonly=True)
+    app = ConsoleApp(find_location(study, results), readonly=True)
     async with app.run_test(size=size) as pilot:
         await pilot.pause(SECONDS)
         for key in keys:

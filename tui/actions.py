@@ -1,57 +1,89 @@
-"""What the console does to a study, apart from the keys that ask for it: launch, control, and the palette's list."""
+"""What the console does to a study, separate from its keys: write the default study, launch, control.
+
+The functions take the Textual application only to show notifications, to open dialogs and to run threads.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from textual.app import SystemCommand
-from textual.screen import Screen
+from textual.app import App
 
+import litegpt
 from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.results.state import StudyState
 from litegpt.run.requests import send_request
+from tui.location import DEFAULT_STUDY
 from tui.messages import TrialKey
-
-if TYPE_CHECKING:
-    from tui.app import ConsoleApp
+from tui.session import Session
 
 LAUNCH_SECONDS = 60
 
 
-def refuse(app: ConsoleApp) -> bool:
-    """Say so and return True where nothing may be touched."""
-    if app.readonly:
+def may_change(app: App[Any], session: Session) -> bool:
+    """True if this console may change things; a read-only console says that it may not."""
+    if session.readonly:
         app.notify("read-only: this console only looks", severity="warning")
-    return app.readonly
+    return not session.readonly
 
 
-def run_study(app: ConsoleApp) -> None:
-    """Start the study's runner in a session of its own; quitting the console does not stop it."""
-    place = app.feed.place
-    if refuse(app):
+def write_default_study(app: App[Any], session: Session) -> None:
+    """Write experiments.toml into the current folder and open it; an existing file is never replaced."""
+    if not may_change(app, session):
         return
-    if app.feed.runner.state == "running":
-        app.notify("the study is running already")
-    elif place.study_path is None:
+    if session.location.study_path is not None:
+        app.notify("this study already has a file; the Grid tab edits it")
+        return
+    try:
+        text = default_study(Path.cwd())
+        with DEFAULT_STUDY.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except (OSError, InputError) as error:
+        app.notify(inert(str(error)), severity="error", markup=False)
+        return
+    session.feed.open_study(DEFAULT_STUDY)
+    app.notify(f"wrote {DEFAULT_STUDY}; r runs it")
+
+
+def default_study(folder: Path) -> str:
+    """Return the text of the default study for a file in `folder`. InputError: this installation has no such file."""
+    source = Path(litegpt.__file__).parents[1] / DEFAULT_STUDY
+    try:
+        text = source.read_text(encoding="utf-8")
+    except OSError:
+        raise InputError("no default study in this installation; name a file: litegpt-tui STUDY.toml") from None
+    from litegpt.study.study import parse_study
+
+    corpus = parse_study(text, source).corpus
+    return text.replace(f'"{corpus}"', f'"{os.path.relpath(source.parent / corpus, folder)}"')
+
+
+def run_study(app: App[Any], session: Session) -> None:
+    """Start the study's runner in the background. It keeps running when the console quits."""
+    if not may_change(app, session):
+        return
+    path = session.location.study_path
+    if session.feed.runner.state == "running":
+        app.notify("the study is already running")
+    elif path is None:
         app.notify("there is no study to run", severity="warning")
     else:
-        path = place.study_path
-        app.run_worker(lambda: _launch(app, path), thread=True, group="call", exclusive=True)
+        app.run_worker(lambda: _launch(app, session, path), thread=True, group="call", exclusive=True)
 
 
-def _launch(app: ConsoleApp, path: Path) -> None:
-    """Start the runner, if there is work for it; in a thread."""
-    if _is_over(path, app.feed.state):
+def _launch(app: App[Any], session: Session, path: Path) -> None:
+    """Start the runner if trials are left; runs in a thread."""
+    if _is_over(path, session.feed.state):
         app.call_from_thread(app.notify, "nothing is left to run: every trial of this study has ended")
         return
     app.call_from_thread(app.notify, "launching the study in the background")
-    _show_answer(app, _command(app, "run", str(path), "--detach"))
+    _run_command(app, _command(session, "run", str(path), "--detach"))
 
 
 def _is_over(path: Path, state: StudyState) -> bool:
@@ -65,82 +97,72 @@ def _is_over(path: Path, state: StudyState) -> bool:
         return False
 
 
-def _command(app: ConsoleApp, *arguments: str) -> list[str]:
-    """Return the command line of `litegpt` on the study's results."""
-    return [sys.executable, "-m", "litegpt.cli.main", *arguments, "--results", str(app.feed.place.folder.root)]
+def _command(session: Session, *arguments: str) -> list[str]:
+    """Return the command line of `litegpt` for the study's results."""
+    return [sys.executable, "-m", "litegpt.cli.main", *arguments, "--results", str(session.location.folder.root)]
 
 
-def _call(app: ConsoleApp, *arguments: str) -> None:
-    """Call `litegpt` on the study's results, and show what it says."""
-    command = _command(app, *arguments)
-    app.run_worker(lambda: _show_answer(app, command), thread=True, group="call", exclusive=True)
-
-
-def _show_answer(app: ConsoleApp, command: list[str]) -> None:
-    """Wait for a command's word; in a thread."""
+def _run_command(app: App[Any], command: list[str]) -> None:
+    """Run a command to its end and show the last line of its stderr; runs in a thread."""
     try:
-        ended = subprocess.run(
+        process = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LAUNCH_SECONDS, check=False
         )
-        said, failed = ended.stderr.strip(), ended.returncode != 0
+        message, failed = process.stderr.strip(), process.returncode != 0
     except (OSError, subprocess.TimeoutExpired) as error:
-        said, failed = str(error), True
-    if failed or said:
+        message, failed = str(error), True
+    if failed or message:
         severity = "error" if failed else "information"
-        last = inert(said.splitlines()[-1] if said else f"{command[3]} failed")
-        app.call_from_thread(app.notify, last, severity=severity, markup=False)
+        last_line = inert(message.splitlines()[-1] if message else f"{command[3]} failed")
+        app.call_from_thread(app.notify, last_line, severity=severity, markup=False)
 
 
-def control(app: ConsoleApp, kind: str) -> None:
+def control(app: App[Any], session: Session, kind: str) -> None:
     """Ask the runner to stop, pause, resume or retry: the marked trials, or the whole study."""
-    if refuse(app):
+    if not may_change(app, session):
         return
+    feed = session.feed
     marked = [
         key
-        for key in sorted(app.view.marks)
-        if (trial := app.feed.trial(key)) and (trial.failed if kind == "retry" else not trial.is_ended)
+        for key in sorted(session.view.marks)
+        if (trial := feed.trial(key)) and (trial.failed if kind == "retry" else not trial.is_ended)
     ]
-    if app.feed.runner.state != "running" and (kind != "retry" or app.feed.place.study_path is None):
-        app.notify("no runner is at work on this study; r starts one", severity="warning")
-    elif app.feed.runner.state != "running":
-        _call(app, "retry", str(app.feed.place.study_path), *(trial for _, trial in marked))
+    if feed.runner.state != "running" and (kind != "retry" or session.location.study_path is None):
+        app.notify("this study is not running; r starts it", severity="warning")
+    elif feed.runner.state != "running":
+        trials = [trial for _, trial in marked]
+        command = _command(session, "retry", str(session.location.study_path), *trials)
+        app.run_worker(lambda: _run_command(app, command), thread=True, group="call", exclusive=True)
     elif kind == "pause":
-        _send(app, "resume" if app.feed.state.paused else "pause", [])
+        _send(app, session, "resume" if feed.state.paused else "pause", [])
     elif kind == "stop":
-        what = f"the {len(marked)} marked trials" if marked else "the whole run"
-        loss = (
-            "They are not trained any further." if marked else "It can be resumed; r goes on from the last checkpoints."
-        )
-        from tui.dialogs.confirm import ConfirmScreen
-
-        app.push_screen(
-            ConfirmScreen(f"Stop {what}?", loss, "Stop"), lambda agreed: _send(app, "stop", marked) if agreed else None
-        )
+        _confirm_stop(app, session, marked)
     else:
-        _send(app, kind, marked)
+        _send(app, session, kind, marked)
 
 
-def _send(app: ConsoleApp, kind: str, keys: Sequence[TrialKey]) -> None:
-    """Leave the request; one for each phase that trials are named of."""
+def _confirm_stop(app: App[Any], session: Session, marked: Sequence[TrialKey]) -> None:
+    from tui.dialogs.confirm import ConfirmScreen
+
+    subject = f"the {len(marked)} marked trials" if marked else "the whole run"
+    consequence = (
+        "They are not trained any further." if marked else "It can be resumed: r continues from the last checkpoints."
+    )
+    app.push_screen(
+        ConfirmScreen(f"Stop {subject}?", consequence, "Stop"),
+        lambda agreed: _send(app, session, "stop", marked) if agreed else None,
+    )
+
+
+def _send(app: App[Any], session: Session, kind: str, keys: Sequence[TrialKey]) -> None:
+    """Send one request per phase of the trials, or one for the whole study if there are no trials."""
     phases: dict[str | None, list[str]] = {}
     for phase, trial in keys:
         phases.setdefault(phase, []).append(trial)
     try:
         for name, trials in (phases or {None: []}).items():
-            send_request(app.feed.place.folder, kind, name, trials)
+            send_request(session.location.folder, kind, name, trials)
     except OSError as error:
         app.notify(inert(str(error)), severity="error", markup=False)
         return
     app.notify(f"asked the runner to {kind}" + (f" {len(keys)} trials" if keys else ""))
-
-
-def palette(app: ConsoleApp, screen: Screen[object]) -> Iterable[SystemCommand]:
-    """Yield every action that has a key here."""
-    seen: set[str] = set()
-    for active in screen.active_bindings.values():
-        binding = active.binding
-        if binding.description and active.enabled and binding.action not in seen:
-            seen.add(binding.action)
-            keys = app.get_key_display(binding)
-            run = partial(app.run_action, binding.action, active.node)
-            yield SystemCommand(binding.description, f"{binding.tooltip or binding.description} ({keys})", run)

@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
+from litegpt import __version__
 from litegpt.display import inert
 from litegpt.errors import InputError
-from tui import actions, first_run
-from tui.arguments import parse_arguments
-from tui.feed import Feed, Source
-from tui.location import Place, find_place
+from tui import actions
+from tui.feed import Feed, FeedSource
+from tui.location import StudyLocation, find_location
 from tui.messages import FeedChanged
 from tui.screen import StudyScreen
+from tui.session import Session
 from tui.settings import Settings, load_settings, settings_path
 from tui.sources import Files
-from tui.tabs import TABS
 from tui.terminal import announce, set_title
 from tui.themes import NAMES, THEMES
-from tui.view import View, load_view, save_view, view_path
-
-if TYPE_CHECKING:
-    from tui.devices import Devices
+from tui.view import TABS, View, load_view, save_view, view_path
 
 
 class ConsoleApp(App[None]):
-    """One study on one screen: six tabs over one feed."""
+    """One study on six tabs. The session holds everything that the tabs share."""
 
     TITLE = "litegpt"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(str(number), f"switch_tab('{tab.name}')", tab.title, show=False, id=f"tab.{tab.name}")
-            for number, tab in enumerate(TABS, start=1)
+            Binding(str(number), f"switch_tab('{name}')", title, show=False, id=f"tab.{name}")
+            for number, (name, title) in enumerate(TABS.items(), start=1)
         ),
         Binding("left_square_bracket", "next_tab(-1)", "Previous tab", show=False, id="tab.previous"),
         Binding("right_square_bracket", "next_tab(1)", "Next tab", show=False, id="tab.next"),
@@ -59,7 +58,7 @@ class ConsoleApp(App[None]):
 
     def __init__(
         self,
-        place: Place,
+        location: StudyLocation,
         *,
         settings: Settings | None = None,
         view_file: Path | None = None,
@@ -67,33 +66,41 @@ class ConsoleApp(App[None]):
         replay: float | None = None,
     ) -> None:
         super().__init__()
-        self.settings = settings or Settings()
-        self.readonly = readonly or replay is not None
         self.animation_level = "none"
-        self.devices: Devices | None = None  # made where they are first sampled, off this thread
+        settings = settings or Settings()
+        feed = Feed(location, _source(location, replay), self.post_message, settings.refresh_seconds)
+        view = load_view(view_file) if view_file else View()
+        self.session = Session(feed, view, settings, readonly or replay is not None)
         self._view_file = view_file
-        self.view: View = load_view(view_file) if view_file else View()
-        if self.view.tab not in {tab.name for tab in TABS}:
-            self.view.tab = TABS[0].name
-        self.feed = Feed(place, _source(place, replay), self.post_message, self.settings.refresh_seconds)
-        self._ended_phases: set[str] | None = None  # None until the journal has been read once
+        # None until the journal has been read once: phases that ended earlier are not announced.
+        self._ended_phases: set[str] | None = None
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = self.settings.theme if self.settings.theme in NAMES else Settings.theme
+        self.theme = settings.theme if settings.theme in NAMES else Settings.theme
         self.stylesheet.set_variables(self.get_css_variables())
         self._styled_for = self._theme_key()
-        for tab in TABS:
-            self.add_mode(tab.name, tab.open)
-        self.set_keymap(dict(self.settings.keymap))
+        for name in TABS:
+            self.add_mode(name, partial(open_tab, name, self.session))
+        self.set_keymap(dict(settings.keymap))
+
+    @property
+    def feed(self) -> Feed:
+        return self.session.feed
+
+    @property
+    def view(self) -> View:
+        return self.session.view
 
     async def on_mount(self) -> None:
         self.feed.start()
-        await self.feed.begun()  # a first picture with nothing in it would be drawn for nothing
+        # Wait for the first data: drawing an empty screen first would only cost time.
+        await self.feed.wait_for_first_read()
         await self.switch_mode(self.view.tab)
-        if not gc.isenabled():  # `main` put it off until there is something to see
-            self.call_after_refresh(_collect_garbage_again)
-        if self.settings.problem:
-            self.notify(inert(self.settings.problem), severity="warning", markup=False)
+        if not gc.isenabled():
+            # `main` has switched garbage collection off until the first picture is drawn.
+            self.call_after_refresh(_enable_garbage_collection)
+        if problem := self.session.settings.problem:
+            self.notify(inert(problem), severity="warning", markup=False)
 
     def on_unmount(self) -> None:
         self.feed.stop()
@@ -101,19 +108,20 @@ class ConsoleApp(App[None]):
             save_view(self.view, self._view_file)
 
     def on_feed_changed(self, changed: FeedChanged) -> None:
-        """Give the tab on screen the news; the others catch up when they are shown."""
-        if not self.is_running:  # its widgets are being put away
+        """Draw the news on the current tab. Other tabs draw everything when they come on screen."""
+        # While the application closes, its widgets are already being removed.
+        if not self.is_running:
             return
         stack = self.screen_stack
         if stack and isinstance(stack[0], StudyScreen) and stack[0].is_drawn:
             stack[0].update(changed)
         if changed.state:
-            self._mark_phase_ends()
-            set_title(self)
+            self._announce_ended_phases()
+            set_title(self, self.feed)
 
-    def _mark_phase_ends(self) -> None:
+    def _announce_ended_phases(self) -> None:
         ended = {phase.name for phase in self.feed.state.phases.values() if phase.ended is not None}
-        if self._ended_phases is not None and self.settings.bell:
+        if self._ended_phases is not None and self.session.settings.bell:
             for name in sorted(ended - self._ended_phases):
                 announce(self, f"{inert(name)} has ended")
         self._ended_phases = ended
@@ -122,7 +130,7 @@ class ConsoleApp(App[None]):
         return self.theme, self.ansi_theme
 
     def refresh_css(self, animate: bool = True) -> None:
-        """Parse the style sheets again if the theme has changed; Textual would for every screen that is opened."""
+        """Parse the style sheets only after a change of theme; Textual parses them for every screen that opens."""
         if self._styled_for != self._theme_key():
             self._styled_for = self._theme_key()
             super().refresh_css(animate)
@@ -134,7 +142,7 @@ class ConsoleApp(App[None]):
 
     async def action_next_tab(self, by: int) -> None:
         """Show the tab to the right or to the left."""
-        names = [tab.name for tab in TABS]
+        names = list(TABS)
         await self.action_switch_tab(names[(names.index(self.view.tab) + by) % len(names)])
 
     def action_help(self) -> None:
@@ -148,62 +156,131 @@ class ConsoleApp(App[None]):
         self.theme = NAMES[(NAMES.index(self.theme) + 1) % len(NAMES)] if self.theme in NAMES else NAMES[0]
 
     def action_run_study(self) -> None:
-        """Run the study, or what is left of it, in the background."""
-        actions.run_study(self)
+        """Run or resume the study in the background."""
+        actions.run_study(self, self.session)
 
     def action_new_study(self) -> None:
-        """Write the default study, where there is none."""
-        first_run.write_default_study(self)
+        """Write the default study if there is no study file."""
+        actions.write_default_study(self, self.session)
 
     def action_control(self, kind: str) -> None:
-        """Ask the runner to stop, pause or retry the marked trials, or what the screen is about."""
-        actions.control(self, kind)
+        """Ask the runner to stop, pause or retry: the marked trials, or the whole study."""
+        actions.control(self, self.session, kind)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Return every action there is on this screen, for the palette."""
-        yield from actions.palette(self, screen)
+        """Yield every action that has a key on this screen, for the palette."""
+        seen: set[str] = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and active.enabled and binding.action not in seen:
+                seen.add(binding.action)
+                keys = self.get_key_display(binding)
+                run = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.description, f"{binding.tooltip or binding.description} ({keys})", run)
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
-        """Say which keys of the user's keymap two actions share."""
+        """Warn about actions that share a key in the user's keymap."""
         names = ", ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
         self.notify(f"the keymap in {settings_path()} gives one key to two actions: {names}", severity="warning")
 
 
-def _source(place: Place, replay: float | None) -> Source:
+def open_tab(name: str, session: Session) -> StudyScreen:
+    """Create the screen of a tab. Each module is imported when its tab is first opened, for a quick start."""
+    if name == "leaderboard":
+        from tui.leaderboard.screen import LeaderboardScreen
+
+        return LeaderboardScreen(session)
+    if name == "grid":
+        from tui.grid.screen import GridScreen
+
+        return GridScreen(session)
+    if name == "curves":
+        from tui.curves.screen import CurvesScreen
+
+        return CurvesScreen(session)
+    if name == "importance":
+        from tui.importance.screen import ImportanceScreen
+
+        return ImportanceScreen(session)
+    if name == "samples":
+        from tui.samples.screen import SamplesScreen
+
+        return SamplesScreen(session)
+    from tui.live.screen import LiveScreen
+
+    return LiveScreen(session)
+
+
+def _source(location: StudyLocation, replay: float | None) -> FeedSource:
     if replay is None:
-        return Files(place.folder)
+        return Files(location.folder)
     from tui.replay import Replay
 
-    return Replay(place.folder, replay)
+    return Replay(location.folder, replay)
 
 
-def _collect_garbage_again() -> None:
+def _enable_garbage_collection() -> None:
     gc.freeze()
     gc.enable()
 
 
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line; --help and wrong arguments end the process, as argparse does."""
+    parser = argparse.ArgumentParser(prog="litegpt-tui", description="The console for studies of small GPTs.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "study", nargs="?", type=Path, help="a study file, or a study's results folder (default: experiments.toml)"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="the results folder, with one folder per study"
+    )
+    parser.add_argument("--readonly", action="store_true", help="only look: nothing is launched or written")
+    parser.add_argument("--replay", type=_speed, metavar="SPEED", help="replay a study, SPEED times as fast as it ran")
+    parser.add_argument(
+        "--serve", action="store_true", help="show the console in a browser on this machine; prints the address"
+    )
+    parser.add_argument("--port", type=_port, default=8000, help="the port for --serve (default: 8000)")
+    return parser.parse_args(argv)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port: give a number from 1 to 65535")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a speed: give a number above 0, for example 20")
+    return speed
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Entry of the script `litegpt-tui`."""
+    """Entry point of the script `litegpt-tui`."""
     arguments = parse_arguments(argv)
     try:
-        place = find_place(arguments.study, arguments.results)
+        location = find_location(arguments.study, arguments.results)
         if arguments.serve:
             from tui.serve import serve
 
             serve(arguments)
             return 0
-        settings = load_settings(settings_path())
         app = ConsoleApp(
-            place,
-            settings=settings,
-            view_file=view_path(place.folder.path),
+            location,
+            settings=load_settings(settings_path()),
+            view_file=view_path(location.folder.path),
             readonly=arguments.readonly,
             replay=arguments.replay,
         )
     except InputError as error:
-        print(f"litegpt-tui: {inert(str(error))}", file=sys.stderr)  # noqa: T201 - the one line there is to say
+        print(f"litegpt-tui: {inert(str(error))}", file=sys.stderr)  # noqa: T201
         return 2
-    gc.disable()  # thousands of objects are made until the first picture, and none of them is garbage
+    # The start creates thousands of objects that all stay; collecting garbage meanwhile would only slow it down.
+    gc.disable()
     app.run()
     return app.return_code or 0
 

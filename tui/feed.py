@@ -20,7 +20,7 @@ from litegpt.results.metrics import Evaluation
 from litegpt.results.samples import Sample
 from litegpt.results.state import StudyState, TrialState
 from tui.curve import Curve
-from tui.location import Place
+from tui.location import StudyLocation
 from tui.messages import FeedChanged, TrialKey
 from tui.sources import RunnerStatus
 
@@ -33,7 +33,7 @@ FIRST_PICTURE_SECONDS = 1.0
 SHOW_SECONDS = 0.25  # and shows what it has read this often
 
 
-class Source(Protocol):
+class FeedSource(Protocol):
     """Where a feed gets its facts: the files as they are, or a replay of them."""
 
     @property
@@ -66,9 +66,9 @@ class Feed:
     """
 
     def __init__(
-        self, place: Place, source: Source, post: Callable[[FeedChanged], object], seconds: float = 0.5
+        self, location: StudyLocation, source: FeedSource, post: Callable[[FeedChanged], object], seconds: float = 0.5
     ) -> None:
-        self.place = place
+        self.location = location
         self.state = StudyState()
         self.study: Study | None = None
         self.problem: str | None = None  # one line on what is wrong with the study file
@@ -95,7 +95,7 @@ class Feed:
     def start(self) -> None:
         self._thread.start()
 
-    async def begun(self) -> None:
+    async def wait_for_first_read(self) -> None:
         """Return once the journal has been read the first time, or has turned out to take long."""
         await asyncio.to_thread(self._has_begun.wait, FIRST_READ_SECONDS)
 
@@ -128,7 +128,7 @@ class Feed:
 
     def open_study(self, path: Path) -> None:
         """Follow a study file that has just been written."""
-        self.place = dataclasses.replace(self.place, study_path=path)
+        self.location = dataclasses.replace(self.location, study_path=path)
         self._wake.set()
 
     def trial(self, key: TrialKey) -> TrialState | None:
@@ -229,13 +229,13 @@ class Feed:
     def _read_bar(self) -> bool:
         from litegpt.analysis.baselines import BAR, read_baselines  # late: the first picture does without
 
-        known = read_baselines(self.place.folder, self.state) or {}
+        known = read_baselines(self.location.folder, self.state) or {}
         self.bar = (BAR, known[BAR]) if BAR in known else None
         return self.bar is not None
 
     def _read_study(self) -> bool:
         """Read the study file where it has changed; what is wrong with it is a line, and the last good one stays."""
-        path = self.place.study_path
+        path = self.location.study_path
         if path is None:
             return False
         try:

@@ -1,4 +1,4 @@
-"""Which study the console shows, and where it lies."""
+"""The study that the console shows: its file and its results folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ DEFAULT_STUDY = Path("experiments.toml")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A study's file, None where there is none yet, and its results, which may not be there yet."""
+class StudyLocation:
+    """A study's file (None if there is no file yet) and its results folder, which may not exist yet."""
 
     study_path: Path | None
     folder: StudyFolder
@@ -24,30 +24,33 @@ class Place:
         return self.folder.study
 
 
-def find_place(study: Path | None, results: Path) -> Place:
-    """Return the place of a study file or of a results folder, by default that of `experiments.toml` here.
+def find_location(study: Path | None, results: Path) -> StudyLocation:
+    """Find a study by its file or its results folder; the default is `experiments.toml` in the current folder.
 
-    Raises InputError for what is named and is not there; nothing to show at all is no error, but a first run.
+    Raises InputError if the named path does not exist. Without a name and without `experiments.toml`, the location has
+    no study file, and the console offers to write one.
     """
     if study is None:
         if not DEFAULT_STUDY.is_file():
-            return Place(None, StudyFolder(results, DEFAULT_STUDY.stem))
+            return StudyLocation(None, StudyFolder(results, DEFAULT_STUDY.stem))
         study = DEFAULT_STUDY
     if study.is_dir():
         folder = StudyFolder.find(study)
-        return Place(folder.snapshot if folder.snapshot.is_file() else None, folder)
+        return StudyLocation(folder.snapshot if folder.snapshot.is_file() else None, folder)
     if not study.exists():
         raise InputError("no such study file; `litegpt-tui` alone opens the default one", study)
-    return Place(study, StudyFolder(results, _study_name(study)))
+    return StudyLocation(study, StudyFolder(results, _study_name(study)))
 
 
 def _study_name(path: Path) -> str:
-    """Return the name in a study file; a file with a mistake further down still names its study."""
+    """Read only the study's name, so that the console also opens a file with a mistake further down."""
     try:
         head = tomllib.loads(path.read_text(encoding="utf-8")).get("study", {})
         name = head.get("name", path.stem)
     except (OSError, ValueError, AttributeError):
-        from litegpt.study.study import read_study  # late: a file without mistakes needs none of it
+        # Imported only here: a file without mistakes does not need the parser at start-up.
+        from litegpt.study.study import read_study
 
-        return read_study(path).name  # raises, with the line
+        # Raises InputError with the file and the line.
+        return read_study(path).name
     return name if isinstance(name, str) else path.stem

@@ -29,15 +29,3 @@ class FeedChanged(Message):
 
     def __bool__(self) -> bool:
         return self.state or self.study or self.runner or self.log or bool(self.curves or self.samples)
-
-
-@dataclass
-class TrialFocused(Message):
-    """The user moved to a trial."""
-
-    key: TrialKey
-
-
-@dataclass
-class MarksChanged(Message):
-    """The user marked trials, or took marks away; `View.marks` has them."""

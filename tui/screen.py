@@ -1,8 +1,8 @@
-"""What every tab is made of: a bar with the tabs above, the keys below, and the feed's news in between."""
+"""Base class of the tabs: the tab bar on top, the panes of the tab, the key bar below."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,31 +11,42 @@ from textual.widget import Widget
 
 from tui.feed import Feed
 from tui.messages import FeedChanged
+from tui.session import Session
 from tui.view import View
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.top_bar import TopBar
 
-if TYPE_CHECKING:
-    from tui.app import ConsoleApp
+FIRST_RUN = "There is no study here yet: n writes experiments.toml, four small phases for two CPU cores; r runs it."
+NOT_RUN = "Nothing has run yet: r runs the study."
 
 
 class StudyScreen(Screen[None]):
-    """One tab. A subclass yields its panes in `compose_panes` and draws the feed in `show_feed`."""
+    """A tab. Subclasses yield their panes in `compose_panes` and draw the feed's news in `show_feed`.
+
+    The tabs do not use Textual's reactive attributes. A change of the feed touches several panes at once, often many
+    times per second, and each tab knows which of its panes to redraw; `show_feed` and the `_show...` methods say so.
+    """
 
     TAB: ClassVar[str] = ""
-    AUTO_FOCUS = ""  # each tab says where the focus begins; a line of text that is hidden would take keys
+    # Each tab sets the focus itself: Textual's default could focus a hidden input line, which would swallow keys.
+    AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (170, "-huge")]  # noqa: RUF012 - Textual's own type
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", show=False, id="pane.back"),
         Binding("z", "zoom", "Zoom", show=False, id="pane.zoom"),
         Binding("tab", "app.focus_next", "Next pane", show=False, id="pane.next"),
-        Binding("shift+tab", "app.focus_previous", "Pane before", show=False, id="pane.before"),
+        Binding("shift+tab", "app.focus_previous", "Previous pane", show=False, id="pane.before"),
     ]
 
-    is_drawn = False  # whether the panes are there to be drawn on
-    _is_shown = False
-    _drawn_revision = 0  # of the feed
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        # True once the panes exist.
+        self.is_drawn = False
+        self._is_shown = False
+        # The feed's revision that the panes show.
+        self._drawn_revision = 0
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -47,23 +58,24 @@ class StudyScreen(Screen[None]):
         raise NotImplementedError
 
     def show_feed(self, changed: FeedChanged) -> None:
-        """Draw what has changed. Called only while the tab is on screen, and with everything when it is shown."""
+        """Draw the changes. Called only while the tab is on screen, and with everything when it comes on screen."""
         raise NotImplementedError
 
     @property
-    def console_app(self) -> ConsoleApp:
-        return cast("ConsoleApp", self.app)
-
-    @property
     def feed(self) -> Feed:
-        return self.console_app.feed
+        return self.session.feed
 
     @property
     def view(self) -> View:
-        return self.console_app.view
+        return self.session.view
+
+    @property
+    def invitation(self) -> str:
+        """The sentence for a study that has not run: how to write one, or how to run it."""
+        return FIRST_RUN if self.session.location.study_path is None else NOT_RUN
 
     def update(self, changed: FeedChanged) -> None:
-        """Take the feed's news to the bar and the panes, unless they were drawn after it came."""
+        """Draw the feed's news in the bar and the panes, unless they already show a later revision."""
         if changed.revision is None:
             self._drawn_revision = self.feed.revision
         elif changed.revision <= self._drawn_revision:
@@ -72,13 +84,14 @@ class StudyScreen(Screen[None]):
         self.show_feed(changed)
 
     def step_phase(self, by: int) -> None:
-        """Look at the next phase; after the last, at all of them."""
+        """Select the next phase; after the last, all phases."""
         names = [None, *self.feed.state.phases]
-        at = names.index(self.view.phase) if self.view.phase in names else 0
-        self.view.phase = names[(at + by) % len(names)]
+        index = names.index(self.view.phase) if self.view.phase in names else 0
+        self.view.phase = names[(index + by) % len(names)]
 
     def on_screen_resume(self) -> None:
-        if not self._is_shown:  # a new screen is told twice
+        # Textual sends the event twice to a new screen.
+        if not self._is_shown:
             self.is_drawn = self._is_shown = True
             self.update(FeedChanged.everything())
 
@@ -86,12 +99,12 @@ class StudyScreen(Screen[None]):
         self._is_shown = False
 
     def action_back(self) -> None:
-        """Leave the zoomed pane; a screen with more layers leaves those first."""
+        """Leave the zoomed pane. Tabs with more layers override this."""
         if self.maximized is not None:
             self.minimize()
 
     def action_zoom(self) -> None:
-        """Give the focused pane the whole screen, or take it back."""
+        """Give the focused pane the whole screen, or restore the panes."""
         if self.maximized is not None:
             self.minimize()
         elif self.focused is not None:
@@ -99,7 +112,7 @@ class StudyScreen(Screen[None]):
 
 
 def zoomable(widget: Widget) -> Widget:
-    """Return the pane a widget is in: the widget itself, or the first parent that allows to be zoomed."""
+    """Return the pane that contains a widget, or the widget itself if there is none."""
     for node in widget.ancestors_with_self:
         if isinstance(node, Widget) and node.has_class("pane"):
             return node

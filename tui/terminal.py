@@ -1,32 +1,60 @@
-"""What the terminal around the screen is told: its title, a bell, a notification."""
+"""Text for the terminal around the screen: its title, bell, notifications and clipboard, and literal markup."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
+
+import platformdirs
+from textual.app import App
 
 from litegpt.display import inert
+from tui.feed import Feed
+from tui.view import APPLICATION
 
-if TYPE_CHECKING:
-    from tui.app import ConsoleApp
+# Terminals accept at most this many bytes in one OSC 52 sequence.
+CLIPBOARD_BYTES = 74_994
 
 
-def set_title(app: ConsoleApp) -> None:
-    """Put phase and progress in the terminal's title (OSC 2)."""
-    counts = app.feed.state.counts()
-    total, open_ = counts.total, counts.unfinished
-    at_work = [phase.name for phase in app.feed.state.phases.values() if phase.started and not phase.ended]
-    parts = [app.feed.place.name or "litegpt", *at_work[-1:], f"{total - open_}/{total}"]
+def literal(text: str) -> str:
+    """Escape a text for widgets that parse markup, such as titles of panes."""
+    return text.replace("[", "\\[")
+
+
+def set_title(app: App[Any], feed: Feed) -> None:
+    """Show the running phase and the progress in the terminal's title (OSC 2)."""
+    counts = feed.state.counts()
+    running = [phase.name for phase in feed.state.phases.values() if phase.started and not phase.ended]
+    parts = [feed.location.name or "litegpt", *running[-1:], f"{counts.total - counts.unfinished}/{counts.total}"]
     _write(app, f"\x1b]2;{inert(' '.join(parts))}\x07")
 
 
-def announce(app: ConsoleApp, sentence: str) -> None:
-    """Ring, and tell terminals that show notifications (OSC 9)."""
+def announce(app: App[Any], sentence: str) -> None:
+    """Show a notification, ring the bell, and notify through the terminal (OSC 9)."""
     app.notify(sentence, markup=False)
     app.bell()
     _write(app, f"\x1b]9;{inert(sentence)}\x07")
 
 
-def _write(app: ConsoleApp, sequence: str) -> None:
+def copy_text(app: App[Any], name: str, text: str) -> None:
+    """Copy text through the terminal (OSC 52, which also works over SSH), and write it to a file of that name.
+
+    The file is for terminals without OSC 52 and for texts that are too long for it.
+    """
+    path = platformdirs.user_state_path(APPLICATION) / "copied" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        where = f"and in {path}"
+    except OSError as error:
+        where = f"only: {error}"
+    if len(text.encode()) <= CLIPBOARD_BYTES:
+        app.copy_to_clipboard(text)
+        app.notify(f"copied, {where}", markup=False)
+    else:
+        app.notify(f"too long for the clipboard; it is in {path}", markup=False)
+
+
+def _write(app: App[Any], sequence: str) -> None:
     driver = app._driver
     if driver is not None and not app.is_headless:
         driver.write(sequence)

@@ -1,4 +1,4 @@
-"""What the user has set up on the screens of one study; it survives a restart."""
+"""What the user has set up on the tabs of one study. It is saved when the console quits and loaded when it starts."""
 
 from __future__ import annotations
 
@@ -16,39 +16,52 @@ from litegpt.files import write_whole
 from tui.messages import TrialKey
 
 APPLICATION = "litegpt"
+TABS = {
+    "live": "Live",
+    "leaderboard": "Leaderboard",
+    "grid": "Grid",
+    "curves": "Curves",
+    "importance": "Importance",
+    "samples": "Samples",
+}
+"""The tabs in their order: the name of each and its title."""
 
 
 @dataclass
 class View:
-    """One study's view. `screens` holds what a single screen remembers, by its tab: plain JSON data."""
+    """The view of one study."""
 
     tab: str = "live"
-    phase: str | None = None  # None: all
+    # None means all phases.
+    phase: str | None = None
     focus: TrialKey | None = None
     marks: set[TrialKey] = field(default_factory=set)
     filter: str = ""
-    sort: str | None = None  # a column; None: what suits the trials
+    # A column of the leaderboard; None sorts by the metric that fits the trials.
+    sort: str | None = None
     descending: bool = False
-    step: int | None = None  # the time machine: ranks as they were at this step; a restart is back in the present
+    # The leaderboard shows the ranking as of this step; None, also after a restart, is the latest one.
+    step: int | None = None
+    # The options of each tab, by the tab's name, as plain JSON data.
     screens: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, tab: str) -> dict[str, Any]:
-        """Return what a screen remembers, to read and to change."""
+        """Return the options of a tab, which may be changed in place."""
         return self.screens.setdefault(tab, {})
 
     def toggle(self, key: TrialKey) -> None:
-        """Mark a trial, or take the mark away."""
+        """Mark a trial, or remove its mark."""
         self.marks.symmetric_difference_update({key})
 
 
 def view_path(folder: Path) -> Path:
-    """Return where the view of a study's results is kept: in the user's state folder."""
+    """Return the file in the user's state folder that keeps the view of a results folder."""
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
     return platformdirs.user_state_path(APPLICATION) / "views" / f"{folder.name}-{digest}.json"
 
 
 def load_view(path: Path) -> View:
-    """Return the view that was left; a new one where there is none or it cannot be read."""
+    """Load a saved view; a missing or broken file gives a new view."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         view = View(**{key: value for key, value in record.items() if key in _FIELDS})
@@ -61,7 +74,7 @@ def load_view(path: Path) -> View:
 
 
 def save_view(view: View, path: Path) -> None:
-    """Write the view; whole or not at all. A disk that takes none is no reason to disturb anyone."""
+    """Save the view, whole or not at all. A full or read-only disk is ignored: a view is not worth an error."""
     record = {**dataclasses.asdict(view), "marks": sorted(view.marks)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +87,7 @@ _FIELDS = {entry.name for entry in dataclasses.fields(View)}
 
 
 def _is_sound(view: View) -> bool:
-    """Tell whether what was read has the types it should have; the file is the user's to edit."""
+    """Check the types, because users may edit the file."""
     kinds: dict[str, type | UnionType] = {"tab": str, "filter": str, "screens": dict}
     kinds |= {"phase": str | None, "sort": str | None, "step": int | None}
-    return all(isinstance(getattr(view, name), kind) for name, kind in kinds.items())
+    return view.tab in TABS and all(isinstance(getattr(view, name), kind) for name, kind in kinds.items())

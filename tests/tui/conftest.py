@@ -32,7 +32,7 @@ from litegpt.text.corpus import read_corpus
 from tui.app import ConsoleApp
 from tui.importance.answering import Answerer
 from tui.importance.answers import Answer, Share
-from tui.location import Place, find_place
+from tui.location import StudyLocation, find_location
 from tui.settings import Settings
 
 STUDY = """
@@ -177,7 +177,7 @@ def study_started(sha256: str = "ab" * 32) -> StudyStarted:
 
 
 @pytest.fixture
-def finished(study_file: Path, folder: StudyFolder) -> Place:
+def finished(study_file: Path, folder: StudyFolder) -> StudyLocation:
     """Twelve trials, the last of them diverged, and the three best of them trained on."""
     first, second = phase_trials(), phase_trials(3, max_iters=200)
     folder.path.mkdir(parents=True)
@@ -200,7 +200,7 @@ def finished(study_file: Path, folder: StudyFolder) -> Place:
             journal.append(ended("phase2", trial, place))
         journal.append(PhaseEnded(phase="phase2", done=3, diverged=0, failed=0, stopped=0, excluded=0, seconds=2.0))
         journal.append(StudyEnded(seconds=7.0))
-    return find_place(study_file, folder.root)
+    return find_location(study_file, folder.root)
 
 
 def run(app: ConsoleApp, drive: Drive, size: tuple[int, int] = (120, 36)) -> None:
@@ -216,7 +216,7 @@ def run(app: ConsoleApp, drive: Drive, size: tuple[int, int] = (120, 36)) -> Non
 
 async def settled(app: ConsoleApp, pilot: Pilot[None], ready: Callable[[], bool] | None = None) -> None:
     """Wait until what should be there is there: by default, what the journal says."""
-    is_ready = ready or (lambda: bool(app.feed.state.phases) or not app.feed.place.folder.journal.exists())
+    is_ready = ready or (lambda: bool(app.feed.state.phases) or not app.feed.location.folder.journal.exists())
     for _ in range(1500):
         await pilot.pause(0.02)
         if is_ready():

@@ -21,9 +21,9 @@ from tui.grid.text import preview_content
 from tui.importance.answering import Answerer
 from tui.importance.answers import Answer, Question
 from tui.leaderboard.board import Board
-from tui.leaderboard.promotion import PromotionScreen
 from tui.leaderboard.screen import LeaderboardScreen
-from tui.location import Place, find_place
+from tui.location import StudyLocation, find_location
+from tui.promotion.screen import PromotionScreen
 from tui.trials import short_names, tokens_name
 from tui.widgets.chart import Chart
 
@@ -31,18 +31,18 @@ SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36)])
 
 
 @pytest.fixture
-def place(mixed: Path) -> Place:
-    return find_place(mixed, mixed.parent / "results")
+def place(mixed: Path) -> StudyLocation:
+    return find_location(mixed, mixed.parent / "results")
 
 
-def open_tab(place: Place, tab: str) -> ConsoleApp:
+def open_tab(place: StudyLocation, tab: str) -> ConsoleApp:
     app = ConsoleApp(place, settings=QUICK)
     app.view.tab = tab
     return app
 
 
 @SIZES
-def test_the_live_chart_is_drawn_in_them(place: Place, size: tuple[int, int]) -> None:
+def test_the_live_chart_is_drawn_in_them(place: StudyLocation, size: tuple[int, int]) -> None:
     app = open_tab(place, "live")
     characters, pairs = read_journal(place.folder.journal).phases["phase1"].planned[:2]
     app.view.marks.add(("phase1", characters))
@@ -71,7 +71,7 @@ def test_the_live_chart_is_drawn_in_them(place: Place, size: tuple[int, int]) ->
 
 
 @SIZES
-def test_the_board_ranks_by_them(place: Place, size: tuple[int, int]) -> None:
+def test_the_board_ranks_by_them(place: StudyLocation, size: tuple[int, int]) -> None:
     app = open_tab(place, "leaderboard")
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -111,7 +111,7 @@ def test_the_board_ranks_by_them(place: Place, size: tuple[int, int]) -> None:
     run(app, drive, size)
 
 
-def test_the_grid_says_why_permutations_are_left_out(place: Place) -> None:
+def test_the_grid_says_why_permutations_are_left_out(place: StudyLocation) -> None:
     assert place.study_path is not None
     text = place.study_path.read_text("utf-8")
     preview = Previewer(place.study_path).preview(text, StudyState())
@@ -125,7 +125,7 @@ def test_the_grid_says_why_permutations_are_left_out(place: Place) -> None:
     assert once.count("n_head") == 1
 
 
-def test_a_trial_that_beats_the_trigram_is_not_called_worse(place: Place) -> None:
+def test_a_trial_that_beats_the_trigram_is_not_called_worse(place: StudyLocation) -> None:
     app = open_tab(place, "leaderboard")
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -141,7 +141,7 @@ def test_a_trial_that_beats_the_trigram_is_not_called_worse(place: Place) -> Non
     run(app, drive)
 
 
-def test_a_study_of_characters_has_no_such_column(finished: Place) -> None:
+def test_a_study_of_characters_has_no_such_column(finished: StudyLocation) -> None:
     app = open_tab(finished, "leaderboard")
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -154,7 +154,7 @@ def test_a_study_of_characters_has_no_such_column(finished: Place) -> None:
     run(app, drive)
 
 
-def test_curves_are_means_of_them(place: Place) -> None:
+def test_curves_are_means_of_them(place: StudyLocation) -> None:
     app = open_tab(place, "curves")
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -168,7 +168,7 @@ def test_curves_are_means_of_them(place: Place) -> None:
     run(app, drive)
 
 
-def test_importance_is_asked_about_them(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importance_is_asked_about_them(place: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def quick(_: Answerer, question: Question, trials: Iterable[TrialState], scores: Any = ()) -> Answer:
@@ -189,7 +189,7 @@ def test_importance_is_asked_about_them(place: Place, monkeypatch: pytest.Monkey
     run(app, drive)
 
 
-def test_the_ladder_climbs_by_them(place: Place) -> None:
+def test_the_ladder_climbs_by_them(place: StudyLocation) -> None:
     app = open_tab(place, "samples")
     app.view.marks.add(("phase1", read_journal(place.folder.journal).phases["phase1"].planned[0]))
 

@@ -32,12 +32,12 @@ from tui.curves.courses import Course, Courses, Stretch, shown, smoothed
 from tui.curves.screen import CurvesScreen
 from tui.curves.settings import CurvesSettings
 from tui.curves.values import ValuesTable
-from tui.location import Place, find_place
+from tui.location import StudyLocation, find_location
 from tui.messages import TrialKey
 from tui.widgets.chart import Chart
 
 
-def open_curves(place: Place) -> ConsoleApp:
+def open_curves(place: StudyLocation) -> ConsoleApp:
     app = ConsoleApp(place, settings=QUICK)
     app.view.tab = "curves"
     return app
@@ -111,7 +111,7 @@ def test_choices_that_are_unsound_are_the_first() -> None:
     assert (settings.figure, settings.axis, settings.weight, settings.x_scale) == ("val_loss", "step", 0.0, "linear")
 
 
-def test_every_key_of_the_screen(finished: Place) -> None:
+def test_every_key_of_the_screen(finished: StudyLocation) -> None:
     app = open_curves(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -143,7 +143,7 @@ def test_every_key_of_the_screen(finished: Place) -> None:
     run(app, drive)
 
 
-def test_the_cursor_reads_every_value(finished: Place) -> None:
+def test_the_cursor_reads_every_value(finished: StudyLocation) -> None:
     app = open_curves(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -163,7 +163,7 @@ def test_the_cursor_reads_every_value(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_trial_that_ends_is_drawn(study_file: object, folder: StudyFolder, finished: Place) -> None:
+def test_a_trial_that_ends_is_drawn(study_file: object, folder: StudyFolder, finished: StudyLocation) -> None:
     app = open_curves(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -186,7 +186,7 @@ def test_nothing_done_is_a_sentence(study_file: object, folder: StudyFolder) -> 
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
         queue(journal, "phase1", phase_trials(2))
-    app = open_curves(find_place(study_file, folder.root))  # type: ignore[arg-type]
+    app = open_curves(find_location(study_file, folder.root))  # type: ignore[arg-type]
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "No trial is done yet" in text_of(app))
@@ -204,7 +204,7 @@ def test_names_from_files_are_neither_markup_nor_control(study_file: object, fol
         for place, trial in enumerate(trials):
             log(folder, phase, trial, place)
             journal.append(started(phase, trial), ended(phase, trial, place))
-    app = open_curves(find_place(study_file, folder.root))  # type: ignore[arg-type]
+    app = open_curves(find_location(study_file, folder.root))  # type: ignore[arg-type]
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: is_drawn(app, 4))

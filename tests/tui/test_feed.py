@@ -9,7 +9,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from tests.tui.conftest import ended, log, phase_trials, queue, started, study_started
 from tui.feed import Feed
-from tui.location import Place
+from tui.location import StudyLocation
 from tui.messages import FeedChanged
 from tui.replay import Replay
 from tui.sources import Files
@@ -22,7 +22,7 @@ def wait(ready: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_it_reads_everything_once_and_then_is_quiet(finished: Place) -> None:
+def test_it_reads_everything_once_and_then_is_quiet(finished: StudyLocation) -> None:
     told: list[FeedChanged] = []
     feed = Feed(finished, Files(finished.folder), told.append, 0.05)
     feed.start()
@@ -42,7 +42,7 @@ def test_it_reads_everything_once_and_then_is_quiet(finished: Place) -> None:
     assert curve.evaluations()[0].final_loss is None
 
 
-def test_what_is_wanted_is_read_first(finished: Place) -> None:
+def test_what_is_wanted_is_read_first(finished: StudyLocation) -> None:
     told: list[FeedChanged] = []
     feed = Feed(finished, Files(finished.folder), told.append, 0.05)
     last = ("phase2", phase_trials(3, max_iters=200)[2].id)
@@ -53,7 +53,7 @@ def test_what_is_wanted_is_read_first(finished: Place) -> None:
     assert next(change.curves for change in told if change.curves) == {last}
 
 
-def test_a_state_that_was_given_out_does_not_change(finished: Place) -> None:
+def test_a_state_that_was_given_out_does_not_change(finished: StudyLocation) -> None:
     feed = Feed(finished, Files(finished.folder), lambda changed: None)
     feed._poll()
     state = feed.state

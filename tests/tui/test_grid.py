@@ -18,7 +18,7 @@ from tui.grid.entries import EntryInput
 from tui.grid.preview import Previewer
 from tui.grid.screen import GridScreen
 from tui.grid.text import preview_content
-from tui.location import Place, find_place
+from tui.location import StudyLocation, find_location
 from tui.widgets.table import Table
 
 
@@ -27,7 +27,7 @@ def grid_of(app: ConsoleApp) -> GridScreen:
     return app.screen
 
 
-def open_grid(place: Place, *, readonly: bool = False) -> ConsoleApp:
+def open_grid(place: StudyLocation, *, readonly: bool = False) -> ConsoleApp:
     app = ConsoleApp(place, settings=QUICK, readonly=readonly)
     app.view.tab = "grid"
     return app
@@ -44,13 +44,13 @@ async def add(app: ConsoleApp, pilot: Pilot[None], key: str, text: str) -> None:
     await pilot.press("enter")
 
 
-def study_text(place: Place) -> str:
+def study_text(place: StudyLocation) -> str:
     assert place.study_path is not None
     return place.study_path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
-def test_phases_entries_and_what_they_come_to(finished: Place, size: tuple[int, int]) -> None:
+def test_phases_entries_and_what_they_come_to(finished: StudyLocation, size: tuple[int, int]) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -67,7 +67,7 @@ def test_phases_entries_and_what_they_come_to(finished: Place, size: tuple[int, 
     run(app, drive, size)
 
 
-def test_values_are_typed_in_place_and_counted_while_typing(finished: Place) -> None:
+def test_values_are_typed_in_place_and_counted_while_typing(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -90,7 +90,7 @@ def test_values_are_typed_in_place_and_counted_while_typing(finished: Place) -> 
     run(app, drive)
 
 
-def test_what_is_typed_can_be_left(finished: Place) -> None:
+def test_what_is_typed_can_be_left(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -117,7 +117,7 @@ def test_large_grids_are_multiplied_out_and_too_large_ones_refused(study_file: P
     assert "1,200,000 permutations, more than 1,000,000" in refused.problem
 
 
-def test_edits_are_undone_saved_and_shown_first(finished: Place) -> None:
+def test_edits_are_undone_saved_and_shown_first(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -147,7 +147,7 @@ def test_edits_are_undone_saved_and_shown_first(finished: Place) -> None:
 
 
 def test_permutations_are_never_looked_at_on_the_screens_thread(
-    finished: Place, monkeypatch: pytest.MonkeyPatch
+    finished: StudyLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
     go_on = threading.Event()
@@ -177,7 +177,7 @@ def test_permutations_are_never_looked_at_on_the_screens_thread(
     run(app, drive)
 
 
-def test_phases_are_added_copied_moved_and_deleted(finished: Place) -> None:
+def test_phases_are_added_copied_moved_and_deleted(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -200,7 +200,7 @@ def test_phases_are_added_copied_moved_and_deleted(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_file_that_changed_meanwhile_is_not_overwritten(finished: Place) -> None:
+def test_a_file_that_changed_meanwhile_is_not_overwritten(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -219,7 +219,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(finished: Place) -> No
     run(app, drive)
 
 
-def test_a_file_that_changed_is_shown_anew(finished: Place) -> None:
+def test_a_file_that_changed_is_shown_anew(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -235,7 +235,7 @@ def test_a_file_that_changed_is_shown_anew(finished: Place) -> None:
     run(app, drive)
 
 
-def test_unsaved_edits_survive_a_restart(finished: Place) -> None:
+def test_unsaved_edits_survive_a_restart(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -256,7 +256,7 @@ def test_unsaved_edits_survive_a_restart(finished: Place) -> None:
     run(again, look)
 
 
-def test_readonly_edits_nothing(finished: Place) -> None:
+def test_readonly_edits_nothing(finished: StudyLocation) -> None:
     app = open_grid(finished, readonly=True)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -271,7 +271,7 @@ def test_readonly_edits_nothing(finished: Place) -> None:
 
 
 def test_no_study_and_no_corpus_have_a_sentence(tmp_path: Path, study_file: Path, folder: StudyFolder) -> None:
-    nothing = open_grid(Place(None, folder))
+    nothing = open_grid(StudyLocation(None, folder))
 
     async def look(pilot: Pilot[None]) -> None:
         await drawn(nothing, pilot, "There is no study here yet")
@@ -279,7 +279,7 @@ def test_no_study_and_no_corpus_have_a_sentence(tmp_path: Path, study_file: Path
 
     run(nothing, look)
     (tmp_path / "corpus.txt").unlink()
-    app = open_grid(find_place(study_file, folder.root))
+    app = open_grid(find_location(study_file, folder.root))
 
     async def drive(pilot: Pilot[None]) -> None:
         await drawn(app, pilot, "no such corpus")

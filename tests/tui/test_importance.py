@@ -24,7 +24,7 @@ from tui.importance.answering import Answerer
 from tui.importance.answers import METHODS, Answer, Method, Question, Share, _of_variance, answer
 from tui.importance.bars import bars_content
 from tui.importance.screen import TARGETS, ImportanceScreen
-from tui.location import Place, find_place
+from tui.location import StudyLocation, find_location
 
 
 def trials(count: int = 12) -> list[TrialState]:
@@ -41,7 +41,7 @@ def trials(count: int = 12) -> list[TrialState]:
     ]
 
 
-def open_importance(place: Place) -> ConsoleApp:
+def open_importance(place: StudyLocation) -> ConsoleApp:
     app = ConsoleApp(place, settings=QUICK)
     app.view.tab = "importance"
     return app
@@ -131,7 +131,7 @@ def test_what_shuffling_makes_better_lies_left_of_zero() -> None:
     assert "█" not in lines[2]
 
 
-def test_targets_methods_and_phases_are_asked_once_each(finished: Place, asked: list[Question]) -> None:
+def test_targets_methods_and_phases_are_asked_once_each(finished: StudyLocation, asked: list[Question]) -> None:
     app = open_importance(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -154,7 +154,7 @@ def test_targets_methods_and_phases_are_asked_once_each(finished: Place, asked: 
     run(app, drive)
 
 
-def test_all_methods_side_by_side_where_there_is_room(finished: Place, asked: list[Question]) -> None:
+def test_all_methods_side_by_side_where_there_is_room(finished: StudyLocation, asked: list[Question]) -> None:
     app = open_importance(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -163,7 +163,7 @@ def test_all_methods_side_by_side_where_there_is_room(finished: Place, asked: li
     run(app, drive, (200, 60))
 
 
-def test_while_it_computes_it_says_so(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_it_computes_it_says_so(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
     def slow(*_: object) -> Answer:
@@ -185,7 +185,7 @@ def test_while_it_computes_it_says_so(finished: Place, monkeypatch: pytest.Monke
 
 
 def test_an_answer_of_fewer_trials_holds_for_a_while(
-    finished: Place, folder: StudyFolder, asked: list[Question], monkeypatch: pytest.MonkeyPatch
+    finished: StudyLocation, folder: StudyFolder, asked: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importance, "FRESH_SECONDS", 0.5)
     app = open_importance(finished)
@@ -211,7 +211,7 @@ def test_no_trial_done_is_a_sentence(study_file: Any, folder: StudyFolder) -> No
         journal.append(study_started())
         queue(journal, "phase1", phase_trials(2))
         log(folder, "phase1", phase_trials(1)[0], 0)
-    app = open_importance(find_place(study_file, folder.root))
+    app = open_importance(find_location(study_file, folder.root))
 
     async def drive(pilot: Pilot[None]) -> None:
         assert isinstance(app.screen, ImportanceScreen)

@@ -19,7 +19,7 @@ from tui.app import ConsoleApp
 from tui.dialogs.confirm import ConfirmScreen
 from tui.dialogs.help import HelpScreen
 from tui.keys import bindings, key_list
-from tui.location import Place
+from tui.location import StudyLocation
 from tui.settings import Settings, load_settings
 from tui.sources import Files, RunnerStatus
 from tui.themes import NAMES
@@ -42,7 +42,7 @@ def test_every_binding_has_an_id_of_its_own_and_says_what_it_does() -> None:
     assert all(binding.description for binding in found)
 
 
-def test_help_shows_the_keys_of_the_focused_pane(finished: Place) -> None:
+def test_help_shows_the_keys_of_the_focused_pane(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -57,7 +57,7 @@ def test_help_shows_the_keys_of_the_focused_pane(finished: Place) -> None:
     run(app, drive, (120, 60))
 
 
-def test_the_palette_has_every_action_of_the_screen(finished: Place) -> None:
+def test_the_palette_has_every_action_of_the_screen(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -74,7 +74,7 @@ def test_the_palette_has_every_action_of_the_screen(finished: Place) -> None:
     run(app, drive)
 
 
-def test_tabs_by_number_and_by_bracket(finished: Place) -> None:
+def test_tabs_by_number_and_by_bracket(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -90,7 +90,7 @@ def test_tabs_by_number_and_by_bracket(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_tab_and_a_key_are_clicked(finished: Place) -> None:
+def test_a_tab_and_a_key_are_clicked(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -104,7 +104,7 @@ def test_a_tab_and_a_key_are_clicked(finished: Place) -> None:
     run(app, drive)
 
 
-def test_keys_that_do_not_fit_are_the_panes_last(finished: Place) -> None:
+def test_keys_that_do_not_fit_are_the_panes_last(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -113,7 +113,7 @@ def test_keys_that_do_not_fit_are_the_panes_last(finished: Place) -> None:
     run(app, drive, (36, 20))
 
 
-def test_a_pane_is_zoomed_and_left(finished: Place) -> None:
+def test_a_pane_is_zoomed_and_left(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -126,7 +126,7 @@ def test_a_pane_is_zoomed_and_left(finished: Place) -> None:
     run(app, drive)
 
 
-def test_the_chart_has_a_cursor_zoom_and_scales(finished: Place) -> None:
+def test_the_chart_has_a_cursor_zoom_and_scales(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -147,7 +147,7 @@ def test_the_chart_has_a_cursor_zoom_and_scales(finished: Place) -> None:
     run(app, drive)
 
 
-def test_vim_keys_and_arrows_move(finished: Place) -> None:
+def test_vim_keys_and_arrows_move(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
     app.view.tab = "leaderboard"
 
@@ -164,7 +164,7 @@ def test_vim_keys_and_arrows_move(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_tab_opened_before_the_theme_changed_wears_the_new_one(finished: Place) -> None:
+def test_a_tab_opened_before_the_theme_changed_wears_the_new_one(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=Settings(theme=NAMES[0], refresh_seconds=0.1))
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -178,7 +178,7 @@ def test_a_tab_opened_before_the_theme_changed_wears_the_new_one(finished: Place
     run(app, drive)
 
 
-def test_every_theme_draws(finished: Place) -> None:
+def test_every_theme_draws(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=Settings(theme=NAMES[0], refresh_seconds=0.1))
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -191,7 +191,7 @@ def test_every_theme_draws(finished: Place) -> None:
     run(app, drive)
 
 
-def test_without_colour_nothing_is_coloured(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_colour_nothing_is_coloured(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     app = ConsoleApp(finished, settings=QUICK)
 
@@ -205,7 +205,7 @@ def test_without_colour_nothing_is_coloured(finished: Place, monkeypatch: pytest
     run(app, drive)
 
 
-def test_a_users_keymap_replaces_keys(finished: Place, tmp_path: Path) -> None:
+def test_a_users_keymap_replaces_keys(finished: StudyLocation, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text('theme = "litegpt-light"\nrefresh_seconds = 0.1\n[keymap]\n"tab.leaderboard" = "f2"\n')
     settings = load_settings(path)
@@ -234,9 +234,9 @@ def test_settings_that_are_wrong_are_named_and_left_out(tmp_path: Path) -> None:
     assert load_settings(path).problem
 
 
-def test_r_launches_detached(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_r_launches_detached(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[list[str]] = []
-    monkeypatch.setattr(actions, "_show_answer", lambda app, command: launched.append(command))
+    monkeypatch.setattr(actions, "_run_command", lambda app, command: launched.append(command))
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -255,7 +255,7 @@ def test_r_launches_detached(finished: Place, monkeypatch: pytest.MonkeyPatch) -
     run(app, drive)
 
 
-def test_retry_without_a_runner_queues_again(finished: Place) -> None:
+def test_retry_without_a_runner_queues_again(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -266,7 +266,7 @@ def test_retry_without_a_runner_queues_again(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_pause_is_seen_by_every_console_and_ended_by_any(finished: Place) -> None:
+def test_a_pause_is_seen_by_every_console_and_ended_by_any(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -283,8 +283,8 @@ def test_a_pause_is_seen_by_every_console_and_ended_by_any(finished: Place) -> N
     run(app, drive)
 
 
-def test_readonly_touches_nothing(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "_show_answer", lambda app, command: pytest.fail("launched"))
+def test_readonly_touches_nothing(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "_run_command", lambda app, command: pytest.fail("launched"))
     before = {path: path.stat().st_mtime_ns for path in finished.folder.path.rglob("*")}
     app = ConsoleApp(finished, settings=QUICK, readonly=True)
 
@@ -297,7 +297,7 @@ def test_readonly_touches_nothing(finished: Place, monkeypatch: pytest.MonkeyPat
     assert before == {path: path.stat().st_mtime_ns for path in finished.folder.path.rglob("*")}
 
 
-def test_stopping_asks_first_and_leaves_a_request(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_asks_first_and_leaves_a_request(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Files, "runner", lambda _: RunnerStatus("running", 1, "box"))
     app = ConsoleApp(finished, settings=QUICK)
 

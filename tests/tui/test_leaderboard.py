@@ -12,7 +12,7 @@ from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.leaderboard.detail import _settings
 from tui.leaderboard.screen import LeaderboardScreen
-from tui.location import Place
+from tui.location import StudyLocation
 from tui.view import View, load_view, save_view, view_path
 from tui.widgets.chart import Chart
 from tui.widgets.table import Table
@@ -23,13 +23,13 @@ def board_of(app: ConsoleApp) -> LeaderboardScreen:
     return app.screen
 
 
-def open_board(place: Place) -> ConsoleApp:
+def open_board(place: StudyLocation) -> ConsoleApp:
     app = ConsoleApp(place, settings=QUICK)
     app.view.tab = "leaderboard"
     return app
 
 
-def test_trials_are_ranked_and_the_cut_is_shown(finished: Place) -> None:
+def test_trials_are_ranked_and_the_cut_is_shown(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -46,7 +46,7 @@ def test_trials_are_ranked_and_the_cut_is_shown(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_filter_is_typed_live_and_kept(finished: Place) -> None:
+def test_a_filter_is_typed_live_and_kept(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -65,7 +65,7 @@ def test_a_filter_is_typed_live_and_kept(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_wrong_filter_says_what_is_wrong(finished: Place) -> None:
+def test_a_wrong_filter_says_what_is_wrong(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -78,7 +78,7 @@ def test_a_wrong_filter_says_what_is_wrong(finished: Place) -> None:
     run(app, drive)
 
 
-def test_the_time_machine_ranks_as_of_a_step(finished: Place) -> None:
+def test_the_time_machine_ranks_as_of_a_step(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -93,7 +93,7 @@ def test_the_time_machine_ranks_as_of_a_step(finished: Place) -> None:
     run(app, drive)
 
 
-def test_the_charts_cursor_travels_in_time(finished: Place) -> None:
+def test_the_charts_cursor_travels_in_time(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -108,7 +108,7 @@ def test_the_charts_cursor_travels_in_time(finished: Place) -> None:
     run(app, drive)
 
 
-def test_any_column_sorts_both_ways(finished: Place) -> None:
+def test_any_column_sorts_both_ways(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -124,7 +124,7 @@ def test_any_column_sorts_both_ways(finished: Place) -> None:
     run(app, drive)
 
 
-def test_marks_by_row_by_range_and_all(finished: Place) -> None:
+def test_marks_by_row_by_range_and_all(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -142,7 +142,7 @@ def test_marks_by_row_by_range_and_all(finished: Place) -> None:
     run(app, drive)
 
 
-def test_the_detail_follows_the_cursor_and_opens_on_a_narrow_screen(finished: Place) -> None:
+def test_the_detail_follows_the_cursor_and_opens_on_a_narrow_screen(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -156,7 +156,7 @@ def test_the_detail_follows_the_cursor_and_opens_on_a_narrow_screen(finished: Pl
     run(app, drive, (80, 24))
 
 
-def test_columns_are_chosen(finished: Place) -> None:
+def test_columns_are_chosen(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -168,7 +168,7 @@ def test_columns_are_chosen(finished: Place) -> None:
     run(app, drive)
 
 
-def test_copying_writes_a_file_too(finished: Place, tmp_path: Path) -> None:
+def test_copying_writes_a_file_too(finished: StudyLocation, tmp_path: Path) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -182,7 +182,7 @@ def test_copying_writes_a_file_too(finished: Place, tmp_path: Path) -> None:
     run(app, drive)
 
 
-def test_what_the_user_set_up_survives_a_restart(finished: Place) -> None:
+def test_what_the_user_set_up_survives_a_restart(finished: StudyLocation) -> None:
     path = view_path(finished.folder.path)
     app = ConsoleApp(finished, settings=QUICK, view_file=path)
 
@@ -212,7 +212,7 @@ def test_a_damaged_view_is_a_new_one(tmp_path: Path) -> None:
         assert load_view(path) == View()
 
 
-def test_a_click_on_a_heading_sorts(finished: Place) -> None:
+def test_a_click_on_a_heading_sorts(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:

@@ -13,7 +13,7 @@ from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from tests.tui.conftest import run
 from tui.app import ConsoleApp, main
-from tui.location import Place, find_place
+from tui.location import StudyLocation, find_location
 from tui.messages import FeedChanged
 from tui.widgets.top_bar import TopBar
 
@@ -23,10 +23,10 @@ START = """
 import asyncio, sys
 from pathlib import Path
 from tui.app import ConsoleApp
-from tui.location import find_place
+from tui.location import find_location
 
 async def session():
-    app = ConsoleApp(find_place(Path(sys.argv[1]), Path(sys.argv[2])))
+    app = ConsoleApp(find_location(Path(sys.argv[1]), Path(sys.argv[2])))
     async with app.run_test() as pilot:
         for key in ("2", "1"):
             await pilot.press(key)
@@ -61,11 +61,11 @@ def test_a_speed_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as ending:
         main(["--replay", "-3"])
     assert ending.value.code == 2
-    assert "is no speed" in capsys.readouterr().err
+    assert "is not a speed" in capsys.readouterr().err
 
 
 def test_serving_needs_a_package(
-    finished: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: StudyLocation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)  # cannot be imported
     assert main([str(finished.study_path), "--serve"]) == 2
@@ -73,19 +73,19 @@ def test_serving_needs_a_package(
 
 
 def test_a_study_is_found_by_file_by_folder_and_by_default(
-    finished: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: StudyLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert finished.name == "small"
-    assert find_place(finished.folder.path, Path("elsewhere")).folder == finished.folder
+    assert find_location(finished.folder.path, Path("elsewhere")).folder == finished.folder
     monkeypatch.chdir(tmp_path)
-    assert find_place(None, Path("results")) == Place(None, StudyFolder(Path("results"), "experiments"))
+    assert find_location(None, Path("results")) == StudyLocation(None, StudyFolder(Path("results"), "experiments"))
     Path("experiments.toml").write_text('[study]\nname = "mine"\n')
-    assert find_place(None, Path("results")).name == "mine"
+    assert find_location(None, Path("results")).name == "mine"
     with pytest.raises(InputError):
-        find_place(tmp_path, Path("results"))
+        find_location(tmp_path, Path("results"))
 
 
-def test_the_console_loads_nothing_heavy(finished: Place) -> None:
+def test_the_console_loads_nothing_heavy(finished: StudyLocation) -> None:
     process = subprocess.run(
         [sys.executable, "-c", START, str(finished.study_path), str(finished.folder.root)],
         cwd=ROOT,
@@ -96,7 +96,7 @@ def test_the_console_loads_nothing_heavy(finished: Place) -> None:
     assert process.returncode == 0, process.stderr
 
 
-def test_news_that_come_while_the_console_closes_are_left(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_news_during_the_close_is_ignored(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     app = ConsoleApp(finished)
     close = ConsoleApp._close_all
     told = False

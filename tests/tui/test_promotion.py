@@ -11,11 +11,11 @@ from tests.tui.conftest import QUICK, STUDY, phase_trials, run, settled, text_of
 from tui import actions
 from tui.app import ConsoleApp
 from tui.dialogs.confirm import ConfirmScreen
-from tui.leaderboard.promotion import PromotionScreen
-from tui.location import Place
+from tui.location import StudyLocation
+from tui.promotion.screen import PromotionScreen
 
 
-def study_text(place: Place) -> str:
+def study_text(place: StudyLocation) -> str:
     assert place.study_path is not None
     return place.study_path.read_text(encoding="utf-8")
 
@@ -23,14 +23,16 @@ def study_text(place: Place) -> str:
 async def dialog(app: ConsoleApp, pilot: Pilot[None], phase: str = "phase1", marked: int = 0) -> PromotionScreen:
     await settled(app, pilot, lambda: len(app.feed.state.phases) == 2)
     ids = [trial.id for trial in phase_trials()]
-    screen = PromotionScreen(phase, [("phase1", ids[place]) for place in range(0, 2 * marked, 2)], "val_loss")
+    screen = PromotionScreen(
+        app.session, phase, [("phase1", ids[place]) for place in range(0, 2 * marked, 2)], "val_loss"
+    )
     app.push_screen(screen)
     await pilot.pause()
     return screen
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
-def test_the_preview_follows_the_choices(finished: Place, size: tuple[int, int]) -> None:
+def test_the_preview_follows_the_choices(finished: StudyLocation, size: tuple[int, int]) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -54,9 +56,9 @@ def test_the_preview_follows_the_choices(finished: Place, size: tuple[int, int])
     run(app, drive, size)
 
 
-def test_enter_writes_the_rule_and_offers_to_run(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enter_writes_the_rule_and_offers_to_run(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[list[str]] = []
-    monkeypatch.setattr(actions, "_show_answer", lambda app, command: launched.append(command))
+    monkeypatch.setattr(actions, "_run_command", lambda app, command: launched.append(command))
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -74,7 +76,7 @@ def test_enter_writes_the_rule_and_offers_to_run(finished: Place, monkeypatch: p
     run(app, drive)
 
 
-def test_marked_trials_that_are_the_best_are_a_rule(finished: Place) -> None:
+def test_marked_trials_that_are_the_best_are_a_rule(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -85,7 +87,7 @@ def test_marked_trials_that_are_the_best_are_a_rule(finished: Place) -> None:
     run(app, drive)
 
 
-def test_marked_trials_are_written_out(finished: Place) -> None:
+def test_marked_trials_are_written_out(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -105,7 +107,7 @@ def test_marked_trials_are_written_out(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_file_that_changes_meanwhile_is_not_overwritten(finished: Place) -> None:
+def test_a_file_that_changes_meanwhile_is_not_overwritten(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -124,7 +126,7 @@ def test_a_file_that_changes_meanwhile_is_not_overwritten(finished: Place) -> No
     run(app, drive)
 
 
-def test_readonly_writes_nothing(finished: Place) -> None:
+def test_readonly_writes_nothing(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK, readonly=True)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -136,7 +138,7 @@ def test_readonly_writes_nothing(finished: Place) -> None:
     run(app, drive)
 
 
-def test_p_opens_it_on_both_tabs(finished: Place) -> None:
+def test_p_opens_it_on_both_tabs(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
     app.view.tab = "grid"
 
@@ -152,7 +154,7 @@ def test_p_opens_it_on_both_tabs(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_phase_without_results_has_a_sentence(finished: Place) -> None:
+def test_a_phase_without_results_has_a_sentence(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:

@@ -14,7 +14,7 @@ from litegpt.results.samples import Copied, Sample, append_sample
 from litegpt.text.copied import VerbatimIndex
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
-from tui.location import Place
+from tui.location import StudyLocation
 from tui.messages import TrialKey
 from tui.samples import screen as samples
 from tui.samples.copied import highlighted
@@ -30,13 +30,13 @@ def ladder(app: ConsoleApp) -> SamplesScreen:
     return app.screen
 
 
-def open_samples(place: Place) -> ConsoleApp:
+def open_samples(place: StudyLocation) -> ConsoleApp:
     app = ConsoleApp(place, settings=QUICK)
     app.view.tab = "samples"
     return app
 
 
-def test_the_ladder_goes_from_the_highest_loss_to_the_lowest(finished: Place) -> None:
+def test_the_ladder_goes_from_the_highest_loss_to_the_lowest(finished: StudyLocation) -> None:
     app = open_samples(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -54,7 +54,7 @@ def test_the_ladder_goes_from_the_highest_loss_to_the_lowest(finished: Place) ->
     run(app, drive)
 
 
-def test_a_new_sample_climbs_on(finished: Place) -> None:
+def test_a_new_sample_climbs_on(finished: StudyLocation) -> None:
     app = open_samples(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -75,7 +75,7 @@ def test_copied_stretches_are_lit_with_their_words() -> None:
     assert text[lit.spans[0].start : lit.spans[0].end] == "the sign of the quick brown fox we met"
 
 
-def test_what_was_measured_is_told_and_what_is_copied_is_lit(finished: Place) -> None:
+def test_what_was_measured_is_told_and_what_is_copied_is_lit(finished: StudyLocation) -> None:
     app = open_samples(finished)
     path = finished.folder.trial("phase2", phase_trials(3, max_iters=200)[0].id).samples
     text = "so the quick brown fox jumps over the lazy dog. the hen"
@@ -94,7 +94,7 @@ def test_what_was_measured_is_told_and_what_is_copied_is_lit(finished: Place) ->
     run(app, drive)
 
 
-def test_a_prompt_is_continued_as_it_comes(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prompt_is_continued_as_it_comes(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[TrialKey, str]] = []
 
     def command(folder: object, key: TrialKey, prompt: str, length: int, temperature: float) -> list[str]:
@@ -125,7 +125,7 @@ def test_generation_that_fails_says_why() -> None:
         asyncio.run(collect())
 
 
-def test_the_command_names_the_trials_folder(finished: Place) -> None:
+def test_the_command_names_the_trials_folder(finished: StudyLocation) -> None:
     command = sample_command(finished.folder, ("phase1", "abc"), "--help", 40, 0.8)
     assert str(finished.folder.path / "phase1" / "abc") in command
     assert "--prompt=--help" in command

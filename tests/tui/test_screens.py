@@ -12,27 +12,27 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal, read_journal
 from tests.tui.conftest import QUICK, log, phase_trials, queue, run, settled, started, study_started, text_of
 from tui.app import ConsoleApp
-from tui.location import Place, find_place
-from tui.tabs import TABS
+from tui.location import StudyLocation, find_location
+from tui.view import TABS
 from tui.widgets.table import Table
 
 
 @pytest.mark.usefixtures("quick_importance")
 @pytest.mark.parametrize("size", [(200, 60), (24, 8)])  # the others have snapshots
-def test_every_tab_opens_at_every_size(finished: Place, size: tuple[int, int]) -> None:
+def test_every_tab_opens_at_every_size(finished: StudyLocation, size: tuple[int, int]) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
         for number, tab in enumerate(TABS, 1):
             await pilot.press(str(number))
             await pilot.pause(0.05)
-            assert app.view.tab == tab.name
+            assert app.view.tab == tab
             assert text_of(app).strip()
 
     run(app, drive, size)
 
 
-def test_live_shows_phases_chart_and_trials(finished: Place) -> None:
+def test_live_shows_phases_chart_and_trials(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -47,7 +47,7 @@ def test_live_shows_phases_chart_and_trials(finished: Place) -> None:
     run(app, drive)
 
 
-def test_what_counting_reaches_is_a_line_and_a_word(finished: Place) -> None:
+def test_what_counting_reaches_is_a_line_and_a_word(finished: StudyLocation) -> None:
     corpus = read_journal(finished.folder.journal).corpus
     assert corpus is not None
     record = {"sha256": corpus.sha256, "val_loss": {"bigram": 1.9, "trigram": 1.6}}
@@ -71,7 +71,7 @@ def test_live_follows_a_run_as_it_grows(study_file: Path, folder: StudyFolder) -
         queue(journal, "phase1", [first, second])
         journal.append(started("phase1", first))
         log(folder, "phase1", first, 0, until=40)
-        app = ConsoleApp(find_place(study_file, folder.root), settings=QUICK)
+        app = ConsoleApp(find_location(study_file, folder.root), settings=QUICK)
 
         async def drive(pilot: Pilot[None]) -> None:
             await settled(app, pilot, lambda: "40/100" in text_of(app))
@@ -89,7 +89,7 @@ def test_live_follows_a_run_as_it_grows(study_file: Path, folder: StudyFolder) -
 
 
 def test_a_study_without_results_says_how_to_run_it(study_file: Path, folder: StudyFolder) -> None:
-    app = ConsoleApp(find_place(study_file, folder.root), settings=QUICK)
+    app = ConsoleApp(find_location(study_file, folder.root), settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "r runs the study" in text_of(app))
@@ -101,7 +101,7 @@ def test_a_study_without_results_says_how_to_run_it(study_file: Path, folder: St
 
 def test_a_mistake_in_the_study_file_is_one_line_on_the_screen(study_file: Path, folder: StudyFolder) -> None:
     study_file.write_text(study_file.read_text().replace("learning_rate", "lerning_rate"))
-    app = ConsoleApp(find_place(study_file, folder.root), settings=QUICK)
+    app = ConsoleApp(find_location(study_file, folder.root), settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "did you mean" in text_of(app).replace("\n", " "))
@@ -111,7 +111,7 @@ def test_a_mistake_in_the_study_file_is_one_line_on_the_screen(study_file: Path,
 
 def test_a_first_run_offers_the_default_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    app = ConsoleApp(find_place(None, tmp_path / "results"), settings=QUICK)
+    app = ConsoleApp(find_location(None, tmp_path / "results"), settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "n writes experiments.toml" in text_of(app))
@@ -123,7 +123,7 @@ def test_a_first_run_offers_the_default_study(tmp_path: Path, monkeypatch: pytes
     run(app, drive)
 
 
-def test_results_that_are_deleted_leave_a_sentence(finished: Place) -> None:
+def test_results_that_are_deleted_leave_a_sentence(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -135,7 +135,7 @@ def test_results_that_are_deleted_leave_a_sentence(finished: Place) -> None:
     run(app, drive)
 
 
-def test_a_crashed_runner_is_told(finished: Place) -> None:
+def test_a_crashed_runner_is_told(finished: StudyLocation) -> None:
     import socket
 
     holder = f'{{"host": "{socket.gethostname()}", "pid": 999999999}}'
@@ -148,11 +148,11 @@ def test_a_crashed_runner_is_told(finished: Place) -> None:
     run(app, drive)
 
 
-def test_text_from_files_is_neither_markup_nor_control(finished: Place) -> None:
+def test_text_from_files_is_neither_markup_nor_control(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await pilot.press(str([tab.name for tab in TABS].index("samples") + 1))
+        await pilot.press(str(list(TABS).index("samples") + 1))
         await settled(app, pilot, lambda: "[red]zzz ␛[31m" in text_of(app))
 
     run(app, drive)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tui.app import main
-from tui.location import Place
+from tui.location import StudyLocation
 from tui.serve import application
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ TOKEN = "a-token"
 pytest.importorskip("textual_serve", reason="textual-serve is not installed: pip install 'litegpt[serve]'")
 
 
-def test_the_console_answers_to_the_token_alone(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_console_answers_to_the_token_alone(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     from aiohttp import WSMsgType, WSServerHandshakeError
     from aiohttp.test_utils import TestClient, TestServer
 
@@ -58,7 +58,7 @@ def test_the_console_answers_to_the_token_alone(finished: Place, monkeypatch: py
     asyncio.run(session())
 
 
-def test_a_port_that_is_taken_is_one_line(finished: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_taken_is_one_line(finished: StudyLocation, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -74,4 +74,4 @@ def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as ending:
         main(["--serve", f"--port={port}"])
     assert ending.value.code == 2
-    assert "is no port" in capsys.readouterr().err
+    assert "is not a port" in capsys.readouterr().err

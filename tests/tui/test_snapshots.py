@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from tests.tui.conftest import QUICK, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.devices import Device, Devices
-from tui.location import Place
+from tui.location import StudyLocation
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 TABS = ("live", "leaderboard", "grid", "curves", "importance", "samples")
@@ -30,7 +30,7 @@ def _no_machine(monkeypatch: pytest.MonkeyPatch, quick_importance: None) -> None
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
-def test_every_tab_looks_as_it_did(finished: Place, size: tuple[int, int]) -> None:
+def test_every_tab_looks_as_it_did(finished: StudyLocation, size: tuple[int, int]) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     def look() -> str:

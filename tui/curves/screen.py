@@ -24,10 +24,10 @@ from tui.curve import Curve
 from tui.curves.courses import Course, CourseAxis, CourseFigure, Courses, hyperparameters, phase_ends, shown
 from tui.curves.settings import CurvesSettings
 from tui.curves.values import ValuesTable, sign
-from tui.first_run import FIRST_RUN
-from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screen import StudyScreen
+from tui.session import Session
+from tui.terminal import literal
 from tui.themes import series_colours
 from tui.widgets.chart import Chart
 from tui.widgets.table import Cell, Column, Table
@@ -76,7 +76,8 @@ class CurvesScreen(StudyScreen):
         courses: list[Course]
         trials: int
 
-    def compose_panes(self) -> ComposeResult:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._chosen = CurvesSettings(lambda: self.view.of(self.TAB))
         self._trials: dict[TrialKey, TrialState] = {}
         self._hyperparameters: dict[str, int] = {}
@@ -87,6 +88,8 @@ class CurvesScreen(StudyScreen):
         self._is_making = False
         self._is_behind = False  # whether what is asked for has changed since
         self._later: Timer | None = None
+
+    def compose_panes(self) -> ComposeResult:
         with Horizontal(id="curves-row"):
             yield Chart(id="curves-chart", y_scale=self._chosen.choice("y_scale", SCALES))
             with Vertical(id="curves-side"):
@@ -231,7 +234,7 @@ class CurvesScreen(StudyScreen):
             return "No figures to draw."
         if self.feed.state.phases:
             return "No trial is done yet: the lines are drawn as trials end."
-        return FIRST_RUN if self.feed.place.study_path is None else "Nothing has run yet: r runs the study."
+        return self.invitation
 
     def _show_values(self) -> None:
         """Show the figures at the chart's cursor, or the last ones."""

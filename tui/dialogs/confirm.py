@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label
 
-from tui.markup import literal
+from tui.terminal import literal
 
 
 class ConfirmScreen(ModalScreen[bool]):

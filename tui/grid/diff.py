@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from litegpt.display import inert
-from tui.markup import literal
+from tui.terminal import literal
 
 STYLES = {"+": "$success", "-": "$error", "@": "$accent"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -16,17 +15,17 @@ from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.study.edit.draft import Draft
 from litegpt.study.edit.entries import Entry, Place
-from tui.actions import refuse
-from tui.first_run import FIRST_RUN
+from tui.actions import may_change
 from tui.grid.diff import DiffScreen
 from tui.grid.drafts import open_draft, remember
 from tui.grid.entries import Entries
 from tui.grid.estimate import Estimates
 from tui.grid.phases import PhaseList
 from tui.grid.text import preview_content
-from tui.markup import literal
 from tui.messages import FeedChanged
 from tui.screen import StudyScreen
+from tui.session import Session
+from tui.terminal import literal
 from tui.widgets.table import Table
 
 
@@ -57,12 +56,15 @@ class GridScreen(StudyScreen):
         Binding("l,right", "pane('#grid-entries')", "Entries", show=False, id="grid.entries"),
     ]
 
-    def compose_panes(self) -> ComposeResult:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self.draft: Draft | None = None
         self._estimates: Estimates | None = None
         self._problem: str | None = None  # why there is nothing to edit
         self._tried: str | None = None  # the file as the line that is being typed would have it
         self._mistake: str | None = None  # in that line
+
+    def compose_panes(self) -> ComposeResult:
         with Horizontal(id="grid-row"):
             yield PhaseList(id="grid-phases")
             yield Entries()
@@ -93,13 +95,13 @@ class GridScreen(StudyScreen):
 
     def _take_file(self) -> None:
         """Open the study file, or take in that it has changed, unless there are edits that would be lost."""
-        path, draft = self.feed.place.study_path, self.draft
+        path, draft = self.feed.location.study_path, self.draft
         if draft is not None and (draft.is_changed or not draft.is_behind()):
             if draft.is_changed and draft.is_behind():
                 self.notify("the study file has changed on disk; ctrl+l takes it, u comes back", severity="warning")
             self._show()
             return
-        self.draft, self._problem = None, None if path else FIRST_RUN
+        self.draft, self._problem = None, None if path else self.invitation
         if path is not None:
             try:
                 self.draft = open_draft(path, self.view.of(self.TAB))
@@ -117,7 +119,7 @@ class GridScreen(StudyScreen):
         except InputError as error:
             self._problem = str(error)
         mark = "● " if draft and draft.is_changed else ""
-        table.border_title = literal(mark + inert(self.feed.place.name))
+        table.border_title = literal(mark + inert(self.feed.location.name))
         table.border_subtitle = "not saved: ctrl+s" if draft and draft.is_changed else ""
         table.empty = "no phases"
         table.show_phases(names, phase)
@@ -201,9 +203,9 @@ class GridScreen(StudyScreen):
 
     def _may_edit(self) -> bool:
         """Say so and return False where nothing can be edited now."""
-        if refuse(self.console_app) or self.draft is None or self._entries.is_typing:
+        if not may_change(self.app, self.session) or self.draft is None or self._entries.is_typing:
             return False
-        if self.feed.place.study_path == self.feed.place.folder.snapshot:
+        if self.feed.location.study_path == self.feed.location.folder.snapshot:
             self.notify("this is a run's own copy of its study; open the study file to edit it", severity="warning")
             return False
         return True
@@ -292,8 +294,9 @@ class GridScreen(StudyScreen):
         if self.draft is not None and self.draft.is_changed:
             self.notify("save the edits first: ctrl+s", severity="warning")
         elif names:
-            promotion = importlib.import_module("tui.leaderboard.promotion")
-            self.app.push_screen(promotion.PromotionScreen(names[self.phase], [], None))
+            from tui.promotion.screen import PromotionScreen
+
+            self.app.push_screen(PromotionScreen(self.session, names[self.phase], [], None))
 
     def action_pane(self, selector: str) -> None:
         """Go to the phases, or to the entries."""

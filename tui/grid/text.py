@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from textual.content import Content
 
 from litegpt.display import duration, inert
 from tui.grid.preview import COUNTED_MAX, PhasePreview, Preview
+from tui.trials import reasons_text, size_text
 
 Part = str | tuple[str, str]
 
@@ -29,25 +28,11 @@ def preview_content(preview: Preview, phase: int, mistake: str | None, room: int
     return Content.assemble(*parts)
 
 
-def reasons_text(reasons: Sequence[tuple[str, int]], room: int) -> list[Part]:
-    """Return why permutations are left out, a line a reason, in at most `room` lines and at least one."""
-    shown = reasons if len(reasons) <= room else reasons[: max(1, room - 1)]
-    lines = [f"{count:,} {inert(reason)}" for reason, count in shown]
-    if more := sum(count for _, count in reasons[len(shown) :]):
-        lines.append(f"{more:,} for other reasons")
-    return [("\n".join(lines), "$warning")]
-
-
 def trials_text(phase: PhasePreview) -> str:
     """Return the number of trials, with what is unknown about it."""
     if phase.trials is None:
         return "?"
     return f"{'≤ ' if phase.is_bound else ''}{phase.trials:,}"
-
-
-def size_text(least: int, most: int) -> str:
-    """Return a range of parameters."""
-    return _short(least) if least == most else f"{_short(least)} - {_short(most)}"
 
 
 def _count(phase: PhasePreview) -> list[Part]:
@@ -92,7 +77,3 @@ def _cost(phase: PhasePreview, seconds: float | None) -> list[Part]:
     if seconds:
         parts.append(f"all that is left of the study {duration(seconds)}")
     return [(" · ".join(parts), "$text-muted")] if parts else []
-
-
-def _short(count: int) -> str:
-    return f"{count / 1e3:.1f}K" if count < 1_000_000 else f"{count / 1e6:.1f}M"

@@ -19,14 +19,13 @@ from litegpt.analysis.design import TARGETS as FIGURES
 from litegpt.display import inert
 from litegpt.results.state import TrialState
 from litegpt.study.trial import tokens_differ
-from tui.clipboard import copy_text
-from tui.first_run import FIRST_RUN
 from tui.importance.answering import Answerer
 from tui.importance.answers import METHODS, Answer, Method, Question
 from tui.importance.bars import Bars
-from tui.markup import literal
 from tui.messages import FeedChanged
 from tui.screen import StudyScreen
+from tui.session import Session
+from tui.terminal import copy_text, literal
 from tui.widgets.table import Cell, Column, Table, fitting
 
 if TYPE_CHECKING:
@@ -79,7 +78,8 @@ class ImportanceScreen(StudyScreen):
         question: Question
         answer: Answer
 
-    def compose_panes(self) -> ComposeResult:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._answerer = Answerer()
         self._answers: dict[Question, Answer] = {}
         self._targets = TARGETS
@@ -87,6 +87,8 @@ class ImportanceScreen(StudyScreen):
         self._asked: Question | None = None  # and not answered yet
         self._answered_at = 0.0
         self._later: Timer | None = None
+
+    def compose_panes(self) -> ComposeResult:
         with Container(id="importance-row"):
             for method in METHODS:
                 yield Bars(id=f"bars-{method}", classes="pane")
@@ -168,7 +170,7 @@ class ImportanceScreen(StudyScreen):
     def _sentence(self) -> str:
         if self.feed.state.phases:
             return "Not enough data: no trial is done yet."
-        return FIRST_RUN if self.feed.place.study_path is None else "Nothing has run yet: r runs the study."
+        return self.invitation
 
     def _ask(self, question: Question, trials: Sequence[TrialState]) -> None:
         """Have a question answered; one that comes meanwhile is asked when this is answered."""
@@ -246,4 +248,4 @@ class ImportanceScreen(StudyScreen):
         for score in self._shown.scores:
             row = (score.f, score.p, score.mutual_information, score.pearson)
             lines.append("\t".join((inert(score.name), *(display.number(number, ".6g") for number in row))))
-        copy_text(self.console_app, "importance.tsv", "\n".join(lines) + "\n")
+        copy_text(self.app, "importance.tsv", "\n".join(lines) + "\n")

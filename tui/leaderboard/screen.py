@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,15 +15,14 @@ from textual.timer import Timer
 from litegpt.display import inert
 from litegpt.results.state import StudyState
 from litegpt.study.phase import RANKINGS
-from tui.clipboard import copy_text
-from tui.first_run import FIRST_RUN
 from tui.leaderboard.board import Board, Cut, keys_of
 from tui.leaderboard.detail import Detail
 from tui.leaderboard.filter_line import FilterLine
 from tui.leaderboard.marked_table import MarkedTable
-from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screen import StudyScreen
+from tui.session import Session
+from tui.terminal import copy_text, literal
 from tui.themes import series_colours
 from tui.widgets.chart import Chart
 from tui.widgets.table import Cell, Column, Table
@@ -57,7 +55,8 @@ class LeaderboardScreen(StudyScreen):
         ),
     ]
 
-    def compose_panes(self) -> ComposeResult:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self.board = Board(self.feed)
         self._columns: Sequence[Column] = ()
         self._ranked_at = 0.0
@@ -65,6 +64,8 @@ class LeaderboardScreen(StudyScreen):
         self._promoted: set[TrialKey] = set()
         self._cut: Cut | None = None
         self._detail_timer: Timer | None = None
+
+    def compose_panes(self) -> ComposeResult:
         yield FilterLine(self.view.filter, id="filter")
         with Horizontal(id="board-row"):
             yield MarkedTable(self._cells, self._flags, id="board")
@@ -142,8 +143,8 @@ class LeaderboardScreen(StudyScreen):
     def _sentence(self) -> str:
         if self.board.total:
             return "No trial passes the filter; / changes it, esc takes it away."
-        if self.feed.place.study_path is None:
-            return FIRST_RUN
+        if self.feed.location.study_path is None:
+            return self.invitation
         return "No trials yet: r runs the study, and they appear here as they are planned."
 
     def _find_cut(self) -> Cut | None:
@@ -290,9 +291,10 @@ class LeaderboardScreen(StudyScreen):
             return
         marked = [key for row in self.board.rows for key in keys_of(row) if key in self.view.marks and key[0] == phase]
         by = self.view.sort if self.view.sort in RANKINGS else None
-        promotion = importlib.import_module("tui.leaderboard.promotion")
-        self.app.push_screen(promotion.PromotionScreen(phase, marked, by))
+        from tui.promotion.screen import PromotionScreen
+
+        self.app.push_screen(PromotionScreen(self.session, phase, marked, by))
 
     def action_copy(self) -> None:
         """Copy the rows shown as tab-separated text."""
-        copy_text(self.console_app, "leaderboard.tsv", self.board.text(self._columns))
+        copy_text(self.app, "leaderboard.tsv", self.board.text(self._columns))

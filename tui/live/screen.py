@@ -22,15 +22,15 @@ from litegpt.study.trial import tokens_differ
 from tui.charts.plot import Line
 from tui.curve import Figure
 from tui.devices import Device, Devices
-from tui.first_run import FIRST_RUN
 from tui.live.envelope import Envelope
 from tui.live.forecast import Forecast
 from tui.live.live_figures import BETWEEN_TOKENIZERS, FIGURES, X_AXES, XAxis, x_values
 from tui.live.phases import devices_content, phases_content
 from tui.live.running import running_cells, running_columns
-from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.screen import StudyScreen
+from tui.session import Session
+from tui.terminal import literal
 from tui.themes import series_colours
 from tui.trials import short_names
 from tui.widgets.chart import Chart
@@ -63,7 +63,8 @@ class LiveScreen(StudyScreen):
 
         devices: Sequence[Device]
 
-    def compose_panes(self) -> ComposeResult:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._envelopes: dict[tuple[str, Figure], Envelope] = {}
         self._forecast = Forecast(self.feed)
         self._listed: list[TrialKey] = []
@@ -71,6 +72,8 @@ class LiveScreen(StudyScreen):
         self._follows = True
         self._choices = len(FIGURES)
         self._ticks: Timer | None = None
+
+    def compose_panes(self) -> ComposeResult:
         with Horizontal(id="live-top"):
             yield Static(id="phases", classes="pane")
             yield Static(id="devices", classes="pane")
@@ -119,9 +122,7 @@ class LiveScreen(StudyScreen):
     def _sentence(self) -> str:
         if self.feed.problem:
             return self.feed.problem
-        if self.feed.place.study_path is None and not self.feed.state.phases:
-            return FIRST_RUN
-        return "Nothing has run yet: r runs the study."
+        return self.invitation
 
     def _show_running(self) -> None:
         table = self.query_one("#running", Table)
@@ -243,8 +244,8 @@ class LiveScreen(StudyScreen):
     @work(thread=True, group="devices", exclusive=True)
     def _sample_devices(self) -> None:
         worker = get_current_worker()
-        devices = self.console_app.devices or Devices()
-        self.console_app.devices = devices
+        devices = self.session.devices or Devices()
+        self.session.devices = devices
         while not worker.is_cancelled:
             self.post_message(self.DevicesSampled(devices.sample()))
             worker.cancelled_event.wait(DEVICE_SECONDS)

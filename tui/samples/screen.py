@@ -18,12 +18,12 @@ from litegpt.results.ranking import rank
 from litegpt.results.samples import Sample
 from litegpt.results.state import StudyState
 from litegpt.study.trial import tokens_differ
-from tui.clipboard import copy_text
-from tui.markup import literal
 from tui.messages import FeedChanged, TrialKey
 from tui.samples.copied import figures, highlighted, told
 from tui.samples.generation import generate, sample_command
 from tui.screen import StudyScreen
+from tui.session import Session
+from tui.terminal import copy_text, literal
 from tui.trials import sample_bits, short_names
 from tui.widgets.table import Cell, Column, Table
 
@@ -73,7 +73,8 @@ class SamplesScreen(StudyScreen):
         Binding("y", "copy", "Copy the text", show=False, id="samples.copy"),
     ]
 
-    def compose_panes(self) -> ComposeResult:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._rungs: list[Rung] = []
         self._names: dict[TrialKey, str] = {}
         self._is_mixed = False  # whether the study's trials differ in what their tokens are
@@ -81,6 +82,8 @@ class SamplesScreen(StudyScreen):
         self._corpus: CorpusIndex | None = None
         self._has_asked = False  # for the corpus
         self._generated = ""
+
+    def compose_panes(self) -> ComposeResult:
         yield Table(self._cells, self._flags, id="ladder")
         with Horizontal(id="texts"):
             for side in ("left", "right"):
@@ -222,7 +225,7 @@ class SamplesScreen(StudyScreen):
         here = self._here()
         text = self._generated or (here.sample.text if here else "")
         if text:
-            copy_text(self.console_app, "sample.txt", text)
+            copy_text(self.app, "sample.txt", text)
 
     @on(Input.Submitted, "#prompt")
     def _prompted(self, event: Input.Submitted) -> None:
@@ -241,7 +244,7 @@ class SamplesScreen(StudyScreen):
         self._show_texts()
         text = ""
         try:
-            async for piece in generate(sample_command(self.feed.place.folder, key, prompt, LENGTH, TEMPERATURE)):
+            async for piece in generate(sample_command(self.feed.location.folder, key, prompt, LENGTH, TEMPERATURE)):
                 text += piece
                 self._generated = text
                 pane.border_subtitle = "generating · x stops"
@@ -258,7 +261,7 @@ class SamplesScreen(StudyScreen):
         """Learn the training text, to find what is copied from it."""
         from litegpt.analysis.ladder import study_corpus  # here, because it brings NumPy along
 
-        corpus = study_corpus(self.feed.place.folder, state)
+        corpus = study_corpus(self.feed.location.folder, state)
         if corpus is not None:
             self.app.call_from_thread(self._compare, corpus)
 

@@ -1,4 +1,4 @@
-"""The bar above every tab: the tabs, the study, what its runner does."""
+"""The bar on top of every tab: the tabs, the study and the state of its runner."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from textual.widgets import Static
 
 from litegpt.display import inert
 from tui.feed import Feed
-from tui.tabs import TABS
-from tui.view import View
+from tui.view import TABS, View
 
 RUNNER_SENTENCES = {
-    "crashed": ("$error", "the runner crashed; r goes on from here"),
+    "crashed": ("$error", "the runner crashed; r resumes"),
     "replay": ("$accent", "replay"),
 }
 
 
 class TopBar(Static):
-    """One line; the tabs in it can be clicked."""
+    """One line. Clicking a tab opens it."""
 
     def show(self, feed: Feed, view: View) -> None:
         """Draw the tabs, the study and its state."""
         narrow = self.app.size.width < 110
         tabs = []
-        for number, tab in enumerate(TABS, start=1):
-            is_shown = tab.name == view.tab
-            label = tab.title if is_shown or not narrow else tab.title[:4]
+        for number, (name, title) in enumerate(TABS.items(), start=1):
+            is_shown = name == view.tab
+            label = title if is_shown or not narrow else title[:4]
             style = "bold $text on $primary 35%" if is_shown else "$text-muted"
-            tabs.append(f"[{style} @click=app.switch_tab('{tab.name}')] {number} {label} [/]")
+            tabs.append(f"[{style} @click=app.switch_tab('{name}')] {number} {label} [/]")
         state = status(feed, "" if narrow else " trials ended")
         room = self.app.size.width - Content.from_markup("".join(tabs)).cell_length - 3
         right = Content.from_markup(state)
@@ -39,8 +38,8 @@ class TopBar(Static):
 
 
 def status(feed: Feed, ended_word: str) -> str:
-    """Return the study and its state as markup: who runs, how far, what is wrong."""
-    name = f"[bold]{escape(inert(feed.place.name or 'no study'))}[/]"
+    """Return the study's name, its runner's state and its progress as markup."""
+    name = f"[bold]{escape(inert(feed.location.name or 'no study'))}[/]"
     counts = feed.state.counts()
     total, ended = counts.total, counts.ended
     parts = [name]

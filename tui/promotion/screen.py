@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -28,15 +28,13 @@ from litegpt.study.expand import expand
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Exclusion, Promotion
 from litegpt.study.study import parse_study
 from litegpt.study.trial import HYPERPARAMETERS, Trial, tokens_differ
-from tui.actions import refuse, run_study
+from tui.actions import may_change, run_study
 from tui.dialogs.confirm import ConfirmScreen
-from tui.grid.text import reasons_text, size_text
-from tui.leaderboard.promotion_choices import Choice, Choices
-from tui.markup import literal
 from tui.messages import TrialKey
-
-if TYPE_CHECKING:
-    from tui.app import ConsoleApp
+from tui.promotion.choices import Choice, Choices
+from tui.session import Session
+from tui.terminal import literal
+from tui.trials import reasons_text, size_text
 
 TOP = 5
 BEST, MARKED = "the best", "the marked"
@@ -71,8 +69,9 @@ class PromotionScreen(ModalScreen[None]):
         Binding("pageup", "scroll(-1)", "Scroll up", show=False, id="promotion.up"),
     ]
 
-    def __init__(self, phase: str, marked: Sequence[TrialKey], by: str | None) -> None:
+    def __init__(self, session: Session, phase: str, marked: Sequence[TrialKey], by: str | None) -> None:
         super().__init__()
+        self.session = session
         self._phase = phase
         self._marked = [key for key in marked if key[0] == phase]
         self._trials = Choice("trials", MARKED if self._marked else BEST, (BEST, MARKED) if self._marked else (BEST,))
@@ -91,10 +90,6 @@ class PromotionScreen(ModalScreen[None]):
             yield Choices(lines, id="promotion-choices")
             yield Static(id="promotion-outcome")
 
-    @property
-    def console_app(self) -> ConsoleApp:
-        return cast("ConsoleApp", self.app)
-
     def on_mount(self) -> None:
         self._by.value = self._by.value or ranking_of(self._source())
         if not self._marked:
@@ -106,7 +101,7 @@ class PromotionScreen(ModalScreen[None]):
         self._follow()
 
     def _source(self) -> list[TrialState]:
-        known = self.console_app.feed.state.phases.get(self._phase)
+        known = self.session.feed.state.phases.get(self._phase)
         return known.current() if known else []
 
     def _done(self) -> list[TrialState]:
@@ -131,11 +126,11 @@ class PromotionScreen(ModalScreen[None]):
 
     def _work_out(self) -> Outcome:
         """Return what the choices come to; InputError where they go together with nothing."""
-        feed = self.console_app.feed
-        path = feed.place.study_path
+        feed = self.session.feed
+        path = feed.location.study_path
         if path is None:
             raise InputError("there is no study file to write the phase into")
-        if path == feed.place.folder.snapshot:
+        if path == feed.location.folder.snapshot:
             raise InputError("this is a run's own copy of its study; open the study file to promote")
         original = read_text(path)
         study = parse_study(original, path)
@@ -159,7 +154,7 @@ class PromotionScreen(ModalScreen[None]):
 
     def _chosen(self, chosen: Sequence[TrialState], original: str, max_iters: int) -> Outcome:
         """Return what trials come to that no rule finds again."""
-        path = self.console_app.feed.place.study_path
+        path = self.session.feed.location.study_path
         if path is None or not chosen:
             raise InputError("none of the marked trials is done")
         if self._start.value == "checkpoint":
@@ -176,7 +171,7 @@ class PromotionScreen(ModalScreen[None]):
 
     def _told(self, outcome: Outcome) -> Content:
         """Return the preview: rule, grid, count, cost, what is written."""
-        state = self.console_app.feed.state
+        state = self.session.feed.state
         parts: list[str | tuple[str, str]] = [
             (inert(outcome.name), "bold $primary"),
             f": {inert(outcome.rule)}\n",
@@ -207,9 +202,9 @@ class PromotionScreen(ModalScreen[None]):
 
     def action_write(self) -> None:
         """Write the phase into the study file, and offer to run it."""
-        app, outcome = self.console_app, self._outcome
-        path = app.feed.place.study_path
-        if refuse(app) or outcome is None or path is None:
+        app, outcome = self.app, self._outcome
+        path = self.session.location.study_path
+        if not may_change(app, self.session) or outcome is None or path is None:
             return
         try:
             save(path, outcome.text, expected=outcome.original)
@@ -218,7 +213,7 @@ class PromotionScreen(ModalScreen[None]):
             self._follow()
             return
         self.dismiss()
-        if app.feed.runner.state == "running":
+        if self.session.feed.runner.state == "running":
             app.notify(f"{inert(outcome.name)} is in the study file; r runs it when this run has ended", markup=False)
             return
         question = ConfirmScreen(
@@ -226,7 +221,7 @@ class PromotionScreen(ModalScreen[None]):
             f"{len(outcome.trials):,} trials; r runs them at any time.",
             "Run",
         )
-        app.push_screen(question, lambda agreed: run_study(app) if agreed else None)
+        app.push_screen(question, lambda agreed: run_study(app, self.session) if agreed else None)
 
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by * 6, animate=False)

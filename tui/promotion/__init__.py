@@ -1,0 +1,1 @@
+"""The promotion dialog, which the Leaderboard and the Grid tab open."""
