@@ -13,6 +13,8 @@ HARMFUL = re.compile(
 )
 """A character that moves the cursor, recolours or reorders a terminal's line, or cannot be printed at all."""
 
+MISSING = "-"
+
 FIGURE_NAMES = {
     "train_loss": "training loss",
     "val_loss": "validation loss",
@@ -40,12 +42,14 @@ def _symbol(character: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as people read them: '12 s', '3:05', '2:03:05', '1,700 h'."""
+    """Return a time as people read it: '2.5 s', '12 s', '3:05', '2:03:05', '1,700 h'."""
     if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
+        return MISSING
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
     hours, minutes = divmod(minutes, 60)
     if hours >= 100:
         return f"{seconds / 3600:,.0f} h"
@@ -58,24 +62,44 @@ def value(setting: object) -> str:
 
 
 def number(amount: float | None, form: str) -> str:
-    """Return a number in a format, or what stands for none."""
-    return "-" if amount is None else f"{amount:{form}}"
+    """Return a number in a format, or a dash."""
+    return MISSING if amount is None else f"{amount:{form}}"
 
 
 def loss(nats: float | None) -> str:
-    """Return a loss, or what stands for none."""
+    """Return a loss with four decimals, or a dash."""
     return number(nats, ".4f")
 
 
-def count(things: int | None) -> str:
-    """Return a number of things, or what stands for none."""
-    return number(things, ",")
+def difference(nats: float | None) -> str:
+    """Return the difference of two losses with its sign, or a dash."""
+    return number(nats, "+.4f")
 
 
-def precise_duration(seconds: float | None) -> str:
-    """Return a time in the unit that suits it, or what stands for none."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:,.1f} s"
-    return f"{seconds / 60:,.1f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
+def count(things: float | None) -> str:
+    """Return a whole number with separators ('1,234'), or a dash."""
+    return number(things, ",.0f")
+
+
+def short_count(things: float | None) -> str:
+    """Return a number in three digits ('500', '110K', '42.7M', '175B'), or a dash."""
+    if things is None:
+        return MISSING
+    for limit, unit, suffix in ((999.5, 1.0, ""), (999_500, 1e3, "K"), (999_500_000, 1e6, "M")):
+        if things < limit:
+            return f"{things / unit:.3g}{suffix}"
+    return f"{things / 1e9:.4g}B"
+
+
+def short_range(least: float, most: float) -> str:
+    """Return the range of two numbers in three digits each, one number if they look the same."""
+    return "-".join(dict.fromkeys((short_count(least), short_count(most))))
+
+
+def byte_size(size: float) -> str:
+    """Return a number of bytes as people read it: '37 KB', '3.48 GB'."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

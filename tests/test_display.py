@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litegpt.display import inert
+from litegpt.display import byte_size, count, difference, duration, inert, loss, short_count, short_range
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()))
 
@@ -38,3 +38,40 @@ def test_nothing_shown_is_a_control_character(text: str) -> None:
     assert len(shown) == len(text)
     assert inert(shown) == shown
     shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *[(None, "-"), (0, "0 s"), (0.04, "0.0 s"), (2.5, "2.5 s"), (9.97, "10 s"), (12.3, "12 s"), (59.7, "1:00")],
+        *[(90, "1:30"), (3599.9, "1:00:00"), (7385, "2:03:05"), (6_120_000, "1,700 h")],
+    ],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        *[(None, "-"), (0, "0"), (500, "500"), (999.6, "1K"), (1234, "1.23K"), (110_000, "110K"), (999_600, "1M")],
+        *[(42_700_000, "42.7M"), (175e9, "175B"), (1.5e12, "1500B")],
+    ],
+)
+def test_short_counts(number: float | None, text: str) -> None:
+    assert short_count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (999.7, "1 KB"), (1234, "1.23 KB"), (5e9, "5 GB"), (2e12, "2.0 TB")],
+)
+def test_byte_sizes(size: float, text: str) -> None:
+    assert byte_size(size) == text
+
+
+def test_other_numbers() -> None:
+    assert (count(1234), count(None)) == ("1,234", "-")
+    assert (loss(1.23456), loss(None)) == ("1.2346", "-")
+    assert (difference(0.5), difference(None)) == ("+0.5000", "-")
+    assert (short_range(110_000, 42_700_000), short_range(110_000, 110_010)) == ("110K-42.7M", "110K")

@@ -38,11 +38,6 @@ def sample_bits(sample: Sample, trial: TrialState) -> float | None:
     return sample.loss * trial.best_bits_per_char / trial.best_val_loss
 
 
-def size_text(smallest: int, largest: int) -> str:
-    """Format a range of parameter counts."""
-    return _short(smallest) if smallest == largest else f"{_short(smallest)} - {_short(largest)}"
-
-
 def reasons_text(reasons: Sequence[tuple[str, int]], height: int) -> list[tuple[str, str]]:
     """Say why combinations are excluded, one reason per line, in at most `height` lines and at least one."""
     listed = reasons if len(reasons) <= height else reasons[: max(1, height - 1)]
@@ -60,7 +55,3 @@ def _word(trial: Trial, name: str) -> str:
         return value
     heading = HEADINGS.get(name, name)
     return f"{heading} {value:g}" if not isinstance(value, bool) else heading if value else ""
-
-
-def _short(count: int) -> str:
-    return f"{count / 1e3:.1f}K" if count < 1_000_000 else f"{count / 1e6:.1f}M"

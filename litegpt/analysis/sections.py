@@ -64,7 +64,7 @@ def _run(material: Material) -> Iterator[Block]:
                 f"{len(phase.excluded):,}",
                 " to ".join(f"{n:,}" for n in dict.fromkeys((lengths[0], lengths[-1]))),
                 _parameters(trials, material.n_symbols),
-                display.precise_duration(seconds),
+                display.duration(seconds),
             )
         )
     head = ("phase", "trials", "ended", "excluded", "iterations", "parameters", "trial time")
@@ -91,7 +91,7 @@ def _won(material: Material) -> Iterator[Block]:
                 *map(display.loss, losses),
                 display.count(row.best_val_step),
                 display.loss(row.final_loss),
-                display.precise_duration(row.seconds),
+                display.duration(row.seconds),
                 course.word if course else "-",
             )
         )
@@ -193,7 +193,7 @@ def _importance(material: Material) -> Iterator[Block]:
 def _cost(material: Material) -> Iterator[Block]:
     yield Heading("What it cost")
     total = sum(trial.seconds or 0.0 for trial in material.trials)
-    yield Paragraph(f"All trials together took {display.precise_duration(total)} of trial time.")
+    yield Paragraph(f"All trials together took {display.duration(total)} of trial time.")
     best = material.best
     ranked = [(phase.name, rank(phase.current(), best)) for phase in material.phases]
     groups = [(name, [_point(trial, best) for trial in trials if trial.seconds]) for name, trials in ranked]
@@ -292,4 +292,4 @@ def _parameters(trials: Sequence[TrialState], n_symbols: int | None) -> str:
     if n_symbols is None:
         return "-"
     counts = [parameter_count(trial.settings, n_symbols) for trial in trials]
-    return " to ".join(dict.fromkeys(f"{count / 1e6:.2f}M" for count in (min(counts), max(counts))))
+    return display.short_range(min(counts), max(counts))

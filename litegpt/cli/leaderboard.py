@@ -202,7 +202,7 @@ def leaderboard_table(
         "at": [display.count(row.best_val_step) for row in shown],
         "final": [display.loss(row.final_loss) for row in shown],
         "gap": [display.loss(row.gap) for row in shown],
-        "time": [display.precise_duration(row.seconds) for row in shown],
+        "time": [display.duration(row.seconds) for row in shown],
         "seeds": [str(row.seeds) for row in shown],
         "spread": [display.loss(row.spread) for row in shown],
         "state": [row.state for row in shown],

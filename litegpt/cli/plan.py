@@ -13,9 +13,9 @@ from rich.text import Text
 
 from litegpt.cli.command import Exit
 from litegpt.cli.outlook import Outlook
-from litegpt.display import duration, inert
+from litegpt.display import duration, inert, short_range
 from litegpt.estimate.device import PROFILES, device_profile
-from litegpt.estimate.fit import gigabytes, short_count
+from litegpt.estimate.fit import gigabytes
 from litegpt.estimate.forecast import Forecast, Throughput
 from litegpt.estimate.outline import Outline, PhaseOutline, outline
 from litegpt.results.folder import StudyFolder
@@ -107,4 +107,4 @@ def _cells(phase: PhaseOutline, forecast: Forecast | None) -> list[str]:
 
 
 def _range(least: int, most: int) -> str:
-    return short_count(least) if least == most else f"{short_count(least)}-{short_count(most)}"
+    return short_range(least, most)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from litegpt.display import short_count
 from litegpt.estimate.cost import parameter_count
 from litegpt.estimate.device import GB, DeviceSpec
 from litegpt.estimate.memory import training_memory
@@ -80,11 +81,3 @@ def _shown(trial: Trial) -> str:
 def gigabytes(size: float) -> str:
     """Return bytes as people read them: 0.4 GB, 80 GB, 3,480 GB."""
     return f"{size / GB:,.1f} GB" if size < 10 * GB else f"{size / GB:,.0f} GB"
-
-
-def short_count(count: int) -> str:
-    """Return a number of parameters in three figures: 110K, 42.7M, 175B."""
-    for limit, unit, name in ((999_500, 1e3, "K"), (999_500_000, 1e6, "M")):
-        if count < limit:
-            return f"{count / unit:.3g}{name}"
-    return f"{count / 1e9:.3g}B"

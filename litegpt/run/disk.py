@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from litegpt.display import byte_size
 from litegpt.estimate.cost import weight_bytes
 from litegpt.results.folder import StudyFolder
 from litegpt.results.ranking import rank, ranking_of
@@ -37,7 +38,7 @@ def shortage(
     if needed <= free:
         return None
     return (
-        f"{phase} needs about {size_text(needed)} and {folder.path} has {size_text(free)} left; "
+        f"{phase} needs about {byte_size(needed)} and {folder.path} has {byte_size(free)} left; "
         "make room, or keep less (keep in [study]), then `litegpt resume`"
     )
 
@@ -62,15 +63,6 @@ def free_bytes(path: Path) -> int:
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
-
-
-def size_text(size: float) -> str:
-    """Return a number of bytes as people read it."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"
 
 
 class Retention:

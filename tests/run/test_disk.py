@@ -13,7 +13,7 @@ from litegpt.results.fold import fold
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run import disk
-from litegpt.run.disk import BEST_KEPT, Retention, needed_bytes, shortage, size_text
+from litegpt.run.disk import BEST_KEPT, Retention, needed_bytes, shortage
 from litegpt.study.study import Study, parse_study, read_study
 from litegpt.study.trial import Trial
 
@@ -182,10 +182,3 @@ def test_a_shortage_is_told_with_both_figures(folder: StudyFolder, monkeypatch: 
     assert message is not None
     assert "12.3 KB left" in message
     assert "litegpt resume" in message
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1234, "1.23 KB"), (5e9, "5 GB"), (2e12, "2.0 TB")]
-)
-def test_sizes_as_people_read_them(size: float, text: str) -> None:
-    assert size_text(size) == text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from litegpt.display import duration, inert
+from litegpt.display import duration, inert, short_range
 from tui.grid.preview import COUNTED_MAX, PhasePreview, Preview
-from tui.trials import reasons_text, size_text
+from tui.trials import reasons_text
 
 Part = str | tuple[str, str]
 
@@ -66,7 +66,7 @@ def _rule(phase: PhasePreview) -> str:
 def _cost(phase: PhasePreview, seconds: float | None) -> list[Part]:
     parts = []
     if phase.parameters:
-        parts.append(f"{size_text(*phase.parameters)} parameters")
+        parts.append(f"{short_range(*phase.parameters)} parameters")
     if phase.flops == 0:
         parts.append("nothing left to train")
     elif phase.flops is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from litegpt import display
 from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.leaderboard import HEADINGS, Row, leaderboard, varying
 from litegpt.analysis.query import Query
@@ -32,7 +33,7 @@ FIGURES = {
     "best_val_step": Column("best_val_step", "at step", 7),
     "gap": Column("gap", "gap", 6),
     "final_loss": Column("final_loss", "final", 6),
-    "seconds": Column("seconds", "time", 6),
+    "seconds": Column("seconds", "time", 8),
     "tokens_per_second": Column("tokens_per_second", "tok/s", 6),
     "state": Column("state", "state", 9, is_left=True),
     "curve": Column("curve", "val curve", SPARK_CELLS, is_left=True),
@@ -255,11 +256,11 @@ def show(value: float | str | None, name: str) -> str:
     if isinstance(value, str):
         return value
     if name == "parameters":
-        return _short(value)
+        return display.short_count(value)
     if name == "seconds":
-        return f"{value:.1f}s" if value < 100 else f"{value / 60:.0f}m" if value < 6000 else f"{value / 3600:.1f}h"
+        return display.duration(value)
     if name == "tokens_per_second":
-        return _short(value)
+        return display.short_count(value)
     if name == "best_val_step":
         return f"{value:,}"
     if name == "gap":
@@ -267,10 +268,3 @@ def show(value: float | str | None, name: str) -> str:
     if name in RANKINGS or name == "bits_per_char":
         return f"{value:.3f}" if value < 100 else f"{value:.1f}"
     return f"{value:g}"
-
-
-def _short(value: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if value >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.0f}"

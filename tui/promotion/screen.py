@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from litegpt.analysis.promote import LONGER, PER_TOKEN, exclusion_reasons, preview_promotion
-from litegpt.display import duration, inert
+from litegpt.display import duration, inert, short_range
 from litegpt.errors import InputError
 from litegpt.estimate.cost import parameter_count, training_flops
 from litegpt.results.ranking import rank, ranking_of
@@ -34,7 +34,7 @@ from tui.messages import TrialKey
 from tui.promotion.choices import Choice, Choices
 from tui.session import Session
 from tui.terminal import literal
-from tui.trials import reasons_text, size_text
+from tui.trials import reasons_text
 
 TOP = 5
 BEST, MARKED = "the best", "the marked"
@@ -189,7 +189,7 @@ class PromotionScreen(ModalScreen[None]):
             speed = measured_speed(state, n_symbols)
             sizes = [parameter_count(trial, n_symbols) for trial in outcome.trials]
             time = f"about {duration(flops / speed)}" if speed else "time unknown until something has run"
-            parts.append(f"{size_text(min(sizes), max(sizes))} parameters · {flops:.2e} FLOP · {time}\n")
+            parts.append(f"{short_range(min(sizes), max(sizes))} parameters · {flops:.2e} FLOP · {time}\n")
         if outcome.excluded:
             parts += [*reasons_text(exclusion_reasons(outcome.excluded), REASON_LINES), "\n"]
         if outcome.unfinished:
