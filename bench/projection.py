@@ -14,7 +14,7 @@ from litegpt.display import duration
 from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.forecast import Measurement, Throughput, forecast, pack_seconds
 from litegpt.estimate.packs import pack_width
-from litegpt.results.tuning import SHAPE
+from litegpt.results.tuning import SPEED_KEY
 from litegpt.study.expand import expand
 from litegpt.study.study import read_study
 from litegpt.study.trial import Trial
@@ -38,7 +38,8 @@ def measured(shapes: list[dict[str, Any]]) -> list[Measurement]:
 
 
 def _trial(record: dict[str, Any]) -> Trial:
-    return Trial(**{name: record[name] for name in SHAPE}, dropout=record["dropout"], learning_rate=1.0, max_iters=1)
+    known = {name: record[name] for name in (*SPEED_KEY, "dropout") if name in record}
+    return Trial(**known, learning_rate=1.0, max_iters=1)
 
 
 def project(device: DeviceSpec, shapes: list[dict[str, Any]], vocab_size: int) -> dict[str, str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litegpt.analysis.leaderboard import HEADINGS
 from litegpt.display import inert
 from litegpt.results.samples import Sample
 from litegpt.results.state import TrialState
-from litegpt.study.trial import HYPERPARAMETERS, Trial
+from litegpt.study.trial import HYPERPARAMETERS, NAMED_IN_ID, Trial
 from tui.messages import TrialKey
 
-IN_ID = ("n_layer", "n_embd", "block_size", "batch_size", "learning_rate", "max_iters")
-UNNAMED = (*IN_ID, "vocab_size", "eval_interval")
+TOLD_ELSEWHERE = (*NAMED_IN_ID, "vocab_size")
+"""Hyperparameters that a short name shows in the part it takes from the id, or with the tokenizer."""
 
 
 def tokens_name(trial: Trial) -> str:
@@ -23,7 +22,7 @@ def tokens_name(trial: Trial) -> str:
 def short_names(trials: Sequence[TrialState]) -> dict[TrialKey, str]:
     """Return each trial's id without its digest, and the values that tell it from others of these with the same."""
     shapes = [trial.id.rsplit("-", 1)[0] for trial in trials]
-    told = [[_word(trial.settings, name) for trial in trials] for name in HYPERPARAMETERS if name not in UNNAMED]
+    told = [[_word(trial.settings, name) for trial in trials] for name in HYPERPARAMETERS if name not in TOLD_ELSEWHERE]
     telling = [words for words in told if len(set(zip(shapes, words, strict=True))) > len(set(shapes))]
     return {
         (trial.phase, trial.id): inert(" ".join((shapes[place], *(words[place] for words in telling if words[place]))))
@@ -53,5 +52,5 @@ def _word(trial: Trial, name: str) -> str:
         return tokens_name(trial)
     if isinstance(value, str):
         return value
-    heading = HEADINGS.get(name, name)
+    heading = HYPERPARAMETERS[name].heading
     return f"{heading} {value:g}" if not isinstance(value, bool) else heading if value else ""

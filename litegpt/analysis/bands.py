@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from litegpt.analysis.curves import Curves, Key, key_of
 from litegpt.results.metrics import Evaluation
 from litegpt.results.state import TrialState
-from litegpt.study.settings import LENGTH
-from litegpt.study.trial import HYPERPARAMETERS
+from litegpt.study.trial import HYPERPARAMETERS, LENGTH
 
 FIGURES = ("train_loss", "val_loss", "bits_per_char", "seconds")
 TOKENS = {"tokenizer", "vocab_size"}  # parts of one choice: a size of 0 leaves it to the tokenizer

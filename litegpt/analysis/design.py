@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from litegpt.errors import InputError, did_you_mean
 from litegpt.results.state import TrialState
 from litegpt.study.phase import RANKINGS
-from litegpt.study.settings import LENGTH
-from litegpt.study.trial import HYPERPARAMETERS, tokens_differ
+from litegpt.study.trial import HYPERPARAMETERS, LENGTH, tokens_differ
 
 TRIALS_MIN = 8
 ORDER = ("learning_rate", "n_head", "n_embd", "block_size", "batch_size", "n_layer")  # the original's columns

@@ -20,33 +20,6 @@ from litegpt.study.phase import RANKINGS
 from litegpt.study.trial import HYPERPARAMETERS, Trial
 
 RANKED_STATES = ("done", "running")
-HEADINGS = {
-    "learning_rate": "lr",
-    "n_layer": "layers",
-    "n_head": "heads",
-    "n_embd": "width",
-    "block_size": "block",
-    "batch_size": "batch",
-    "max_iters": "iters",
-    "dropout": "drop",
-    "eval_interval": "every",
-    "weight_decay": "decay",
-    "grad_clip": "clip",
-    "warmup_iters": "warmup",
-    "min_learning_rate": "lr min",
-    "precision": "prec",
-    "lr_schedule": "schedule",
-    "gradient_accumulation": "parts",
-    "activation_checkpointing": "again",
-    "activation": "activ",
-    "positions": "posit",
-    "tied_weights": "tied",
-    "qk_norm": "qk norm",
-    "optimizer": "optim",
-    "tokenizer": "tokens",
-    "vocab_size": "vocab",
-}
-"""Hyperparameters in the few cells that a column of a table has; the others stand under their names."""
 MEANS = (*RANKINGS, "bits_per_char", "tokens_per_second")
 
 

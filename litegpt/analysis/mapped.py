@@ -32,8 +32,7 @@ from litegpt.analysis.imported import Damage, ImportedPhase, RawTrial, check_tri
 from litegpt.analysis.original import decode, read_rows
 from litegpt.errors import InputError, did_you_mean
 from litegpt.results.metrics import Evaluation
-from litegpt.study.settings import REQUIRED
-from litegpt.study.trial import HYPERPARAMETERS
+from litegpt.study.trial import HYPERPARAMETERS, REQUIRED
 
 FIGURES = ("step", "train_loss", "val_loss", "final_loss", "seconds", "text")
 
@@ -96,8 +95,8 @@ def read_table(path: Path, mapped: Mapped) -> ImportedPhase:
 def _take_row(new: RawTrial, row: Mapping[str, str], mapped: Mapped, trials: dict[tuple[Any, ...], RawTrial]) -> None:
     cells = {name: row[column].strip() for name, column in mapped.columns.items()}
     settings = {
-        name: parsed(mapped.fixed[name] if name in mapped.fixed else cells[name], kind, name)
-        for name, kind in HYPERPARAMETERS.items()
+        name: parsed(mapped.fixed[name] if name in mapped.fixed else cells[name], known.kind, name)
+        for name, known in HYPERPARAMETERS.items()
         if name in cells or name in mapped.fixed
     }
     figures = {name: parsed(cells[name], float, name) for name in FIGURES[1:-1] if cells.get(name)}

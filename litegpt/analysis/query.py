@@ -16,13 +16,7 @@ from litegpt.errors import InputError, did_you_mean
 from litegpt.study.trial import HYPERPARAMETERS
 
 ALIASES = {
-    "lr": "learning_rate",
-    "layers": "n_layer",
-    "heads": "n_head",
-    "width": "n_embd",
-    "block": "block_size",
-    "batch": "batch_size",
-    "iters": "max_iters",
+    **{known.alias: name for name, known in HYPERPARAMETERS.items() if known.alias != name},
     "train": "train_loss",
     "val": "val_loss",
     "best": "best_val_loss",

@@ -12,9 +12,8 @@ from litegpt.display import inert
 from litegpt.files import write_whole
 from litegpt.results.folder import StudyFolder
 from litegpt.study.document import read_text
-from litegpt.study.settings import DEFAULTS, LENGTH
 from litegpt.study.study import parse_study
-from litegpt.study.trial import HYPERPARAMETERS, Trial
+from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial
 
 GRID_SHARE = 2  # a grid has at most this many permutations a trial; what is sparser is listed
 EXCLUDES_MAX = 20

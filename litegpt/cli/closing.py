@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
-from litegpt.analysis.leaderboard import HEADINGS, best_elsewhere, setting
+from litegpt.analysis.leaderboard import best_elsewhere, setting
 from litegpt.cli.leaderboard import drop_to_fit
 from litegpt.display import FIGURE_NAMES, inert
 from litegpt.results.bits import bits_per_char
@@ -59,7 +59,7 @@ def _leaderboard(phase: PhaseState, trials: Sequence[TrialState], width: int) ->
     if any(trial.settings.tokenizer != "char" for trial in trials):
         losses = {"best val": "best_val_loss", "bits/char": "best_bits_per_char"}
     columns = {"": [str(place) for place, _ in enumerate(shown, start=1)]}
-    columns |= {HEADINGS.get(n, n): [setting(trial.settings, n) for trial in shown] for n in names}
+    columns |= {HYPERPARAMETERS[n].heading: [setting(trial.settings, n) for trial in shown] for n in names}
     columns |= {heading: [_figure(getattr(trial, name)) for trial in shown] for heading, name in losses.items()}
     columns["at step"] = ["" if trial.best_val_step is None else str(trial.best_val_step) for trial in shown]
     columns["seconds"] = ["" if trial.seconds is None else f"{trial.seconds:.1f}" for trial in shown]

@@ -30,7 +30,7 @@ from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.samples import read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.study.phase import RANKINGS, default_ranking
-from litegpt.study.trial import tokens_differ
+from litegpt.study.trial import MINOR, NAMED_IN_ID, tokens_differ
 
 BITS = "bits/char"
 COMPARED = {"val_loss": "val", "best_val_loss": "best val", "best_bits_per_char": BITS}
@@ -43,8 +43,8 @@ IN_NATS = {
     "final": "final nats",
 }
 """The headings of losses where tokens differ, so that they do not compare."""
-NAMED_BY_ID = ("n_head", "max_iters", "batch_size", "block_size", "n_layer", "n_embd", "learning_rate")
-LEAST_TELLING = ("gap", "state", "at", "parameters", "final", "time", "train", "val", *NAMED_BY_ID, "id")
+HYPERPARAMETER_COLUMNS = (*MINOR, *(name for name in NAMED_IN_ID if name not in MINOR))
+LEAST_TELLING = ("gap", "state", "at", "parameters", "final", "time", "train", "val", *HYPERPARAMETER_COLUMNS, "id")
 """What goes first where the terminal is narrow."""
 TOP = 20
 PIPE_WIDTH = 1000  # columns: a pipe has no edge
@@ -190,8 +190,6 @@ def leaderboard_table(
     if len({row.phase for row in rows}) > 1:
         columns["phase"] = [row.phase for row in shown]
     for name in varying(rows):
-        if name == "eval_interval":
-            continue
         columns[name] = [setting(row.settings, name) for row in shown]
     columns |= {
         "parameters": [display.count(row.parameters) for row in shown],
@@ -233,7 +231,7 @@ def leaderboard_table(
     order: tuple[str, ...] = LEAST_TELLING
     if is_mixed:
         columns = {IN_NATS.get(heading, heading): cells for heading, cells in columns.items()}
-        order = (*reversed(IN_NATS.values()), "at", "parameters", "time", "id", "state", *NAMED_BY_ID)
+        order = (*reversed(IN_NATS.values()), "at", "parameters", "time", "id", "state", *HYPERPARAMETER_COLUMNS)
     drop_to_fit(columns, width, order)
     table = Table(
         title=Text(inert(title)), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False

@@ -11,7 +11,7 @@ from litegpt.cli.command import Exit
 from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.results.folder import TrialFolder
-from litegpt.study.settings import SEED_MAX
+from litegpt.study.trial import HYPERPARAMETERS
 
 COLDEST = 1e-6  # a temperature; below, logits divided by it are infinite, and it takes the likeliest anyway
 
@@ -46,8 +46,9 @@ def run(arguments: argparse.Namespace) -> Exit:
         raise InputError("--top-k must be at least 1")
     if not 0 <= arguments.temperature < math.inf:
         raise InputError(f"--temperature must be a number from 0 on, not {arguments.temperature}")
-    if not 0 <= arguments.seed <= SEED_MAX:
-        raise InputError(f"--seed must be between 0 and {SEED_MAX}")
+    seeds = HYPERPARAMETERS["seed"].range
+    if arguments.seed not in seeds:
+        raise InputError(f"--seed must be {seeds}")
     from litegpt.analysis.sampling import sample_text  # it loads torch
 
     characters = sample_text(

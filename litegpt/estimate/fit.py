@@ -8,13 +8,14 @@ from dataclasses import replace
 from litegpt.display import short_count
 from litegpt.estimate.cost import parameter_count
 from litegpt.estimate.device import GB, DeviceSpec
-from litegpt.estimate.memory import training_memory
+from litegpt.estimate.memory import memory_key, training_memory
 from litegpt.study.trial import Trial
 
 
 def misfit(trials: Iterable[Trial], n_symbols: int, device: DeviceSpec) -> str | None:
     """Return why the largest of the trials cannot be trained on a device, and what would help; None where all can."""
-    needs = {trial: _need(trial, n_symbols, device) for trial in _shapes(trials)}
+    unique = {memory_key(trial): trial for trial in trials}
+    needs = {trial: _need(trial, n_symbols, device) for trial in unique.values()}
     largest = max(needs, key=lambda trial: needs[trial], default=None)
     if largest is None or needs[largest] <= device.memory:
         return None
@@ -29,11 +30,6 @@ def misfit(trials: Iterable[Trial], n_symbols: int, device: DeviceSpec) -> str |
 
 def _need(trial: Trial, n_symbols: int, device: DeviceSpec) -> float:
     return training_memory(trial, n_symbols, device).total
-
-
-def _shapes(trials: Iterable[Trial]) -> Iterator[Trial]:
-    """Yield one trial of each setting that memory depends on."""
-    return iter({replace(trial, learning_rate=1.0, seed=0, max_iters=1, start_from=None) for trial in trials})
 
 
 def _remedies(trial: Trial, n_symbols: int, device: DeviceSpec) -> Iterator[str]:

@@ -6,11 +6,12 @@ measurements); C is the width, H heads, T the block, V the vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from litegpt.estimate.cost import hidden_width, parameter_count
 from litegpt.estimate.device import DeviceSpec
-from litegpt.study.trial import Trial, vocabulary_size
+from litegpt.study.trial import HYPERPARAMETERS, Trial, of_scope, vocabulary_size
 
 FLOAT = 4  # bytes
 WORKSPACE = {"cpu": 400e6, "cuda": 1000e6}  # torch's code and the CUDA context, libraries' workspaces, a small corpus
@@ -32,6 +33,12 @@ class Memory:
     def total(self) -> float:
         """All of it."""
         return self.state + self.activations + self.passing + self.workspace
+
+
+def memory_key(trial: Trial) -> Hashable:
+    """Return the hyperparameters that a trial's memory depends on."""
+    others = (name for name, known in HYPERPARAMETERS.items() if known.changes_memory)
+    return tuple(getattr(trial, name) for name in (*of_scope("shape", "step"), *others))
 
 
 def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int = 1) -> Memory:

@@ -9,22 +9,17 @@ from typing import TypeVar
 from litegpt.estimate.cost import training_flops
 from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import widest_pack
-from litegpt.study.trial import Trial
+from litegpt.study.trial import Trial, of_scope
 
 T = TypeVar("T")
 
 WIDEST_PACK = 64
-ITS_OWN = (
-    *("learning_rate", "lr_schedule", "min_learning_rate", "warmup_iters", "beta1", "beta2", "weight_decay"),
-    *("grad_clip", "dropout", "seed", "start_from"),
-)
-"""The hyperparameters in which trials of a pack may differ."""
 FILLING_ACTIVATIONS = 1 << 25  # elements in one layer of a pack that keep a large GPU busy
 
 
-def pack_shape(trial: Trial) -> Hashable:
-    """Return what the trials of a pack have in common: all but what each of them may have of its own."""
-    return tuple(value for name, value in vars(trial).items() if name not in ITS_OWN)
+def pack_key(trial: Trial) -> Hashable:
+    """Return the hyperparameters that the trials of a pack share."""
+    return tuple(getattr(trial, name) for name in of_scope("shape", "step", "length"))
 
 
 def pack_width(trial: Trial, device: DeviceSpec, n_symbols: int) -> int:
@@ -51,7 +46,7 @@ def pack_trials(
     """
     groups: dict[Hashable, list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(pack_shape(trial), []).append(trial)
+        groups.setdefault(pack_key(trial), []).append(trial)
     share = sum(_flops(tuple(group)) for group in groups.values()) / devices
     packs: list[tuple[Trial, ...]] = []
     for group in groups.values():

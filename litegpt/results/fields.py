@@ -103,4 +103,4 @@ _CHECKS: dict[type, Callable[[object], int | float | str | None]] = {
     bool: flag,
     str: text,
 }
-_HYPERPARAMETER_CHECKS = {name: _CHECKS[kind] for name, kind in HYPERPARAMETERS.items()} | {"start_from": text}
+_HYPERPARAMETER_CHECKS = {name: _CHECKS[known.kind] for name, known in HYPERPARAMETERS.items()} | {"start_from": text}

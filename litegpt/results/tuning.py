@@ -12,16 +12,14 @@ from litegpt.estimate.forecast import Measurement
 from litegpt.estimate.tuning import ATTENTIONS, Tuning
 from litegpt.files import write_whole
 from litegpt.results import fields
-from litegpt.study.trial import Trial
+from litegpt.study.trial import Trial, of_scope
 
 FORMAT = 1
 FILE = "autotune.json"
-SHAPE = (
-    *("n_layer", "n_head", "n_embd", "block_size", "batch_size"),
-    *("gradient_accumulation", "activation_checkpointing"),
-    *("activation", "norm", "positions", "tied_weights", "qk_norm", "optimizer"),
-)
-"""The hyperparameters that speed depends on."""
+RESOLVED = ("precision", "tokenizer", "vocab_size")
+"""Hyperparameters that a record holds as what they come to on a device and a text."""
+SPEED_KEY = tuple(name for name in of_scope("shape", "step") if name not in RESOLVED)
+"""The hyperparameters that speed depends on, besides whether there is dropout."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,12 @@ class TunedShape:
     @property
     def key(self) -> tuple[object, ...]:
         """What tells a record from others."""
-        shape = tuple(getattr(self.trial, name) for name in SHAPE)
+        shape = tuple(getattr(self.trial, name) for name in SPEED_KEY)
         return (self.device, self.torch, self.precision, self.vocab_size, bool(self.trial.dropout), *shape)
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data."""
-        shape = {name: getattr(self.trial, name) for name in (*SHAPE, "dropout")}
+        shape = {name: getattr(self.trial, name) for name in (*SPEED_KEY, "dropout")}
         return {
             "device": self.device,
             "torch": self.torch,

@@ -14,18 +14,10 @@ from itertools import product
 
 from litegpt.errors import InputError
 from litegpt.study.expression import Expression
+from litegpt.study.hyperparameter import Value
 from litegpt.study.phase import RANKINGS, Exclusion, Phase, Promotion
-from litegpt.study.settings import (
-    DEFAULTS,
-    LENGTH,
-    SHAPE,
-    Setting,
-    Value,
-    derived_value,
-    resolve,
-    unpaired_vocabulary,
-)
-from litegpt.study.trial import HYPERPARAMETERS, Trial
+from litegpt.study.settings import Setting, derived_value, resolve, unpaired_vocabulary
+from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial, of_scope
 
 __all__ = [
     "PERMUTATIONS_MAX",
@@ -223,12 +215,13 @@ def _carried(phase: Phase, trial: Trial) -> dict[str, Setting | None]:
     promotion, rules = phase.promotion, phase.rules()
     resumes = promotion is not None and promotion.start == "checkpoint"
     carried: dict[str, Setting | None] = {}
+    kept = of_scope("shape") if resumes else ()  # the promoted weights have a shape
     for name in HYPERPARAMETERS:
         rule = rules.get(name)
         if name in LENGTH or name in phase.fixed:
             if rule is not None:
                 carried[name] = rule
-        elif isinstance(rule, Expression) and not (resumes and name in SHAPE) and _agrees(name, rule, trial):
+        elif isinstance(rule, Expression) and name not in kept and _agrees(name, rule, trial):
             carried[name] = rule
         else:
             carried[name] = getattr(trial, name)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from litegpt.study.expression import Expression
-from litegpt.study.settings import DEFAULTS, LENGTH, Setting, Value
+from litegpt.study.hyperparameter import Value
+from litegpt.study.settings import Setting
+from litegpt.study.trial import DEFAULTS, LENGTH
 
 RANKINGS = ("train_loss", "val_loss", "best_val_loss", "final_loss", "best_bits_per_char", "seconds")
 PROMOTION_MODES = ("narrow", "exact")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from litegpt.errors import did_you_mean
-from litegpt.study.settings import SHAPE, Value, shown
+from litegpt.study.hyperparameter import Value
+from litegpt.study.settings import shown
 
-# n_layer, n_head, n_embd, block_size
+_NAMES = ("n_layer", "n_head", "n_embd", "block_size")
 _SHAPES = {
     # nanoGPT's "baby GPT": https://github.com/karpathy/nanoGPT, config/train_shakespeare_char.py
     "nano": (6, 6, 384, 256),
@@ -27,7 +28,7 @@ _SHAPES = {
     "gpt3-175b": (96, 96, 12288, 2048),
 }
 
-PRESETS: dict[str, dict[str, Value]] = {name: dict(zip(SHAPE, shape, strict=True)) for name, shape in _SHAPES.items()}
+PRESETS: dict[str, dict[str, Value]] = {name: dict(zip(_NAMES, shape, strict=True)) for name, shape in _SHAPES.items()}
 
 
 def preset_settings(name: object) -> dict[str, Value]:

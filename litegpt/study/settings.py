@@ -1,74 +1,24 @@
-"""Hyperparameter values: their types, their ranges, and derived ones resolved.
+"""Hyperparameter values: their checks, and derived values.
 
-A *setting* is a plain value or an expression on other hyperparameters. Everything wrong is a ValueError whose text goes
-on from the hyperparameter's name ("must be more than 0, not 0"); whoever reads the file adds name, file and line.
+A *setting* is a plain value or an expression on other hyperparameters. Every mistake is a ValueError whose text
+continues the hyperparameter's name ("must be more than 0, not 0"); the reader of the file adds the name, the file and
+the line.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from litegpt.errors import did_you_mean
 from litegpt.study.expression import Expression, parse
-from litegpt.study.trial import (
-    ACTIVATIONS,
-    BYTES,
-    HYPERPARAMETERS,
-    LR_SCHEDULES,
-    NORMS,
-    OPTIMIZERS,
-    POSITIONS,
-    PRECISIONS,
-    TOKENIZERS,
-    Trial,
-)
+from litegpt.study.hyperparameter import Value
+from litegpt.study.trial import BYTES, DEFAULTS, HYPERPARAMETERS, REQUIRED
 
-Value = int | float | str  # a bool is an int
 Setting = Value | Expression
-
-CHOICES = {
-    "lr_schedule": LR_SCHEDULES,
-    "precision": PRECISIONS,
-    "activation": ACTIVATIONS,
-    "norm": NORMS,
-    "positions": POSITIONS,
-    "optimizer": OPTIMIZERS,
-    "tokenizer": TOKENIZERS,
-}
-SHAPE = ("n_layer", "n_head", "n_embd", "block_size")
-"""What the weights' shapes come from."""
-LENGTH = ("max_iters", "eval_interval")
-"""What a phase never takes from the phase it promotes from."""
-DEFAULTS: dict[str, Value] = {
-    f.name: f.default
-    for f in dataclasses.fields(Trial)
-    if f.name in HYPERPARAMETERS and f.default is not dataclasses.MISSING
-}
-REQUIRED = tuple(name for name in HYPERPARAMETERS if name not in DEFAULTS)
-
-VOCABULARY_MAX = 1_000_000  # each file of weights has the vocabulary in its header, 40 bytes a token
-SEED_MAX = 2**63 - 1  # the largest that torch's generators take
-
-_SIZE_MAX = 2**31 - 1
-_Range = tuple[Callable[[float], bool], str]
-_SIZE: _Range = (lambda x: 1 <= x <= _SIZE_MAX, f"between 1 and {_SIZE_MAX}")
-_FRACTION: _Range = (lambda x: 0 <= x < 1, "at least 0 and less than 1")
-_POSITIVE: _Range = (lambda x: x > 0, "more than 0")
-_NOT_NEGATIVE: _Range = (lambda x: x >= 0, "at least 0")
-_RANGES: dict[str, _Range] = {
-    **dict.fromkeys((*SHAPE, *LENGTH, "batch_size", "gradient_accumulation"), _SIZE),
-    **dict.fromkeys(("dropout", "beta1", "beta2"), _FRACTION),
-    **dict.fromkeys(("weight_decay", "grad_clip", "min_learning_rate"), _NOT_NEGATIVE),
-    "learning_rate": _POSITIVE,
-    "vocab_size": (lambda x: 0 <= x <= VOCABULARY_MAX, f"between 0 and {VOCABULARY_MAX}"),
-    "warmup_iters": (lambda x: 0 <= x <= _SIZE_MAX, f"between 0 and {_SIZE_MAX}"),
-    "seed": (lambda x: 0 <= x <= SEED_MAX, f"between 0 and {SEED_MAX}"),
-}
 
 
 def shown(value: object) -> str:
@@ -82,9 +32,9 @@ def shown(value: object) -> str:
 
 def plain_value(name: str, raw: object) -> Value:
     """Return `raw` as the value of a hyperparameter, of its type and in its range."""
-    kind = HYPERPARAMETERS[name]
+    hyperparameter = HYPERPARAMETERS[name]
+    kind, choices = hyperparameter.kind, hyperparameter.choices
     if kind is str:
-        choices = CHOICES[name]
         if raw not in choices:
             hint = did_you_mean(raw, choices) if isinstance(raw, str) else ""
             raise ValueError(f"must be one of {', '.join(choices)}, not {shown(raw)}{hint}")
@@ -99,9 +49,8 @@ def plain_value(name: str, raw: object) -> Value:
         raise ValueError(f"must be finite, not {raw}")
     if kind is int and raw != int(raw):
         raise ValueError(f"must be a whole number, not {shown(raw)}")
-    holds, range_ = _RANGES[name]
-    if not holds(raw):
-        raise ValueError(f"must be {range_}, not {shown(raw)}")
+    if raw not in hyperparameter.range:
+        raise ValueError(f"must be {hyperparameter.range}, not {shown(raw)}")
     try:
         return int(raw) if kind is int else float(raw)
     except OverflowError:
@@ -109,18 +58,18 @@ def plain_value(name: str, raw: object) -> Value:
 
 
 def setting(name: str, raw: object) -> Setting:
-    """Return `raw` as a setting: a string is an expression wherever a number is due."""
-    if not isinstance(raw, str) or HYPERPARAMETERS[name] in (str, bool):
+    """Return `raw` as a setting. A string that is the value of a number is an expression."""
+    if not isinstance(raw, str) or not HYPERPARAMETERS[name].is_number:
         return plain_value(name, raw)
     try:
         expression = parse(raw)
     except ValueError as error:
         raise ValueError(f"= {shown(raw)} {error}") from None
-    numbers = [known for known, kind in HYPERPARAMETERS.items() if kind in (int, float)]
+    numbers = [known.name for known in HYPERPARAMETERS.values() if known.is_number]
     for used in sorted(expression.names):
         if used not in numbers:
             kinds = {str: "text, not a number", bool: "true or false, not a number"}
-            what = kinds[HYPERPARAMETERS[used]] if used in HYPERPARAMETERS else "no hyperparameter"
+            what = kinds[HYPERPARAMETERS[used].kind] if used in HYPERPARAMETERS else "no hyperparameter"
             raise ValueError(f"= {shown(raw)} uses '{used}', which is {what}{did_you_mean(used, numbers)}")
     return expression
 

@@ -15,8 +15,9 @@ from typing import Any
 from litegpt.errors import InputError, did_you_mean
 from litegpt.study.document import Document, read_text
 from litegpt.study.expand import Bound, Exclusion, bound
+from litegpt.study.hyperparameter import Value
 from litegpt.study.phase import Phase, Promotion
-from litegpt.study.settings import Setting, Value, shown
+from litegpt.study.settings import Setting, shown
 from litegpt.study.split import SPLIT_KEYS, SPLIT_MODES, SplitRule
 from litegpt.study.tables import SETTINGS, read_name, read_phase, read_settings
 

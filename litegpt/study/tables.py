@@ -10,21 +10,11 @@ from typing import Any
 from litegpt.errors import InputError, did_you_mean
 from litegpt.study.document import Document
 from litegpt.study.expand import check_size
+from litegpt.study.hyperparameter import Value
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Phase, Promotion, default_ranking
 from litegpt.study.presets import preset_settings
-from litegpt.study.settings import (
-    LENGTH,
-    REQUIRED,
-    SHAPE,
-    Setting,
-    Value,
-    check_no_cycle,
-    plain_value,
-    resolve,
-    setting,
-    shown,
-)
-from litegpt.study.trial import HYPERPARAMETERS
+from litegpt.study.settings import Setting, check_no_cycle, plain_value, resolve, setting, shown
+from litegpt.study.trial import HYPERPARAMETERS, LENGTH, REQUIRED, of_scope
 
 SETTINGS = ("preset", *HYPERPARAMETERS)
 """What [defaults], a phase and a listed trial may set."""
@@ -198,7 +188,7 @@ def _check_settings(document: Document, phase: Phase, *key: str | int) -> None:
             where = "the phase or [defaults]" if name in LENGTH else "the phase, its grid or [defaults]"
             raise document.error(f"phase '{phase.name}' sets no {name}: set it in {where}", *key)
     if phase.promotion and phase.promotion.start == "checkpoint":
-        for name in (*SHAPE, "tokenizer", "vocab_size"):
+        for name in of_scope("shape"):
             if name in phase.fixed or name in phase.axes:
                 where_set = (*key, "grid", name) if name in phase.axes else (*key, name)
                 message = f"{name} cannot change with start = 'checkpoint': the promoted weights have a shape"

@@ -16,7 +16,7 @@ from torch import Tensor
 from litegpt.errors import InputError
 from litegpt.estimate.cost import parameter_count
 from litegpt.files import write_whole
-from litegpt.study.settings import plain_value
+from litegpt.study.settings import plain_value, resolve
 from litegpt.study.trial import Trial, vocabulary_size
 from litegpt.train.pack import Pack
 from litegpt.train.quantize import dequantized, quantized
@@ -140,15 +140,14 @@ def _restore_row(pack: Pack, index: int, checkpoint: Checkpoint, kind: str, rows
 
 
 def _trial(settings: dict[str, Any]) -> Trial:
-    """Return the trial of a header, each value of its type and in its range."""
+    """Return the trial of a header, each value of its type and in its range, and together a legal model."""
     start_from = settings.pop("start_from", None)
     if not isinstance(start_from, str | None):
         raise ValueError("start_from is no name")
-    values: dict[str, Any] = {name: plain_value(name, value) for name, value in settings.items()}
-    trial = Trial(**values, start_from=start_from)
-    if trial.n_embd % trial.n_head:
-        raise ValueError(f"n_embd {trial.n_embd} is not a multiple of n_head {trial.n_head}")
-    return trial
+    values, illegal = resolve({name: plain_value(name, value) for name, value in settings.items()})
+    if illegal:
+        raise ValueError(illegal)
+    return Trial(**values, start_from=start_from)
 
 
 def _header(trial: Trial, progress: Progress, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from litegpt.estimate.cost import hidden_width
-from litegpt.study.trial import Trial
+from litegpt.study.trial import Trial, of_scope
 from litegpt.train.random import DeviceNoise, Noise
 from litegpt.train.variants import activate, rms_norm, rotary_tables, rotate
 
@@ -52,8 +52,8 @@ class ModelShape:
     @classmethod
     def of(cls, trial: Trial, vocab_size: int) -> ModelShape:
         """Return the shape of a trial's model."""
-        same = {name: getattr(trial, name) for name in cls.__dataclass_fields__ if hasattr(trial, name)}
-        return cls(**same | {"vocab_size": vocab_size, "hidden_width": hidden_width(trial)})
+        settings = {name: getattr(trial, name) for name in of_scope("shape") if name != "tokenizer"}
+        return cls(**settings | {"vocab_size": vocab_size, "hidden_width": hidden_width(trial)})
 
 
 def parameter_shapes(shape: ModelShape) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -6,7 +6,7 @@ import pytest
 
 from litegpt.errors import InputError
 from litegpt.study.expand import Exclusion, Expansion, expand, expand_phases
-from litegpt.study.settings import Value
+from litegpt.study.hyperparameter import Value
 from litegpt.study.study import Phase, Promotion, Study
 from litegpt.study.trial import Trial
 

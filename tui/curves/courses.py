@@ -14,7 +14,7 @@ from litegpt.analysis.bands import Segment, bands, matched_trials
 from litegpt.analysis.curves import key_of
 from litegpt.results.metrics import Evaluation
 from litegpt.results.state import PhaseState, TrialState
-from litegpt.study.settings import Value
+from litegpt.study.hyperparameter import Value
 from litegpt.study.trial import HYPERPARAMETERS
 from tui.charts.plot import Band, Line
 from tui.charts.scales import Scale

@@ -10,11 +10,12 @@ from typing import Any
 
 from litegpt import display
 from litegpt.analysis.evaluation_noise import evaluation_noise
-from litegpt.analysis.leaderboard import HEADINGS, Row, leaderboard, varying
+from litegpt.analysis.leaderboard import Row, leaderboard, varying
 from litegpt.analysis.query import Query
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import TrialState
 from litegpt.study.phase import RANKINGS
+from litegpt.study.trial import HYPERPARAMETERS, MINOR
 from tui.feed import Feed
 from tui.leaderboard.sparkline import sparkline
 from tui.messages import TrialKey
@@ -41,8 +42,8 @@ FIGURES = {
 IN_NATS = {"best_val_loss": "nats/token", "train_loss": "train nats", "val_loss": "val nats", "final_loss": "last nats"}
 """The headings of losses beside bits per character, with which they do not compare."""
 LEAST_WANTED = (
-    *("tokens_per_second", "final_loss", "eval_interval", "seconds", "parameters", "train_loss", "n_head", "gap"),
-    *("max_iters", "val_loss", "curve", "best_val_step", "phase", "state"),
+    *("tokens_per_second", "final_loss", *MINOR, "seconds", "parameters", "train_loss", "gap"),
+    *("val_loss", "curve", "best_val_step", "phase", "state"),
 )
 """What goes first where the screen is narrow; where tokens differ, losses go before all of it."""
 
@@ -200,7 +201,7 @@ class Board:
 
     def _column(self, name: str) -> Column:
         """Return the column of a hyperparameter, as wide as its values."""
-        heading = HEADINGS.get(name, name)[:8]
+        heading = HYPERPARAMETERS[name].heading
         values = {getattr(row.settings, name) for row in self._ranked}
         return Column(name, heading, max(len(heading), *(len(show(value, name)) for value in values)))
 

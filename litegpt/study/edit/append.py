@@ -12,8 +12,9 @@ from litegpt.files import write_whole
 from litegpt.study.document import Document, read_text
 from litegpt.study.expand import Expansion
 from litegpt.study.expression import Expression
+from litegpt.study.hyperparameter import Value
 from litegpt.study.phase import Phase, Promotion
-from litegpt.study.settings import Setting, Value, shown
+from litegpt.study.settings import Setting, shown
 from litegpt.study.split import SPLIT_MODES
 from litegpt.study.study import Study
 

@@ -10,8 +10,8 @@ from litegpt.study.document import Document, read_text
 from litegpt.study.edit.append import save
 from litegpt.study.edit.blocks import delete_phase, edit_block, insert_phase, move_phase, phase_bodies
 from litegpt.study.edit.entries import Entry, Place, phase_entries, phase_names, remove_entry, set_entry
-from litegpt.study.settings import LENGTH, REQUIRED
 from litegpt.study.study import Study, parse_study
+from litegpt.study.trial import LENGTH, REQUIRED
 
 _FIRST_VALUES = {
     "n_layer": "2",

@@ -10,9 +10,10 @@ from litegpt.study.edit.blocks import insert_phase, phase_bodies
 from litegpt.study.edit.entries import phase_names
 from litegpt.study.edit.typed import number_text
 from litegpt.study.expression import Expression
-from litegpt.study.settings import DEFAULTS, LENGTH, Value, derived_value, shown
+from litegpt.study.hyperparameter import Value
+from litegpt.study.settings import derived_value, shown
 from litegpt.study.study import Study
-from litegpt.study.trial import HYPERPARAMETERS, Trial
+from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial
 
 
 def append_chosen(

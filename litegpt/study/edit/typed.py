@@ -128,7 +128,7 @@ def _spaced(name: str, how: str, inner: str) -> list[str]:
         inside = [first * math.exp(math.log(last / first) * step / steps) for step in range(1, steps)]
     else:
         inside = [first + (last - first) * step / steps for step in range(1, steps)]
-    if HYPERPARAMETERS[name] is int:
+    if HYPERPARAMETERS[name].kind is int:
         return [parts[0], *(str(round(value)) for value in inside), parts[1]]
     items: list[str] = []
     for digits in range(3, 18):
@@ -159,7 +159,7 @@ def _plain(item: str) -> int | float | str:
 
 def _checked(name: str, item: str) -> object:
     raw = _plain(item)
-    if isinstance(raw, str) and HYPERPARAMETERS[name] is not str:
+    if isinstance(raw, str) and HYPERPARAMETERS[name].kind is not str:
         raise InputError(f"{name} cannot be {shown(raw)}: write numbers, such as {SYNTAX}")
     try:
         return plain_value(name, raw)
