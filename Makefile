@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Exit code 1 says that some trials failed or diverged: the console is where to look at them.
+# The console opens after exit code 1 too: it shows the trials that failed or diverged.
 run: $(VENV)/run.stamp ## run the study (STUDY=experiments.toml), then open the console if this is a terminal
 	@$(BIN)/litegpt-run $(STUDY); code=$$?; \
 	if [ $$code -le 1 ] && [ -t 0 ] && [ -t 1 ]; then $(BIN)/litegpt-tui $(STUDY); fi; \
@@ -20,24 +20,24 @@ run: $(VENV)/run.stamp ## run the study (STUDY=experiments.toml), then open the 
 test: $(VENV)/dev.stamp ## run the fast tests, one process per core
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-chaos: $(VENV)/dev.stamp ## kill, hang up, fill the disk and feed it nonsense, for some minutes
+chaos: $(VENV)/dev.stamp ## run the crash tests: kills, signals, full disks, fuzzing (10 min)
 	$(BIN)/python -m pytest -m slow tests/chaos
 
-check: $(VENV)/dev.stamp ## run the linter, the format check, the type check and the import contracts
+check: $(VENV)/dev.stamp ## run the linter, formatter, type checker and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/run.stamp ## compare packed training with one trial after another
+bench: $(VENV)/run.stamp ## compare liteGPT's speed with one trial after another (15 min)
 	$(BIN)/python bench/compare.py
 
-clean: ## remove the environment, the caches and the builds; results stay
+clean: ## remove the environment, caches and builds; keep results
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The constraints keep an install from choosing newer, larger builds than the tested ones.
-# `venv` on an existing environment only refreshes it, so a broken set-up mends itself on the next make.
+# The constraints prevent an install from choosing newer, larger builds than the tested ones.
+# `venv` refreshes an existing environment, so the next make repairs a broken set-up.
 define install
 @echo "setting up $(VENV) (once)" >&2
 $(PYTHON) -m venv $(VENV)
@@ -48,7 +48,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	$(install) .
 	@touch $@
 
-# The development set-up holds the runtime too, so it serves both stamps.
+# The development set-up includes the runtime, so it updates both stamps.
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
 	$(install) '.[dev]'
 	@touch $(VENV)/run.stamp $@
