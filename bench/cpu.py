@@ -21,8 +21,7 @@ from speed import eager, flops_per_update, name_of, packs, read_novella, shape
 
 from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import TunedShape
-from litegpt.run.devices import WorkerPlace
-from litegpt.run.hardware import present_device
+from litegpt.run.device_discovery import WorkerSlot, present_device
 from litegpt.train.pack import resolve_precision
 from litegpt.train.tune import PLATEAU
 
@@ -46,7 +45,7 @@ def main() -> int:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     device = torch.device("cpu")
-    described, precision = present_device([WorkerPlace("cpu", 1)]), resolve_precision("auto", device)
+    described, precision = present_device([WorkerSlot("cpu", 1)]), resolve_precision("auto", device)
     corpus = read_novella(device)
     shapes: list[dict[str, Any]] = []
     print(f"{'shape':>14} {'by hand':>9} " + " ".join(f"{f'pack of {width}':>9}" for width in WIDTHS) + "  updates/s")

@@ -35,8 +35,7 @@ from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import widest_pack
 from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import TunedShape
-from litegpt.run.devices import WorkerPlace
-from litegpt.run.hardware import present_device
+from litegpt.run.device_discovery import WorkerSlot, present_device
 from litegpt.study.trial import Trial
 from litegpt.train.pack import resolve_precision
 from litegpt.train.tokenized_corpus import TokenizedCorpus
@@ -71,7 +70,7 @@ class Bench:
         self.precision = resolve_precision("auto", device)
         self.corpus = read_novella(device)
         name = str(device) if device.index is not None or device.type == "cpu" else f"{device.type}:0"
-        self.described: DeviceSpec = present_device([WorkerPlace(name, 1)])
+        self.described: DeviceSpec = present_device([WorkerSlot(name, 1)])
         self.failures: list[str] = []
 
     def attempt(self, what: str, measure: Callable[[], Any], *, always: bool = False) -> Any:

@@ -13,9 +13,9 @@ from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.results.check import Checked, check_study
 from litegpt.results.folder import StudyFolder
-from litegpt.run.ledger import RunnerError
 from litegpt.run.lock import Holder, StudyHeldError, StudyLock, describe_holder, runner_at_work
 from litegpt.run.repair import repair
+from litegpt.run.runner_journal import RunnerError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

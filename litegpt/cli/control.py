@@ -11,10 +11,10 @@ from litegpt.display import inert
 from litegpt.errors import InputError, did_you_mean
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.run.ledger import Ledger, RunnerError
 from litegpt.run.lock import StudyHeldError, StudyLock, runner_at_work
 from litegpt.run.phases import requeued
 from litegpt.run.requests import Request, send_request
+from litegpt.run.runner_journal import RunnerError, RunnerJournal
 from litegpt.study.study import Study, read_study
 
 ANSWER_SECONDS = 10.0  # a runner looks for requests several times a second; a machine may be busy
@@ -67,9 +67,9 @@ def _retry(study: Study, folder: StudyFolder, request: Request) -> Exit:
     if not folder.journal.exists():
         raise InputError("nothing has run yet; litegpt-run starts it", folder.path)
     try:
-        with StudyLock(folder.lock), Ledger(folder) as ledger:
-            again = requeued(ledger.state, request)
-            ledger.append(*again)
+        with StudyLock(folder.lock), RunnerJournal(folder) as journal:
+            again = requeued(journal.state, request)
+            journal.append(*again)
     except StudyHeldError as error:  # a runner has started meanwhile
         complain(str(error))
         return Exit.HELD

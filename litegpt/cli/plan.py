@@ -21,10 +21,8 @@ from litegpt.estimate.outline import Outline, PhaseOutline, outline
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.speed import measured_speed
-from litegpt.run.devices import worker_places
-from litegpt.run.hardware import present_device
+from litegpt.run.device_discovery import present_device, throughput_of, worker_slots
 from litegpt.run.phases import resolve_study
-from litegpt.run.throughput import throughput_of
 from litegpt.study.study import read_study
 from litegpt.text.corpus import read_corpus
 from litegpt.text.split import SplitText
@@ -64,8 +62,8 @@ def run(arguments: argparse.Namespace) -> Exit:
 def _throughput(arguments: argparse.Namespace) -> Throughput:
     if arguments.device_profile:
         return throughput_of(device_profile(arguments.device_profile), arguments.results)
-    places = worker_places(getattr(arguments, "device", "auto"), getattr(arguments, "workers", None))
-    return throughput_of(present_device(places), arguments.results, len(places))
+    slots = worker_slots(getattr(arguments, "device", "auto"), getattr(arguments, "workers", None))
+    return throughput_of(present_device(slots), arguments.results, len(slots))
 
 
 def plan_table(plan: Outline, outlook: Outlook) -> Table:

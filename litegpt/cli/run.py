@@ -20,15 +20,15 @@ from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.fit import misfit
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
-from litegpt.run.devices import worker_places
+from litegpt.run.device_discovery import worker_slots
 from litegpt.run.edited import begun_split, edits
 from litegpt.run.failures import failed_trials
-from litegpt.run.ledger import RunnerError
 from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder
 from litegpt.run.packing import Packing
 from litegpt.run.runner import Runner
+from litegpt.run.runner_journal import RunnerError
 from litegpt.run.view import view_for
-from litegpt.run.watch import Patience
+from litegpt.run.watch import Patience, Watch
 from litegpt.run.workers import open_log
 from litegpt.study.study import Study, read_study
 from litegpt.text.corpus import Corpus, read_corpus
@@ -72,13 +72,13 @@ def run(arguments: argparse.Namespace) -> Exit:
     phases = None if arguments.phase is None else [study.phase(name).name for name in arguments.phase]
     folder = StudyFolder(arguments.results, study.name)
     corpus = read_corpus(study.corpus, study.corpus_base)
-    places = worker_places(arguments.device, arguments.workers)
+    slots = worker_slots(arguments.device, arguments.workers)
     patience = _patience(arguments.patience)
     _check_blocks(study, corpus)
     if arguments.pack_width is not None and arguments.pack_width < 1:
         raise InputError(f"--pack-width {arguments.pack_width}: a pack holds at least one trial")
-    packing = Packing(places, len(corpus.symbols), arguments.results, arguments.pack_width)
-    _check_memory(study, corpus, packing.device, len(places))
+    packing = Packing(slots, len(corpus.symbols), arguments.results, arguments.pack_width)
+    _check_memory(study, corpus, packing.device, len(slots))
     if arguments.detach:
         return _detach(arguments, folder)
     try:
@@ -88,9 +88,7 @@ def run(arguments: argparse.Namespace) -> Exit:
                 lock.renew()
                 view.observe(runner)
 
-            runner = Runner(
-                study, corpus, folder, places, phases=phases, packing=packing, observe=observe, patience=patience
-            )
+            runner = Runner(study, corpus, folder, packing, phases=phases, watch=Watch(patience))
             _check_results(study, runner.state, corpus, folder)
             if lock.left_by is not None:
                 _narrate(f"The last runner, {describe_holder(lock.left_by)}, was killed; going on from what it left.")
@@ -101,7 +99,7 @@ def run(arguments: argparse.Namespace) -> Exit:
                 _answer_signals(runner)
                 _start_measuring_baselines(study, corpus, folder)
                 with view_for(narrator()) as view:
-                    runner.run()
+                    runner.run(observe)
                 for failed in failed_trials(runner.state, folder):
                     _narrate(failed.told)
                 _tell_edits("The study file was edited during the run", study, runner.state, folder, reread=True)

@@ -1,4 +1,4 @@
-"""Room on the disk: what a phase will need, and which weights stay when its trials have ended."""
+"""Disk space: how much a phase will need, and which weights stay after its trials have ended."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from pathlib import Path
 
 from litegpt.display import byte_size
 from litegpt.estimate.cost import weight_bytes
-from litegpt.results.folder import StudyFolder
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.run.context import RunContext
 from litegpt.study.study import Study
 from litegpt.study.trial import Trial
 
-BEST_KEPT = 10  # trials of each phase whose weights stay to sample from, under keep = "promoted"
+BEST_KEPT = 10  # trials per phase whose weights stay for sampling, under keep = "promoted"
 CHECKPOINT_WEIGHTS = 3  # a checkpoint holds the weights and the optimizer's two moments
-LOG_BYTES = 1 << 16  # a trial's metrics and samples, generously
+LOG_BYTES = 1 << 16  # an upper estimate for a trial's metrics and samples
 
 
-def shortage(
-    study: Study,
-    state: StudyState,
-    folder: StudyFolder,
-    phase: str,
-    at_once: Callable[[Trial], int],
-    n_symbols: int,
-) -> str | None:
-    """Return in words what room on the disk a phase will not find, None where it will find enough.
+def shortage(context: RunContext, phase: str) -> str | None:
+    """Return a message if the disk has less space than a phase needs, None otherwise."""
+    packing = context.packing
 
-    `at_once` tells how many trials of a shape are at work together.
-    """
-    needed = needed_bytes(study, state, phase, at_once, n_symbols)
-    free = free_bytes(folder.path)
+    def trials_at_once(trial: Trial) -> int:
+        return packing.width(trial) * len(packing.slots)
+
+    needed = needed_bytes(context.study, context.state, phase, trials_at_once, context.n_symbols)
+    path = context.folder.path
+    free = free_bytes(path)
     if needed <= free:
         return None
     return (
-        f"{phase} needs about {byte_size(needed)} and {folder.path} has {byte_size(free)} left; "
-        "make room, or keep less (keep in [study]), then `litegpt resume`"
+        f"{phase} needs about {byte_size(needed)} and {path} has {byte_size(free)} left; "
+        "free space, or keep fewer weights (keep in [study]), then `litegpt resume`"
     )
 
 
 def needed_bytes(study: Study, state: StudyState, phase: str, at_once: Callable[[Trial], int], n_symbols: int) -> int:
-    """Return about how much the trials of a phase that have not ended will take up."""
+    """Return about how many bytes the unfinished trials of a phase will occupy.
+
+    `at_once` returns how many trials of one shape are trained at the same time.
+    """
     trials = [trial.settings for trial in state.phases[phase].current() if not trial.is_ended]
     sizes = [weight_bytes(trial, n_symbols) for trial in trials]
     whole = CHECKPOINT_WEIGHTS + 1  # a checkpoint and the best weights
-    rewritten = max(sizes, default=0) * CHECKPOINT_WEIGHTS  # the old one stays until the new one is whole
+    # A checkpoint is replaced only when the new one is complete, so one of them exists twice for a moment.
+    rewritten = max(sizes, default=0) * CHECKPOINT_WEIGHTS
     logs = len(trials) * LOG_BYTES
     if study.keep == "all":
         return sum(sizes) * whole + rewritten + logs
@@ -59,62 +59,67 @@ def needed_bytes(study: Study, state: StudyState, phase: str, at_once: Callable[
 
 
 def free_bytes(path: Path) -> int:
-    """Return how much room there is where `path` is, or will be."""
+    """Return the free bytes of the disk that holds `path`, which need not exist yet."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
 
 
 class Retention:
-    """Deletes what `keep` of a phase does not keep, as its trials end.
+    """Deletes the weights of a phase's ended trials that the study's `keep` does not keep.
 
-    A trial that has ended needs no checkpoint to go on from. Its best weights stay while it is among those that a
-    later phase may promote, or (keep = "promoted") among the best to sample from: who has dropped out of those by now
-    cannot come back. Failed and stopped trials keep all, for another attempt.
+    An ended trial never resumes, so its checkpoint goes. Its best weights stay while it is among the trials that a
+    later phase may promote, or (keep = "promoted") among the best to sample from. A trial that has dropped out of
+    those can never return, because further trials only push it down. Failed and stopped trials keep everything for
+    another attempt.
     """
 
-    def __init__(self, study: Study, folder: StudyFolder, phase: str) -> None:
-        self._study, self._folder, self._phase = study, folder, phase
-        self._settled: set[str] = set()  # trials that have nothing left to delete
+    def __init__(self, context: RunContext, phase: str) -> None:
+        self._context = context
+        self._phase = phase
+        self._finished: set[str] = set()  # trials that have nothing left to delete
 
-    def tidy(self, state: StudyState) -> None:
-        """Delete what is no longer kept."""
-        if self._study.keep == "all":
+    def delete_unneeded(self) -> None:
+        """Delete the weights that are no longer kept."""
+        study, state = self._context.study, self._context.state
+        if study.keep == "all":
             return
         phase = state.phases[self._phase]
         ended = [trial for trial in phase.current() if trial.state in ("done", "diverged")]
-        ended = [trial for trial in ended if trial.id not in self._settled]
-        kept = kept_weights(self._study, state, phase, ended)
+        ended = [trial for trial in ended if trial.id not in self._finished]
+        kept = kept_weights(study, state, phase, ended)
         for trial in ended:
-            files = self._folder.trial(self._phase, trial.id)
-            with contextlib.suppress(OSError):  # then it stays, and the run goes on
+            files = self._context.folder.trial(self._phase, trial.id)
+            # A file that cannot be deleted only costs space. The run continues.
+            with contextlib.suppress(OSError):
                 files.checkpoint.unlink(missing_ok=True)
                 if trial.id not in kept:
                     files.best.unlink(missing_ok=True)
-                    self._settled.add(trial.id)
+                    self._finished.add(trial.id)
 
 
 def kept_weights(study: Study, state: StudyState, phase: PhaseState, trials: Sequence[TrialState]) -> set[str]:
-    """Return which of a phase's trials keep their best weights."""
+    """Return the ids of the trials that keep their best weights."""
     counts = _kept_counts(study, state, phase.name)
     return {trial.id for by, count in counts.items() for trial in rank(trials, by)[:count]}
 
 
 def _kept_counts(study: Study, state: StudyState, phase: str) -> dict[str, int]:
-    """Return how many of the best trials by each ranking keep their weights."""
+    """Return for each ranking how many of its best trials keep their weights."""
     counts = {ranking_of(state.phases[phase].current()): BEST_KEPT} if study.keep == "promoted" else {}
     for later in study.phases:
         promotion = later.promotion
         if promotion is None or promotion.source != phase:
             continue
-        known = state.phases.get(later.name)
-        needs_weights = promotion.start == "checkpoint" and (known is None or known.ended is None)
+        later_state = state.phases.get(later.name)
+        is_waiting = later_state is None or later_state.ended is None
+        needs_weights = promotion.start == "checkpoint" and is_waiting
         if study.keep == "promoted" or needs_weights:
             counts[promotion.by] = max(counts.get(promotion.by, 0), promotion.top)
     return counts
 
 
-def weights_wanted(study: Study, phase: str) -> bool:
-    """Tell whether a later phase goes on from this one's weights."""
+def weights_needed(study: Study, phase: str) -> bool:
+    """Return whether a later phase starts from this phase's weights."""
     promotions = (later.promotion for later in study.phases)
     return any(p is not None and p.source == phase and p.start == "checkpoint" for p in promotions)

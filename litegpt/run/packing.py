@@ -1,4 +1,4 @@
-"""How the runner packs trials: as wide as pays on its devices and as their memory holds, and what is kept of that."""
+"""How many trials the runner trains together, and with which kernels: from memory, measurements and user options."""
 
 from __future__ import annotations
 
@@ -14,61 +14,68 @@ from litegpt.estimate.memory import widest_pack
 from litegpt.estimate.packs import pack_width
 from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import TunedShape, Tunings
-from litegpt.run.devices import WorkerPlace
-from litegpt.run.hardware import present_device
+from litegpt.run.device_discovery import WorkerSlot, present_device
 from litegpt.study.trial import Trial, vocabulary_size
 from litegpt.worker.messages import ShapeTuned
 
-TUNE_SECONDS = 30.0  # a pack that is predicted to take less trains faster than it is tuned
-COMPILED_SECONDS = 300.0  # and one that takes less than this, faster than it is compiled
-FASTEST = PROFILES["h100-80g"]  # what an unknown GPU is taken for: then at most too little is tuned
+TUNE_SECONDS = 30.0  # tuning takes longer than it saves on packs predicted to be shorter
+COMPILE_SECONDS = 300.0  # compiling takes longer than it saves on packs predicted to be shorter
+# An unknown GPU counts as this fast one. A prediction that is too short only leads to less tuning.
+FASTEST = PROFILES["h100-80g"]
 
 
 class Packing:
-    """Pack widths for the places of a runner, which are all alike. `width` is one that somebody asked for."""
+    """Chooses pack widths and tunings for the slots of a runner, which all have the same device model.
 
-    def __init__(self, places: Sequence[WorkerPlace], n_symbols: int, results: Path, width: int | None = None) -> None:
-        self.device: DeviceSpec = present_device(places)
-        self._n_symbols, self._asked = n_symbols, width
+    `width` is the user's --pack-width.
+    """
+
+    def __init__(self, slots: Sequence[WorkerSlot], n_symbols: int, results: Path, width: int | None = None) -> None:
+        self.slots = slots
+        self.device: DeviceSpec = present_device(slots)
+        self._n_symbols = n_symbols
+        self._width_option = width
         self._tunings = Tunings(results)
+        # The version is part of a tuning's key. If torch is missing, the workers will report it.
         try:
             self._torch = version("torch")
-        except PackageNotFoundError:  # then the workers will say so
+        except PackageNotFoundError:
             self._torch = ""
 
     def width(self, trial: Trial) -> int:
         """Return how many trials of this shape to train together."""
-        if self._asked is not None:
-            return widest_pack(trial, self._n_symbols, self.device, self._asked)
-        usual = pack_width(trial, self.device, self._n_symbols)
-        kept = self._kept(trial)
-        if kept is None or kept.tuning.width is None:
-            return usual
-        if kept.flops_per_second is None:  # it fits no wider, and that is all there is to know
-            return min(usual, kept.tuning.width)
-        return widest_pack(trial, self._n_symbols, self.device, kept.tuning.width)
+        if self._width_option is not None:
+            return widest_pack(trial, self._n_symbols, self.device, self._width_option)
+        estimated = pack_width(trial, self.device, self._n_symbols)
+        measured = self._measured(trial)
+        if measured is None or measured.tuning.width is None:
+            return estimated
+        # Without a speed the record only says that a wider pack ran out of memory.
+        if measured.flops_per_second is None:
+            return min(estimated, measured.tuning.width)
+        return widest_pack(trial, self._n_symbols, self.device, measured.tuning.width)
 
     def tuning(self, trials: Sequence[Trial]) -> Tuning:
-        """Return how a pack is to be computed: as it was found for its shape, or as torch does it."""
-        kept = self._kept(trials[0])
-        if kept is None:
+        """Return the kernels for a pack: those measured fastest for its shape, or torch's defaults."""
+        measured = self._measured(trials[0])
+        if measured is None:
             return Tuning()
-        pays = kept.tuning.compiled and self._seconds(trials) > COMPILED_SECONDS
-        return replace(kept.tuning, width=None, compiled=pays)
+        compiled = measured.tuning.compiled and self._seconds(trials) > COMPILE_SECONDS
+        return replace(measured.tuning, width=None, compiled=compiled)
 
     def is_worth_tuning(self, trials: Sequence[Trial]) -> bool:
-        """Tell whether a pack will take much longer than trying out how to train it."""
-        if self.device.kind == "cpu" or self._asked is not None or self._kept(trials[0]) is not None:
+        """Return whether a pack will take much longer than measuring how to train it."""
+        if self.device.kind == "cpu" or self._width_option is not None or self._measured(trials[0]) is not None:
             return False
         return self._seconds(trials) > TUNE_SECONDS
 
     def _seconds(self, trials: Sequence[Trial]) -> float:
-        """Return how long a pack will train, as stated."""
+        """Return the predicted training time of a pack, from the stated speed of its device."""
         device = self.device if self.device.flops is not None else FASTEST
         return trials[0].max_iters * step_seconds(trials[0], len(trials), Throughput(device), self._n_symbols)
 
     def learn(self, tuned: ShapeTuned) -> None:
-        """Keep what a worker found out; if the disk will not have it, it is found out again some day."""
+        """Store a worker's measurement. If the disk is full it is lost, and a later run measures again."""
         trial = Trial(**tuned.settings)
         shape = TunedShape(
             self.device.name,
@@ -82,8 +89,8 @@ class Packing:
         with contextlib.suppress(OSError):
             self._tunings.keep(shape)
 
-    def _kept(self, trial: Trial) -> TunedShape | None:
+    def _measured(self, trial: Trial) -> TunedShape | None:
         precision = self.device.precision if trial.precision == "auto" else trial.precision
         vocabulary = vocabulary_size(trial, self._n_symbols)
-        wanted = TunedShape(self.device.name, self._torch, precision, vocabulary, trial, Tuning(), None)
-        return self._tunings.find(wanted)
+        key = TunedShape(self.device.name, self._torch, precision, vocabulary, trial, Tuning(), None)
+        return self._tunings.find(key)

@@ -1,4 +1,4 @@
-"""One phase at work: its packs, which worker has which, and what becomes of the trials."""
+"""One phase while it runs: which worker trains which pack, and how each trial ends."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ from dataclasses import asdict, dataclass, field
 from litegpt.errors import InputError
 from litegpt.estimate.packs import pack_trials
 from litegpt.results import events
-from litegpt.results.folder import StudyFolder
 from litegpt.results.state import PhaseState, TrialState
-from litegpt.run.devices import WorkerPlace
+from litegpt.run.context import RunContext
 from litegpt.run.disk import Retention
-from litegpt.run.ledger import Ledger
-from litegpt.run.packing import Packing
 from litegpt.run.phases import requeued
 from litegpt.run.requests import Request
 from litegpt.run.workers import Worker, Workers
-from litegpt.study.study import Study
 from litegpt.study.trial import Trial
 from litegpt.worker import messages
 
-ATTEMPTS = 3  # workers that may die under a trial before it has failed
+ATTEMPTS = 3  # a trial fails after so many of its workers have died
 
 
 @dataclass
 class RunningTrial:
-    """What the workers last said of a trial at work."""
+    """The latest figures that a worker has sent about a trial."""
 
     phase: str
     settings: Trial
@@ -39,82 +35,74 @@ class RunningTrial:
 
 @dataclass
 class _Assignment:
-    """A pack at work on a worker."""
+    """The pack that a worker is training."""
 
     name: str
-    members: tuple[str, ...]  # ids
+    members: tuple[str, ...]  # trial ids
     trials: dict[str, Trial]  # those that have not ended, by id
-    stop_asked: bool = False
-    again: list[Trial] = field(default_factory=list)  # those to go on with, together, when the pack is over
+    stop_requested: bool = False
+    unfinished: list[Trial] = field(default_factory=list)  # queued again as one pack when this one is over
 
 
 class PhaseRun:
-    """Gives a phase's queued trials to workers as packs, and writes into the ledger how each of them ends."""
+    """Gives the queued trials of a phase to workers in packs, and records in the journal how each trial ends."""
 
-    def __init__(
-        self,
-        phase: str,
-        study: Study,
-        folder: StudyFolder,
-        ledger: Ledger,
-        workers: Workers,
-        places: Sequence[WorkerPlace],
-        packing: Packing,
-        corpus_sha256: str,
-    ) -> None:
-        self.phase, self.running = phase, dict[str, RunningTrial]()  # by trial id
-        self._retention = Retention(study, folder, phase)
-        self._study, self._folder, self._ledger = study, folder, ledger
-        self._workers, self._places, self._packing = workers, places, packing
-        self._corpus_sha256 = corpus_sha256
+    def __init__(self, phase: str, context: RunContext, workers: Workers) -> None:
+        self.phase = phase
+        self.running: dict[str, RunningTrial] = {}  # by trial id
+        self._context = context
+        self._journal = context.journal
+        self._workers = workers
+        self._retention = Retention(context, phase)
         self._assignments: dict[str, _Assignment] = {}  # by worker
         self._lost_workers: Counter[str] = Counter()  # by trial id
-        self._to_stop: set[str] = set()  # trials that somebody wants stopped for good
+        self._stopped_for_good: set[str] = set()  # trial ids
         self._packs: deque[tuple[Trial, ...]] = deque()
-        self._enqueue(trial.settings for trial in self.state.current() if trial.is_waiting)
-        self._retention.tidy(ledger.state)
+        self._enqueue(trial.settings for trial in self.state.current() if trial.state == "queued")
+        self._retention.delete_unneeded()
 
     @property
     def state(self) -> PhaseState:
-        """What the journal says of this phase."""
-        return self._ledger.state.phases[self.phase]
+        """The state of this phase according to the journal."""
+        return self._context.state.phases[self.phase]
 
     @property
     def busy(self) -> Collection[str]:
-        """The workers that have a pack."""
+        """The names of the workers that have a pack."""
         return self._assignments.keys()
 
     @property
     def is_idle(self) -> bool:
-        """Whether no pack is at work."""
+        """Whether no worker has a pack."""
         return not self._assignments
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is at work and nothing waits."""
+        """Whether no pack is running or queued."""
         return self.is_idle and not self._packs
 
     def _enqueue(self, trials: Iterable[Trial]) -> None:
-        self._packs.extend(pack_trials(trials, self._packing.width, len(self._places)))
+        self._packs.extend(pack_trials(trials, self._context.packing.width, len(self._context.packing.slots)))
 
     def assign(self) -> None:
-        """Give packs to idle workers, and start the workers that are wanting."""
-        if self._ledger.state.paused:
+        """Give packs to idle workers, and start workers while there are more packs than workers."""
+        if self._context.state.paused:
             return
-        wanted = min(len(self._places), len(self._packs) + len(self._assignments))
-        for _ in range(wanted - len(self._workers.by_name)):
-            taken = Counter(worker.place for worker in self._workers.by_name.values())
-            self._workers.start(min(self._places, key=lambda place: taken[place]))
+        slots = self._context.packing.slots
+        missing = min(len(slots), len(self._packs) + len(self._assignments)) - len(self._workers.by_name)
+        for _ in range(missing):
+            occupied = Counter(worker.slot for worker in self._workers.by_name.values())
+            self._workers.start(min(slots, key=lambda slot: occupied[slot]))
         for worker in self._workers.by_name.values():
-            if self._packs and worker.ready and worker.name not in self._assignments:
+            if self._packs and worker.is_ready and worker.name not in self._assignments:
                 self._send_pack(worker, self._packs.popleft())
 
     def _send_pack(self, worker: Worker, trials: tuple[Trial, ...]) -> None:
-        known = self.state.trials
-        name = self._ledger.next_pack()
+        study, packing = self._context.study, self._context.packing
+        name = self._journal.next_pack()
         requests, started = [], []
         for trial in trials:
-            attempt = known[trial.id].attempt + 1
+            attempt = self.state.trials[trial.id].attempt + 1
             self.running[trial.id] = RunningTrial(self.phase, trial)
             requests.append(self._request(trial, attempt))
             started.append(
@@ -123,26 +111,26 @@ class PhaseRun:
                     trial=trial.id,
                     attempt=attempt,
                     worker=worker.name,
-                    device=worker.place.device,
+                    device=worker.slot.device,
                     precision=trial.precision if trial.precision != "auto" else worker.precision,
                     pack=name,
                     pack_width=len(trials),
                 )
             )
-        self._ledger.append(*started)
+        self._journal.append(*started)
         self._assignments[worker.name] = _Assignment(
             name, tuple(trial.id for trial in trials), {trial.id: trial for trial in trials}
         )
         worker.send(
             messages.TrainPack(
                 pack=name,
-                corpus=self._study.corpus,
-                corpus_base=str(self._study.corpus_base),
-                corpus_sha256=self._corpus_sha256,
-                split=asdict(self._study.split),
+                corpus=study.corpus,
+                corpus_base=str(study.corpus_base),
+                corpus_sha256=self._context.corpus.sha256,
+                split=asdict(study.split),
                 trials=requests,
-                tuning=asdict(self._packing.tuning(trials)),
-                tune=self._packing.is_worth_tuning(trials),
+                tuning=asdict(packing.tuning(trials)),
+                tune=packing.is_worth_tuning(trials),
             )
         )
 
@@ -150,17 +138,17 @@ class PhaseRun:
         start_from = None
         if trial.start_from is not None:
             source_phase, source_trial = trial.start_from.split("/")
-            start_from = str(self._folder.trial(source_phase, source_trial).best)
+            start_from = str(self._context.folder.trial(source_phase, source_trial).best)
         return messages.TrialRequest(
             phase=self.phase,
             settings=trial.settings(),
-            folder=str(self._folder.trial(self.phase, trial.id).path),
+            folder=str(self._context.folder.trial(self.phase, trial.id).path),
             attempt=attempt,
             start_from=start_from,
         )
 
     def take(self, worker: Worker, message: messages.Message) -> None:
-        """Take note of what a worker says of its pack."""
+        """Handle a message about the pack of a worker."""
         match message:
             case messages.Alive():
                 for trial in message.trials:
@@ -172,37 +160,42 @@ class PhaseRun:
                 running.bits_per_char = message.bits_per_char
                 running.tokens_per_second = message.tokens_per_second or running.tokens_per_second
             case messages.TrialOver():
-                self._end(worker, message)
+                self._end_attempt(worker, message)
             case messages.PackOver():
-                over = self._assignments.pop(worker.name)
-                self._put_back(over.again)
-                seconds = round(message.wall_seconds, 6)
-                self._ledger.append(
-                    events.PackEnded(pack=message.pack, phase=self.phase, trials=over.members, wall_seconds=seconds)
-                )
-                self._retention.tidy(self._ledger.state)
+                self._end_pack(worker, message)
 
-    def _end(self, worker: Worker, over: messages.TrialOver) -> None:
+    def _end_pack(self, worker: Worker, over: messages.PackOver) -> None:
+        assignment = self._assignments.pop(worker.name)
+        self._put_back(assignment.unfinished)
+        seconds = round(over.wall_seconds, 6)
+        self._journal.append(
+            events.PackEnded(pack=over.pack, phase=self.phase, trials=assignment.members, wall_seconds=seconds)
+        )
+        self._retention.delete_unneeded()
+
+    def _end_attempt(self, worker: Worker, over: messages.TrialOver) -> None:
         assignment = self._assignments[worker.name]
         trial = assignment.trials.pop(over.trial)
         self.running.pop(trial.id)
-        if over.state == "stopped" and not assignment.stop_asked:
-            worker.ready = False  # it was told to leave by somebody else, and is about to
+        # A worker that stops unasked has received TERM from outside and is about to exit: give it no further pack.
+        if over.state == "stopped" and not assignment.stop_requested:
+            worker.is_ready = False
         if over.failure in (messages.BAD_CORPUS, messages.DISK, messages.CACHE):
             self._append_requeued(trial, over.reason or over.failure)
-            assignment.again.append(trial)
+            assignment.unfinished.append(trial)
             if over.failure == messages.BAD_CORPUS:
                 raise InputError(over.reason or over.failure)
             if over.failure == messages.CACHE:
                 self.pause(f"{over.reason} and run it again; `litegpt resume` tries once more")
             else:
-                self.pause(f"the results cannot be written ({over.reason}); mend that, then `litegpt resume`")
-        elif over.state != "stopped" or trial.id in self._to_stop:
+                problem = f"the results cannot be written ({over.reason})"
+                self.pause(f"{problem}; free space or fix the disk, then `litegpt resume`")
+        elif over.state != "stopped" or trial.id in self._stopped_for_good:
             self._append_end(trial.id, over.state, over.reason, over.failure, **over.figures)
         else:
-            asked = assignment.stop_asked
-            self._append_requeued(trial, "the run was interrupted" if asked else "its worker was told to leave")
-            assignment.again.append(trial)
+            is_interrupted = assignment.stop_requested
+            self._append_requeued(trial, "the run was interrupted" if is_interrupted else "its worker was ended")
+            assignment.unfinished.append(trial)
 
     def _append_end(
         self, trial: str, state: str, reason: str | None, failure: str | None = None, **figures: object
@@ -210,79 +203,80 @@ class PhaseRun:
         attempt = self.state.trials[trial].attempt
         record = {"phase": self.phase, "trial": trial, "attempt": attempt, "state": state, **figures}
         record |= {"reason": reason, "failure": failure}
-        self._ledger.append(events.TrialEnded(**record))  # type: ignore[arg-type]  # a worker's figures, checked there
+        # The figures come from a worker of the same version, so their types are right.
+        self._journal.append(events.TrialEnded(**record))  # type: ignore[arg-type]
 
     def _append_requeued(self, trial: Trial, reason: str) -> None:
         attempt = self.state.trials[trial.id].attempt
-        self._ledger.append(events.TrialRequeued(phase=self.phase, trial=trial.id, attempt=attempt, reason=reason))
+        self._journal.append(events.TrialRequeued(phase=self.phase, trial=trial.id, attempt=attempt, reason=reason))
 
     def _put_back(self, trials: Iterable[Trial]) -> None:
-        """Put trials back in the queue, before all others; a pack stays a pack."""
-        waiting = tuple(trial for trial in trials if trial.id not in self._to_stop)
-        if waiting:
-            self._packs.appendleft(waiting)
+        """Queue trials again as one pack, before all others."""
+        pack = tuple(trial for trial in trials if trial.id not in self._stopped_for_good)
+        if pack:
+            self._packs.appendleft(pack)
 
     def lose(self, worker: Worker, reason: str) -> None:
-        """Put the trials of a dead worker back in the queue, or fail those that have cost too many workers."""
+        """Queue the trials of a dead worker again; fail those that have lost too many workers."""
         assignment = self._assignments.pop(worker.name, None)
         if assignment is None:
             return
         for trial in assignment.trials.values():
             self.running.pop(trial.id)
             self._lost_workers[trial.id] += 1
-            if trial.id in self._to_stop:
+            if trial.id in self._stopped_for_good:
                 self._append_end(trial.id, "stopped", "it was stopped on request")
             elif self._lost_workers[trial.id] < ATTEMPTS:
                 self._append_requeued(trial, reason)
-                assignment.again.append(trial)
+                assignment.unfinished.append(trial)
             else:
                 self._append_end(
-                    trial.id, "failed", f"{ATTEMPTS} workers died under it; the last: {reason}", "lost worker"
+                    trial.id, "failed", f"{ATTEMPTS} workers died while training it; the last: {reason}", "lost worker"
                 )
-        self._put_back(assignment.again)
+        self._put_back(assignment.unfinished)
 
     def stop_packs(self, trials: Iterable[str] | None = None) -> None:
-        """Ask for checkpoints and an end of the packs that hold any of `trials`; of all packs where that is None."""
-        wanted = None if trials is None else set(trials)
+        """Tell packs to write checkpoints and end: those that contain any of `trials`, or all of them by default."""
+        chosen = None if trials is None else set(trials)
         for name, assignment in self._assignments.items():
-            if wanted is None or wanted & assignment.trials.keys():
-                assignment.stop_asked = True
+            if chosen is None or chosen & assignment.trials.keys():
+                assignment.stop_requested = True
                 self._workers.by_name[name].send(messages.StopPack(pack=assignment.name))
 
     def drop_packs(self) -> None:
-        """Forget the packs at work: their workers have been ended."""
+        """Forget the running packs, whose workers have been ended."""
         self._assignments.clear()
         self.running.clear()
 
     def pause(self, reason: str) -> None:
-        """Write checkpoints and wait until somebody resumes."""
-        if not self._ledger.state.paused:
-            self._ledger.append(events.StudyPaused(reason=reason))
+        """Let the packs write checkpoints, and start no other until the user resumes."""
+        if not self._context.state.paused:
+            self._journal.append(events.StudyPaused(reason=reason))
         self.stop_packs()
 
     def act(self, request: Request) -> None:
-        """Do what was asked: stop or retry trials, pause or resume the whole phase."""
+        """Carry out a request: stop or retry trials, pause or resume the run."""
         match request.kind:
             case "pause":
-                self.pause("somebody asked for it; `litegpt resume` goes on")
-            case "resume" if self._ledger.state.paused:
-                self._ledger.append(events.StudyResumed())
+                self.pause("on request; `litegpt resume` continues")
+            case "resume" if self._context.state.paused:
+                self._journal.append(events.StudyResumed())
             case "stop":
-                self._stop_trials([trial.id for trial in self._meant(request) if not trial.is_ended])
+                self._stop_trials([trial.id for trial in self._named(request) if not trial.is_ended])
             case "retry":
-                again = requeued(self._ledger.state, request, self.phase)
-                self._ledger.append(*again)
-                for event in again:
+                retried = requeued(self._context.state, request, self.phase)
+                self._journal.append(*retried)
+                for event in retried:
                     self._lost_workers.pop(event.trial, None)
-                    self._to_stop.discard(event.trial)
+                    self._stopped_for_good.discard(event.trial)
                     self._put_back([self.state.trials[event.trial].settings])
 
-    def _meant(self, request: Request) -> list[TrialState]:
+    def _named(self, request: Request) -> list[TrialState]:
         return [trial for trial in self.state.current() if request.names(self.phase, trial.id)]
 
     def _stop_trials(self, trials: Sequence[str]) -> None:
-        self._to_stop.update(trials)
-        kept = [tuple(trial for trial in pack if trial.id not in self._to_stop) for pack in self._packs]
+        self._stopped_for_good.update(trials)
+        kept = [tuple(trial for trial in pack if trial.id not in self._stopped_for_good) for pack in self._packs]
         self._packs = deque(pack for pack in kept if pack)
         for trial in trials:
             if trial not in self.running:

@@ -1,4 +1,4 @@
-"""What a runner has to do in a phase: its trials, from the plan and from what the journal says is done."""
+"""What is left to do in a phase: its trials according to the study file, less what the journal records as done."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 
 from litegpt.results.events import Event, PhaseEnded, PhasePlanned, TrialEnded, TrialQueued, TrialRequeued
-from litegpt.results.folder import StudyFolder
 from litegpt.results.ranking import rank
 from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.run.context import RunContext
 from litegpt.run.requests import Request
 from litegpt.study.expand import Expansion, expand_phases
 from litegpt.study.phase import Phase, Promotion
@@ -26,7 +26,7 @@ def resolve_study(study: Study, state: StudyState) -> dict[str, Expansion]:
     def ranked(promotion: Promotion, source: Expansion) -> list[Trial] | None:
         phase = state.phases.get(promotion.source)
         trials = [phase.trials.get(trial.id) for trial in source.trials] if phase else []
-        ended = [trial for trial in trials if trial is not None and trial.state not in ("queued", "running")]
+        ended = [trial for trial in trials if trial is not None and trial.is_ended]
         if len(ended) < len(source.trials) or not ended:
             return None
         return [trial.settings for trial in rank(ended, promotion.by)]
@@ -58,7 +58,7 @@ def is_complete(phase: PhaseState) -> bool:
 
 
 def phase_ended(phase: PhaseState, excluded: int, seconds: float) -> PhaseEnded:
-    """Return the event that ends a phase whose trials have ended, with the counts of how."""
+    """Return the event that ends a phase, with the number of trials in each state."""
     counts = phase.counts()
     return PhaseEnded(
         phase=phase.name,
@@ -72,13 +72,15 @@ def phase_ended(phase: PhaseState, excluded: int, seconds: float) -> PhaseEnded:
 
 
 def planning_events(state: StudyState, phase: Phase, expansion: Expansion) -> list[Event]:
-    """Return what the journal must be told before the phase's trials can run; nothing where it knows already."""
-    known = state.phases.get(phase.name, PhaseState(phase.name))
-    events: list[Event] = [
-        TrialQueued(phase=phase.name, settings=trial) for trial in expansion.trials if trial.id not in known.trials
-    ]
+    """Return the events that must be recorded before the phase's trials can run; none if the plan is unchanged."""
+    recorded = state.phases.get(phase.name, PhaseState(phase.name))
     trial_ids = tuple(trial.id for trial in expansion.trials)
-    if trial_ids != known.planned:
+    events: list[Event] = [
+        TrialQueued(phase=phase.name, settings=trial)
+        for trial, trial_id in zip(expansion.trials, trial_ids, strict=True)
+        if trial_id not in recorded.trials
+    ]
+    if trial_ids != recorded.planned:
         plan = PhasePlanned(
             phase=phase.name,
             trials=trial_ids,
@@ -99,22 +101,21 @@ def promoted_ids(state: StudyState, phase: Phase) -> list[str]:
 
 
 def requeued(state: StudyState, request: Request, phase: str | None = None) -> list[TrialRequeued]:
-    """Return what a request to retry makes of the trials that did badly; with `phase`, of that phase's alone."""
+    """Return the events that retry the diverged, failed and stopped trials of a request; `phase` limits them."""
     return [
-        TrialRequeued(phase=trial.phase, trial=trial.id, attempt=trial.attempt, reason="it was asked for again")
-        for known in state.phases.values()
-        for trial in known.current()
-        if phase in (None, known.name) and trial.failed and request.names(known.name, trial.id)
+        TrialRequeued(phase=trial.phase, trial=trial.id, attempt=trial.attempt, reason="retry was requested")
+        for candidate in state.phases.values()
+        for trial in candidate.current()
+        if phase in (None, candidate.name) and trial.failed and request.names(candidate.name, trial.id)
     ]
 
 
-def reuse_results(
-    state: StudyState, folder: StudyFolder, phase: str, needs_weights: bool = False
-) -> Iterator[TrialEnded]:
-    """Copy what another phase has already trained with the very same settings; yield how those trials ended.
+def reuse_results(context: RunContext, phase: str, needs_weights: bool) -> Iterator[TrialEnded]:
+    """Copy the results of trials that another phase has already trained with equal settings; yield their endings.
 
-    With `needs_weights`, only where their best weights have been kept.
+    With `needs_weights`, a result counts only if its best weights were kept.
     """
+    state, folder = context.state, context.folder
     done: Mapping[str, TrialState] = {
         trial.id: trial
         for other in state.phases.values()
@@ -123,10 +124,10 @@ def reuse_results(
         if trial.state == "done"
     }
     for trial in state.phases[phase].current():
-        twin = done.get(trial.id)
-        if twin is None or not trial.is_waiting:
+        equal = done.get(trial.id)
+        if equal is None or not trial.is_waiting:
             continue
-        source, target = folder.trial(twin.phase, twin.id), folder.trial(phase, trial.id)
+        source, target = folder.trial(equal.phase, equal.id), folder.trial(phase, trial.id)
         if not source.path.is_dir() or (needs_weights and not source.best.exists()):
             continue
         shutil.copytree(source.path, target.path, symlinks=True, dirs_exist_ok=True)
@@ -135,15 +136,15 @@ def reuse_results(
             trial=trial.id,
             attempt=0,
             state="done",
-            reason=f"the same setting was trained in {twin.phase}",
-            step=twin.step,
-            seconds=twin.seconds,
-            train_loss=twin.train_loss,
-            val_loss=twin.val_loss,
-            best_val_loss=twin.best_val_loss,
-            best_val_step=twin.best_val_step,
-            bits_per_char=twin.bits_per_char,
-            best_bits_per_char=twin.best_bits_per_char,
-            final_loss=twin.final_loss,
-            tokens_per_second=twin.tokens_per_second,
+            reason=f"the same setting was trained in {equal.phase}",
+            step=equal.step,
+            seconds=equal.seconds,
+            train_loss=equal.train_loss,
+            val_loss=equal.val_loss,
+            best_val_loss=equal.best_val_loss,
+            best_val_step=equal.best_val_step,
+            bits_per_char=equal.bits_per_char,
+            best_bits_per_char=equal.best_bits_per_char,
+            final_loss=equal.final_loss,
+            tokens_per_second=equal.tokens_per_second,
         )

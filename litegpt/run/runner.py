@@ -1,6 +1,7 @@
-"""The runner: phases in order, until every trial has ended or somebody interrupts.
+"""The runner: trains the phases of a study one after another until every trial has ended or a user interrupts.
 
-One thread takes mail from one queue: what workers say, and signals. It never loads torch.
+All decisions are made in one thread. It reads one queue, which carries the messages of the workers and the signals, and
+it never imports torch.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ from litegpt.files import write_whole
 from litegpt.results import events
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
-from litegpt.run.announce import announcement
-from litegpt.run.devices import WorkerPlace
-from litegpt.run.disk import Retention, shortage, weights_wanted
-from litegpt.run.hold_up import HoldUp
-from litegpt.run.ledger import Ledger, RunnerError
+from litegpt.run.announcement import study_started
+from litegpt.run.context import RunContext
+from litegpt.run.disk import Retention, shortage, weights_needed
 from litegpt.run.packing import Packing
 from litegpt.run.phase_run import PhaseRun, RunningTrial
 from litegpt.run.phases import (
@@ -31,146 +30,140 @@ from litegpt.run.phases import (
     reuse_results,
 )
 from litegpt.run.requests import take_requests
-from litegpt.run.watch import Patience, Watch
+from litegpt.run.runner_journal import DiskPause, RunnerError, RunnerJournal
+from litegpt.run.watch import Watch
 from litegpt.run.workers import Lost, Mail, Worker, Workers
 from litegpt.study.edit.append import snapshot
+from litegpt.study.expand import Expansion
 from litegpt.study.phase import Phase
 from litegpt.study.study import Study
-from litegpt.study.trial import Trial
 from litegpt.text.corpus import Corpus
 from litegpt.worker import messages
 
-STILLBORN_WORKERS = 3  # in a row, that ended before they were ready: then something is wrong with the machine
-TICK_SECONDS = 0.25  # how often requests are looked for and the view is refreshed while nothing happens
+FAILED_STARTS_MAX = 3  # after so many in a row the device or the installation is broken
+TICK_SECONDS = 0.25  # between two looks for requests, and two updates of the view, while no message arrives
 
 
 class Runner:
-    """Runs a study's phases to their end. Read `state`, `running`, `paused` and `interrupted` to show how far it is."""
+    """Runs the phases of a study. Views read `state`, `running`, `paused` and `interrupted` to show progress."""
 
     def __init__(
         self,
         study: Study,
         corpus: Corpus,
         folder: StudyFolder,
-        places: Sequence[WorkerPlace],
+        packing: Packing,
         *,
         phases: Sequence[str] | None = None,
-        packing: Packing | None = None,
-        observe: Callable[[Runner], None] = lambda runner: None,
-        patience: Patience | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        watch: Watch | None = None,
     ) -> None:
-        self.study, self.corpus, self.folder, self.places = study, corpus, folder, places
         self.phases = [phase for phase in study.phases if phases is None or phase.name in phases]
         self.interrupted = False
-        self._started = clock()
-        self._packing = packing or Packing(places, len(corpus.symbols), folder.path.parent)
-        self._observe, self._clock = observe, clock
-        self._mail: queue.SimpleQueue[Mail | signal.Signals] = queue.SimpleQueue()  # a signal may interrupt its get
-        self._hold_up = HoldUp(folder, lambda: observe(self), lambda event: self._ledger.note(event))
-        self._ledger = Ledger(folder, self._hold_up.wait)
-        self._watch = Watch(patience or Patience(), clock)
+        self._observe: Callable[[Runner], None] = lambda runner: None
+        self._disk_pause = DiskPause(folder, lambda: self._observe(self))
+        self._journal = RunnerJournal(folder, self._disk_pause)
+        self._context = RunContext(study, corpus, folder, packing, self._journal)
+        # A SimpleQueue, because a signal handler may put into it while the main thread is inside its `get`.
+        self._mail: queue.SimpleQueue[Mail | signal.Signals] = queue.SimpleQueue()
+        self._watch = watch or Watch()
         self._workers = Workers(folder.log, self._mail.put)
         self._phase_run: PhaseRun | None = None
-        self._stillborn = 0
-        self._announced = False
+        self._failed_starts = 0
+        self._is_announced = False
 
     @property
     def state(self) -> StudyState:
-        """What the journal says."""
-        return self._ledger.state
+        """The state of the study according to the journal."""
+        return self._journal.state
+
+    @property
+    def n_symbols(self) -> int:
+        """The number of different characters in the corpus."""
+        return self._context.n_symbols
 
     @property
     def running(self) -> list[RunningTrial]:
-        """The trials at work."""
+        """The trials that workers are training now."""
         return list(self._phase_run.running.values()) if self._phase_run else []
 
     @property
     def paused(self) -> str | None:
-        """Why the run waits to be resumed, None where it does not."""
-        return self._hold_up.reason or self.state.paused
+        """Why the run waits for `litegpt resume`; None if it does not wait."""
+        return self._disk_pause.reason or self.state.paused
 
     def interrupt(self, number: signal.Signals) -> None:
-        """Ask the run to stop: once, with checkpoints; a second time, at once. Signal handlers may call it."""
-        self._hold_up.stop()
+        """Stop the run: with checkpoints the first time, at once the second time. Signal handlers may call it."""
+        self._disk_pause.stop()
         self._mail.put(number)
 
     def has_work(self) -> bool:
-        """Tell whether anything of the chosen phases is left to do."""
+        """Return whether any chosen phase has work left."""
         return self._next_phase() is not None
 
     def _next_phase(self) -> Phase | None:
-        return next_phase(self.study, self.state, [phase.name for phase in self.phases])
+        return next_phase(self._context.study, self.state, [phase.name for phase in self.phases])
 
-    def run(self) -> None:
-        """Run until every trial has ended, or until interrupted. Raises RunnerError."""
-        take_requests(self.folder)  # what was asked of an earlier run is no longer meant
-        with self._ledger:
+    def run(self, observe: Callable[[Runner], None] | None = None) -> None:
+        """Run until every trial has ended or the run is interrupted; call `observe` often. Raises RunnerError."""
+        self._observe = observe or self._observe
+        started = time.monotonic()
+        # Requests that were left for an earlier run no longer count.
+        take_requests(self._context.folder)
+        with self._journal:
             try:
-                self._requeue_running()  # what a killed runner left behind
+                # A killed runner leaves its trials marked as running.
+                self._requeue_running()
                 if self.state.paused:
-                    self._ledger.append(events.StudyResumed())
+                    self._journal.append(events.StudyResumed())
                 while not self.interrupted and (phase := self._next_phase()):
                     self._run_phase(phase)
             finally:
                 self._workers.close()
                 self._requeue_running()
-                if self._announced:
-                    self._ledger.append(self._farewell())
+                if self._is_announced:
+                    self._journal.append(self._end_event(time.monotonic() - started))
                 self._observe(self)
 
     def _run_phase(self, phase: Phase) -> None:
-        started = self._clock()
-        expansion = resolve_study(self.study, self.state).get(phase.name)
+        started = time.monotonic()
+        expansion = self._plan_phase(phase)
+        self._phase_run = self._prepare_phase(phase)
+        self._train(self._phase_run)
+        self._close_phase(phase, expansion, time.monotonic() - started)
+
+    def _plan_phase(self, phase: Phase) -> Expansion:
+        """Record the phase's trials in the journal and in the snapshot of the study. Raises RunnerError."""
+        expansion = resolve_study(self._context.study, self.state).get(phase.name)
         if expansion is None:
             source = phase.source and phase.source.name
             raise RunnerError(f"phase '{phase.name}' waits for phase '{source}'; run that first")
         if not expansion.trials:
-            raise RunnerError(f"phase '{phase.name}' has no trials: nothing that it promotes from could be ranked")
-        self.folder.check_no_links(phase.name, (trial.id for trial in expansion.trials))
-        if planned := planning_events(self.state, phase, expansion):
-            self._ledger.append(*planned)
-        self._hold_up.insist(self._write_snapshot)
-        needs_weights = weights_wanted(self.study, phase.name)
-        reused = self._hold_up.insist(lambda: list(reuse_results(self.state, self.folder, phase.name, needs_weights)))
-        self._ledger.append(*reused)
-        if reason := self._shortage(phase):
-            self._ledger.append(events.StudyPaused(reason=reason))
-        self._phase_run = PhaseRun(
-            phase.name,
-            self.study,
-            self.folder,
-            self._ledger,
-            self._workers,
-            self.places,
-            self._packing,
-            self.corpus.sha256,
-        )
-        self._work(self._phase_run)
-        state = self._phase_run.state
-        if not is_complete(state):
-            if not self.interrupted:
-                raise RunnerError(f"phase '{phase.name}' did not come to its end")
-        elif state.ended is None:
-            self._ledger.append(phase_ended(state, len(expansion.excluded), round(self._clock() - started, 3)))
-        if phase.source is not None:
-            Retention(self.study, self.folder, phase.source.name).tidy(self.state)  # it needs those weights no more
+            raise RunnerError(f"phase '{phase.name}' has no trials: its source phase has no trial that can be ranked")
+        self._context.folder.check_no_links(phase.name, (trial.id for trial in expansion.trials))
+        self._journal.append(*planning_events(self.state, phase, expansion))
+        self._journal.retry(self._write_snapshot)
+        return expansion
 
-    def _shortage(self, phase: Phase) -> str | None:
-        """Return in words what room the phase will not find on the disk, None where it will."""
+    def _prepare_phase(self, phase: Phase) -> PhaseRun:
+        """Take over results of equal trials, check the free disk space, and return the phase ready to be trained."""
+        context = self._context
+        keep_weights = weights_needed(context.study, phase.name)
+        reused = self._journal.retry(lambda: list(reuse_results(context, phase.name, keep_weights)))
+        self._journal.append(*reused)
+        if reason := shortage(context, phase.name):
+            self._journal.append(events.StudyPaused(reason=reason))
+        return PhaseRun(phase.name, context, self._workers)
 
-        def working(trial: Trial) -> int:
-            return self._packing.width(trial) * len(self.places)
-
-        return shortage(self.study, self.state, self.folder, phase.name, working, len(self.corpus.symbols))
-
-    def _work(self, phase_run: PhaseRun) -> None:
-        """Keep the workers busy until the phase is over, or the run is interrupted and its packs have stopped."""
+    def _train(self, phase_run: PhaseRun) -> None:
+        """Keep the workers busy until the phase is over, or until an interrupted run's packs have stopped."""
         while not phase_run.is_over and not (self.interrupted and phase_run.is_idle):
+            # An interrupted run only waits for its checkpoints: it starts nothing and takes no requests.
             if not self.interrupted:
                 self._take_requests(phase_run)
                 phase_run.assign()
-            self._watch.look(self._workers.by_name.values(), phase_run.busy)
+            self._watch.check(self._workers.by_name.values(), phase_run.busy)
+            # Handle at most one message per round, so that signals, requests and hung workers never wait behind a
+            # long queue of messages.
             try:
                 mail = self._mail.get(timeout=TICK_SECONDS)
             except queue.Empty:
@@ -179,83 +172,99 @@ class Runner:
                 self._take_mail(phase_run, mail)
             self._observe(self)
 
+    def _close_phase(self, phase: Phase, expansion: Expansion, seconds: float) -> None:
+        """Record the end of a complete phase, and delete the weights that only this phase still needed."""
+        state = self.state.phases[phase.name]
+        if not is_complete(state):
+            if not self.interrupted:
+                raise RunnerError(f"phase '{phase.name}' stopped before all of its trials had ended")
+        elif state.ended is None:
+            self._journal.append(phase_ended(state, len(expansion.excluded), round(seconds, 3)))
+        if phase.source is not None:
+            Retention(self._context, phase.source.name).delete_unneeded()
+
     def _take_requests(self, phase_run: PhaseRun) -> None:
-        for request in take_requests(self.folder):
+        for request in take_requests(self._context.folder):
             if request.kind == "stop" and not request.trials:
-                self._interrupt_now(phase_run)
+                self._stop(phase_run)
             else:
                 phase_run.act(request)
             if request.kind == "retry":
-                self._ledger.append(*requeued(self.state, request))
+                self._journal.append(*requeued(self.state, request))
 
     def _take_mail(self, phase_run: PhaseRun, mail: Mail | signal.Signals) -> None:
         if isinstance(mail, signal.Signals):
-            if not (self.interrupted and mail is signal.SIGHUP):  # a closed terminal may say so twice
-                self._interrupt_now(phase_run)
+            # A closing terminal may send HUP twice. That must not cut the checkpoints short.
+            if not (self.interrupted and mail is signal.SIGHUP):
+                self._stop(phase_run)
             return
         worker = self._workers.by_name.get(mail.worker)
         if worker is None:
             return
         if not isinstance(mail.message, Lost):
-            self._watch.hear(worker.name, mail.message)
+            self._watch.record(worker.name, mail.message)
         match mail.message:
             case messages.Ready() as ready:
-                self._welcome(worker, ready)
+                self._take_ready(worker, ready)
             case messages.Unusable() as unusable:
-                raise RunnerError(f"{worker.place.device} cannot be used ({unusable.reason}); try --device cpu")
+                raise RunnerError(f"{worker.slot.device} cannot be used ({unusable.reason}); try --device cpu")
             case Lost() as lost:
-                self._lose(phase_run, worker, lost)
+                self._take_lost(phase_run, worker, lost)
             case messages.Heartbeat():
                 pass
             case messages.ShapeTuned() as tuned:
-                self._packing.learn(tuned)
+                self._context.packing.learn(tuned)
             case message:
                 phase_run.take(worker, message)
 
-    def _interrupt_now(self, phase_run: PhaseRun) -> None:
-        if self.interrupted:  # the second time: no checkpoints, no waiting
+    def _stop(self, phase_run: PhaseRun) -> None:
+        """Let the packs write checkpoints; the second time, end the workers at once."""
+        if self.interrupted:
             self._workers.close(grace_seconds=0)
             phase_run.drop_packs()
         else:
             self.interrupted = True
             phase_run.stop_packs()
 
-    def _welcome(self, worker: Worker, ready: messages.Ready) -> None:
-        worker.ready, worker.precision = True, ready.precision
-        self._stillborn = 0
-        if not self._announced:
-            self._announced = True
-            self._ledger.append(announcement(self.study, self.corpus, self.places, ready))
-        self._ledger.append(events.WorkerStarted(worker=worker.name, pid=ready.pid, device=ready.device))
+    def _take_ready(self, worker: Worker, ready: messages.Ready) -> None:
+        worker.is_ready = True
+        worker.precision = ready.precision
+        self._failed_starts = 0
+        if not self._is_announced:
+            self._is_announced = True
+            self._journal.append(study_started(self._context, ready))
+        self._journal.append(events.WorkerStarted(worker=worker.name, pid=ready.pid, device=ready.device))
 
-    def _lose(self, phase_run: PhaseRun, worker: Worker, lost: Lost) -> None:
+    def _take_lost(self, phase_run: PhaseRun, worker: Worker, lost: Lost) -> None:
         self._workers.forget(worker.name)
-        why = self._watch.forget(worker.name) or f"it ended (exit status {lost.returncode})"
-        if not worker.ready:
-            self._stillborn += 1
-            if self._stillborn >= STILLBORN_WORKERS:
-                raise RunnerError(f"no worker starts on {worker.place.device} ({why}); see {self.folder.log}")
+        cause = self._watch.forget(worker.name) or f"it ended (exit status {lost.returncode})"
+        if not worker.is_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= FAILED_STARTS_MAX:
+                log = self._context.folder.log
+                raise RunnerError(f"no worker starts on {worker.slot.device} ({cause}); see {log}")
             return
-        reason = f"its worker {worker.name} was lost: {why}"
-        pid, device = worker.process.pid, worker.place.device
-        self._ledger.append(events.WorkerLost(worker=worker.name, pid=pid, device=device, reason=reason))
+        reason = f"its worker {worker.name} was lost: {cause}"
+        pid, device = worker.process.pid, worker.slot.device
+        self._journal.append(events.WorkerLost(worker=worker.name, pid=pid, device=device, reason=reason))
         phase_run.lose(worker, reason)
 
-    def _farewell(self) -> events.Event:
-        complete = all(
-            phase.name in self.state.phases and is_complete(self.state.phases[phase.name]) for phase in self.phases
-        )
-        if self.interrupted or not complete:
-            return events.StudyInterrupted(reason="interrupted" if self.interrupted else "the runner could not go on")
-        return events.StudyEnded(seconds=round(self._clock() - self._started, 3))
+    def _end_event(self, seconds: float) -> events.Event:
+        if self.interrupted:
+            return events.StudyInterrupted(reason="interrupted")
+        phases = [self.state.phases.get(phase.name) for phase in self.phases]
+        if not all(phase is not None and is_complete(phase) for phase in phases):
+            return events.StudyInterrupted(reason="the runner could not continue")
+        return events.StudyEnded(seconds=round(seconds, 3))
 
     def _requeue_running(self) -> None:
         for trial in [trial for trial in self.state.trials() if trial.state == "running"]:
-            self._ledger.append(
+            self._journal.append(
                 events.TrialRequeued(
                     phase=trial.phase, trial=trial.id, attempt=trial.attempt, reason="the run was interrupted"
                 )
             )
 
     def _write_snapshot(self) -> None:
-        write_whole(self.folder.snapshot, snapshot(self.study, resolve_study(self.study, self.state)).encode())
+        study = self._context.study
+        write_whole(self._context.folder.snapshot, snapshot(study, resolve_study(study, self.state)).encode())

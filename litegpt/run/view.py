@@ -78,7 +78,7 @@ class Forecast:
 
 def _work_done(runner: Runner) -> tuple[float, float, float]:
     """Return the flops done and in all, and the tokens trained, of the phases planned so far."""
-    n_symbols = len(runner.corpus.symbols)
+    n_symbols = runner.n_symbols
     steps = {(trial.phase, trial.settings.id): trial.step for trial in runner.running}
     flops_done = flops = tokens = 0.0
     for phase in runner.state.phases.values():

@@ -1,4 +1,4 @@
-"""Workers that hang: found by what they have not said for too long, and ended."""
+"""Detection of hung workers: a worker that stays silent too long is ended."""
 
 from __future__ import annotations
 
@@ -9,80 +9,87 @@ from dataclasses import dataclass
 from litegpt.run.workers import GRACE_SECONDS, Worker
 from litegpt.worker.messages import Heartbeat, Message
 
-OWN_STALL_SECONDS = 5.0  # between two looks: then the runner itself stood still, and has heard nobody meanwhile
+OWN_STALL_SECONDS = 5.0  # a longer gap between two checks means that the runner itself stood still
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a worker may take.
+    """How long the runner waits for a worker.
 
-    Heartbeats come from a thread of their own, so silence means a process that is stopped or stuck in the system. A
-    worker that beats and gets nowhere may be capturing a graph or evaluating a large model: that may take long.
+    Heartbeats come from a separate thread of the worker, so silence means that its process is stopped or blocked in the
+    kernel. A worker that sends heartbeats but makes no progress may be capturing a CUDA graph or evaluating a large
+    model, which can take long.
     """
 
-    start_seconds: float = 300.0  # until it is ready: torch and the GPU's driver, perhaps from a network disk
-    silence_seconds: float = 60.0  # between two signs of life
-    progress_seconds: float = 900.0  # between two signs that its pack gets on
+    start_seconds: float = 300.0  # until the worker is ready: it loads torch, perhaps from a network disk
+    silence_seconds: float = 60.0  # between two messages
+    progress_seconds: float = 900.0  # between two messages that show progress of its pack
 
 
 @dataclass
-class _Marks:
-    heard: float
-    progressed: float
-    given_up: float | None = None
+class _LastSeen:
+    """When a worker last gave a sign of life, and the end of a worker that hangs."""
+
+    message: float
+    progress: float
+    terminated: float | None = None
     reason: str = ""
 
 
 class Watch:
-    """Looks at the workers now and then: asks those that hang to leave, and ends them when they do not."""
+    """Checks the workers regularly: sends TERM to those that hang, and KILL if they stay."""
 
-    def __init__(self, patience: Patience, clock: Callable[[], float] = time.monotonic) -> None:
-        self._patience, self._clock = patience, clock
-        self._marks: dict[str, _Marks] = {}  # by worker
-        self._looked = clock()
+    def __init__(self, patience: Patience | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._patience = patience or Patience()
+        self._clock = clock
+        self._last_seen: dict[str, _LastSeen] = {}  # by worker
+        self._checked = clock()
 
-    def hear(self, worker: str, message: Message) -> None:
-        """Take note that a worker has said something."""
+    def record(self, worker: str, message: Message) -> None:
+        """Record that a worker has sent a message."""
         now = self._clock()
-        marks = self._marks_of(worker, now)
-        marks.heard = now
+        seen = self._seen(worker, now)
+        seen.message = now
         if not isinstance(message, Heartbeat):
-            marks.progressed = now
+            seen.progress = now
 
-    def look(self, workers: Iterable[Worker], busy: Collection[str]) -> None:
-        """End the workers that hang; `busy` names those that have a pack."""
+    def check(self, workers: Iterable[Worker], busy: Collection[str]) -> None:
+        """End the workers that hang; `busy` contains the names of those that have a pack."""
         now = self._clock()
-        if not 0 <= now - self._looked <= OWN_STALL_SECONDS:  # the machine slept, or the clock was set
-            for marks in self._marks.values():
-                marks.heard = marks.progressed = now
-        self._looked = now
+        # If the machine slept or the clock was set, the runner has read no messages in between. Then nobody is late.
+        if not 0 <= now - self._checked <= OWN_STALL_SECONDS:
+            for seen in self._last_seen.values():
+                seen.message = now
+                seen.progress = now
+        self._checked = now
         for worker in workers:
-            marks = self._marks_of(worker.name, now)
-            if worker.name not in busy and worker.ready:
-                marks.progressed = now
-            if marks.given_up is None:
-                reason = self._complaint(worker, marks, now)
+            seen = self._seen(worker.name, now)
+            if worker.name not in busy and worker.is_ready:
+                seen.progress = now
+            if seen.terminated is None:
+                reason = self._reason_to_end(worker, seen, now)
                 if reason is not None:
-                    marks.given_up, marks.reason = now, reason
+                    seen.terminated = now
+                    seen.reason = reason
                     worker.process.terminate()
-            elif now - marks.given_up >= GRACE_SECONDS:
+            elif now - seen.terminated >= GRACE_SECONDS:
                 worker.process.kill()
 
     def forget(self, worker: str) -> str | None:
-        """Drop a worker that is gone, and return why it was ended, None where it went by itself."""
-        marks = self._marks.pop(worker, None)
-        return marks.reason if marks is not None and marks.given_up is not None else None
+        """Remove a worker that has ended, and return why the watch ended it, or None if it ended by itself."""
+        seen = self._last_seen.pop(worker, None)
+        return seen.reason if seen is not None and seen.terminated is not None else None
 
-    def _marks_of(self, worker: str, now: float) -> _Marks:
-        return self._marks.setdefault(worker, _Marks(now, now))
+    def _seen(self, worker: str, now: float) -> _LastSeen:
+        return self._last_seen.setdefault(worker, _LastSeen(now, now))
 
-    def _complaint(self, worker: Worker, marks: _Marks, now: float) -> str | None:
+    def _reason_to_end(self, worker: Worker, seen: _LastSeen, now: float) -> str | None:
         patience = self._patience
-        if not worker.ready:
-            late = now - marks.progressed > patience.start_seconds
-            return f"it was not ready after {patience.start_seconds:g} s" if late else None
-        if now - marks.heard > patience.silence_seconds:
+        if not worker.is_ready:
+            is_late = now - seen.progress > patience.start_seconds
+            return f"it was not ready after {patience.start_seconds:g} s" if is_late else None
+        if now - seen.message > patience.silence_seconds:
             return f"it hung: no sign of life for {patience.silence_seconds:g} s"
-        if now - marks.progressed > patience.progress_seconds:
+        if now - seen.progress > patience.progress_seconds:
             return f"it hung: no progress for {patience.progress_seconds:g} s"
         return None

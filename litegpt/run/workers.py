@@ -1,4 +1,4 @@
-"""The worker processes of a runner: started, spoken to, listened to and ended."""
+"""The worker processes of a runner: starting them, exchanging messages with them, and ending them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from litegpt.run.devices import WorkerPlace
+from litegpt.run.device_discovery import WorkerSlot
 from litegpt.worker.messages import Message, parse
 
-PIPE_BYTES = 1 << 20  # a worker that hangs must not hold up the runner, which writes to it
-GRACE_SECONDS = 5.0  # between asking a worker to leave and ending it
+PIPE_BYTES = 1 << 20  # large enough that writing to a hung worker does not block the runner
+GRACE_SECONDS = 5.0  # between asking a worker to exit and killing it
 
-# Left alone, glibc gives tensors back to the system and takes them again, page by page, many times a step.
+# By default glibc returns the memory of tensors to the system and requests it again many times per step.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "33554432",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
@@ -28,14 +28,14 @@ ALLOCATOR = {
 
 @dataclass(frozen=True)
 class Lost:
-    """A worker's stdout has ended: the process is gone, or as good as gone."""
+    """The end of a worker's stdout: its process has ended, or is about to."""
 
     returncode: int | None
 
 
 @dataclass(frozen=True)
 class Mail:
-    """What came from a worker, or of it."""
+    """A message from a worker, or the news that it is lost."""
 
     worker: str
     message: Message | Lost
@@ -43,16 +43,16 @@ class Mail:
 
 @dataclass
 class Worker:
-    """One worker process. It may have at most one pack."""
+    """One worker process, which trains at most one pack at a time."""
 
     name: str
-    place: WorkerPlace
+    slot: WorkerSlot
     process: subprocess.Popen[bytes] = field(repr=False)
-    ready: bool = False
-    precision: str = "auto"  # what it resolves to, once ready
+    is_ready: bool = False
+    precision: str = "auto"  # what 'auto' means on its device, once it is ready
 
     def send(self, message: Message) -> None:
-        """Send a message; a worker that is gone is told of by its Lost mail, not here."""
+        """Send a message. A worker that has ended is reported by its Lost mail, not here."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.write(message.line())
@@ -60,25 +60,26 @@ class Worker:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log to append to, wherever it does not lead out of the results by a link."""
+    """Open a log for appending; a symlink is refused, because it could point out of the results folder."""
     return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
 
 
 class Workers:
-    """Starts worker processes and hands on what they say, in order, by `deliver`; their stderr goes to `log`."""
+    """Starts worker processes and passes their messages, in order, to `deliver`; their stderr goes to `log`."""
 
     def __init__(self, log: Path, deliver: Callable[[Mail], None]) -> None:
-        self._log, self._deliver = log, deliver
+        self._log = log
+        self._deliver = deliver
         self.by_name: dict[str, Worker] = {}
         self._started = 0
 
-    def start(self, place: WorkerPlace) -> Worker:
-        """Start a worker at a place."""
+    def start(self, slot: WorkerSlot) -> Worker:
+        """Start a worker in a slot."""
         self._started += 1
         name = f"w{self._started}"
         command = [sys.executable, "-m", "litegpt.worker.process"]
-        command += ["--device", place.device, "--threads", str(place.threads)]
-        environment = {**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(place.threads), "PYTHONUNBUFFERED": "1"}
+        command += ["--device", slot.device, "--threads", str(slot.threads)]
+        environment = {**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(slot.threads), "PYTHONUNBUFFERED": "1"}
         with open_log(self._log) as log:
             process = subprocess.Popen(
                 command,
@@ -88,7 +89,7 @@ class Workers:
                 env=environment,
                 pipesize=PIPE_BYTES,
             )
-        worker = Worker(name, place, process)
+        worker = Worker(name, slot, process)
         self.by_name[name] = worker
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         return worker
@@ -106,13 +107,13 @@ class Workers:
         self._deliver(Mail(worker.name, Lost(returncode)))
 
     def forget(self, name: str) -> None:
-        """Take a worker off the list and make sure that its process has ended."""
+        """Remove a worker and make sure that its process has ended."""
         process = self.by_name.pop(name).process
         process.kill()
         process.wait()
 
     def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """End every worker: end of input first, then TERM at half of the grace, then KILL."""
+        """End every worker: close its input, send TERM after half of the grace period, and KILL at its end."""
         processes = [worker.process for worker in self.by_name.values()]
         self.by_name.clear()
         for process in processes:

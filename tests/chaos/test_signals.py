@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from litegpt.results.folder import StudyFolder
-from litegpt.run.devices import WorkerPlace
+from litegpt.run.device_discovery import WorkerSlot
 from litegpt.run.lock import read_holder
+from litegpt.run.packing import Packing
 from litegpt.run.runner import Runner
+from litegpt.run.watch import Watch
 from litegpt.study.study import read_study
 from litegpt.text.corpus import read_corpus
 from tests.run.study_files import ROOT, NewStudy, StudyFiles, is_alive, wait_until
@@ -158,7 +160,8 @@ def test_a_clock_that_jumps_ends_nobody(study: StudyFiles, expected: dict[str, o
     parsed = read_study(study.file)
     corpus = read_corpus(parsed.corpus, parsed.corpus_base)
     folder = StudyFolder(study.results.parent, parsed.name)
-    Runner(parsed, corpus, folder, [WorkerPlace("cpu", 1)] * 2, clock=jumping_clock()).run()
+    packing = Packing([WorkerSlot("cpu", 1)] * 2, len(corpus.symbols), folder.root)
+    Runner(parsed, corpus, folder, packing, watch=Watch(clock=jumping_clock())).run()
     study.assert_complete()
     assert study.events("worker_lost") == []
     assert outcome(study) == expected

@@ -82,7 +82,7 @@ MENDED: dict[str, tuple[Damage, str, str]] = {
     ),
     "a damaged checkpoint": (lambda f: flip(first(f) / "checkpoint.safetensors"), "checksum is wrong", "deleted"),
     "an interrupted write": (lambda f: (first(f) / "checkpoint.safetensors.tmp").touch(), "interrupted", "deleted"),
-    "another count": (lambda f: edit(f.journal, '"done": 2', '"done": 3'), "ended with 3 done", "counted anew"),
+    "another count": (lambda f: edit(f.journal, '"done": 2', '"done": 3'), "ended with 3 done", "counted again"),
     "a killed runner": (
         lambda f: f.journal.open("a").write(last_event(f, "trial_started", OTHER) + "\n"),
         "was running",

@@ -1,9 +1,11 @@
-"""Which weights stay when trials end, and whether a phase will find room."""
+"""Which weights stay when trials end, and how much disk space a phase needs."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -47,7 +49,7 @@ start = "{start}"
 """
 
 
-def a_study(keep: str, start: str = "scratch") -> Study:
+def make_study(keep: str, start: str = "scratch") -> Study:
     return parse_study(TEXT.format(keep=keep, start=start, seeds=", ".join(map(str, range(TRIALS)))), Path("s.toml"))
 
 
@@ -57,7 +59,11 @@ class Results:
     def __init__(self, folder: StudyFolder, study: Study, phase: str = "first") -> None:
         expansion = study.bounds[phase].candidates
         assert expansion is not None
-        self.folder, self.trials, self.state = folder, expansion.trials, StudyState()
+        self.folder = folder
+        self.trials = expansion.trials
+        self.state = StudyState()
+        packing = SimpleNamespace(width=lambda trial: 1, slots=["cpu"])
+        self.context: Any = SimpleNamespace(study=study, folder=folder, state=self.state, packing=packing, n_symbols=50)
         fold(self.state, PhasePlanned(phase=phase, trials=[trial.id for trial in self.trials]).record())
         for trial in self.trials:
             fold(self.state, TrialQueued(phase=phase, settings=trial).record())
@@ -77,7 +83,7 @@ class Results:
         )
         fold(self.state, event.record())
 
-    def held(self, name: str) -> set[str]:
+    def trials_with(self, name: str) -> set[str]:
         return {path.parent.name for path in self.folder.path.glob(f"first/*/{name}")}
 
 
@@ -86,82 +92,84 @@ def folder(tmp_path: Path) -> StudyFolder:
     return StudyFolder(tmp_path, "s")
 
 
-def test_the_best_stay_and_so_do_those_that_may_be_promoted(folder: StudyFolder) -> None:
-    study = a_study("promoted")
-    results, retention = Results(folder, study), Retention(study, folder, "first")
+def test_the_best_trials_and_the_promoted_ones_keep_their_weights(folder: StudyFolder) -> None:
+    study = make_study("promoted")
+    results = Results(folder, study)
+    retention = Retention(results.context, "first")
     held = 0
     for number, trial in enumerate(results.trials):
         results.end(trial, best_val_loss=(number * 17) % TRIALS, final_loss=(number * 23) % TRIALS)
-        retention.tidy(results.state)
-        held = max(held, len(results.held("best.safetensors")))
+        retention.delete_unneeded()
+        held = max(held, len(results.trials_with("best.safetensors")))
     assert held <= BEST_KEPT + 3, "the disk never holds more"
     ids = [trial.id for trial in results.trials]
     best = {ids[n] for n in range(TRIALS) if (n * 17) % TRIALS < BEST_KEPT}
     promoted = {ids[n] for n in range(TRIALS) if (n * 23) % TRIALS < 3}
-    assert results.held("best.safetensors") == best | promoted
-    assert results.held("checkpoint.safetensors") == set()
-    assert results.held("metrics.jsonl") == set(ids)
+    assert results.trials_with("best.safetensors") == best | promoted
+    assert results.trials_with("checkpoint.safetensors") == set()
+    assert results.trials_with("metrics.jsonl") == set(ids)
 
 
-def test_a_run_that_goes_on_keeps_the_same(folder: StudyFolder) -> None:
-    study = a_study("promoted")
+def test_a_resumed_run_keeps_the_same_weights(folder: StudyFolder) -> None:
+    study = make_study("promoted")
     results = Results(folder, study)
     for number, trial in enumerate(results.trials):
         results.end(trial, best_val_loss=(number * 17) % TRIALS, final_loss=(number * 23) % TRIALS)
-        Retention(study, folder, "first").tidy(results.state)
-    once = results.held("best.safetensors")
-    Retention(study, folder, "first").tidy(results.state)
-    assert results.held("best.safetensors") == once
+        Retention(results.context, "first").delete_unneeded()
+    once = results.trials_with("best.safetensors")
+    Retention(results.context, "first").delete_unneeded()
+    assert results.trials_with("best.safetensors") == once
 
 
 @pytest.mark.parametrize(("start", "kept"), [("scratch", 0), ("checkpoint", 3)])
 def test_none_keeps_only_what_a_later_phase_starts_from(folder: StudyFolder, start: str, kept: int) -> None:
-    study = a_study("none", start)
-    results, retention = Results(folder, study), Retention(study, folder, "first")
+    study = make_study("none", start)
+    results = Results(folder, study)
+    retention = Retention(results.context, "first")
     for number, trial in enumerate(results.trials):
         results.end(trial, best_val_loss=1.0, final_loss=number)
-        retention.tidy(results.state)
-    assert results.held("best.safetensors") == {trial.id for trial in results.trials[:kept]}
+        retention.delete_unneeded()
+    assert results.trials_with("best.safetensors") == {trial.id for trial in results.trials[:kept]}
     ended = PhaseEnded(phase="second", done=3, diverged=0, failed=0, stopped=0, excluded=0, seconds=1.0)
     fold(results.state, ended.record())
-    Retention(study, folder, "first").tidy(results.state)
-    assert results.held("best.safetensors") == set(), "and not for longer than that"
+    Retention(results.context, "first").delete_unneeded()
+    assert results.trials_with("best.safetensors") == set(), "the second phase has ended and needs them no more"
 
 
-def test_all_keeps_all(folder: StudyFolder) -> None:
-    study = a_study("all")
+def test_keep_all_deletes_nothing(folder: StudyFolder) -> None:
+    study = make_study("all")
     results = Results(folder, study)
     for trial in results.trials:
         results.end(trial, best_val_loss=1.0, final_loss=1.0)
-    Retention(study, folder, "first").tidy(results.state)
-    assert len(results.held("best.safetensors")) == len(results.held("checkpoint.safetensors")) == TRIALS
+    Retention(results.context, "first").delete_unneeded()
+    assert len(results.trials_with("best.safetensors")) == len(results.trials_with("checkpoint.safetensors")) == TRIALS
 
 
-def test_failed_and_stopped_trials_keep_what_another_attempt_goes_on_from(folder: StudyFolder) -> None:
-    study = a_study("none")
+def test_failed_and_stopped_trials_keep_their_checkpoints_for_another_attempt(folder: StudyFolder) -> None:
+    study = make_study("none")
     results = Results(folder, study)
     for trial, state in zip(results.trials, ("failed", "stopped", "diverged", "done"), strict=False):
         results.end(trial, 1.0, 1.0, state)
-    Retention(study, folder, "first").tidy(results.state)
-    assert results.held("checkpoint.safetensors") == {trial.id for trial in results.trials[:2]}
+    Retention(results.context, "first").delete_unneeded()
+    assert results.trials_with("checkpoint.safetensors") == {trial.id for trial in results.trials[:2]}
 
 
-def test_the_need_grows_with_what_is_kept_and_with_what_is_at_work(folder: StudyFolder) -> None:
+def test_the_needed_space_grows_with_kept_weights_and_with_trials_trained_at_once(folder: StudyFolder) -> None:
     needs = {}
     for keep in ("all", "promoted", "none"):
-        study = a_study(keep)
+        study = make_study(keep)
         state = Results(folder, study).state
         needs[keep] = needed_bytes(study, state, "first", lambda trial: 2, 50)
     assert needs["all"] > needs["promoted"] > needs["none"] > 0
-    weights = weight_bytes(Results(folder, a_study("all")).trials[0], 50)
+    weights = weight_bytes(Results(folder, make_study("all")).trials[0], 50)
     assert needs["all"] >= 4 * TRIALS * weights
-    study = a_study("none")
+    study = make_study("none")
     wide = needed_bytes(study, Results(folder, study).state, "first", lambda trial: 20, 50)
     assert wide - needs["none"] == 18 * 4 * weights
 
 
 def test_the_original_study_fits_a_laptop() -> None:
-    """1,316 trials of up to 170 MB of weights, two at work at once: the default keeps the 50 promoted and ten more."""
+    """1,316 trials of up to 170 MB of weights, two trained at once: the default keeps the 50 promoted and ten more."""
     study = read_study(Path(__file__).parents[2] / "studies" / "four_phases.toml")
     folder = StudyFolder(Path("results"), study.name)
     needs = {}
@@ -173,12 +181,12 @@ def test_the_original_study_fits_a_laptop() -> None:
     assert needs["all"] > 150e9
 
 
-def test_a_shortage_is_told_with_both_figures(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = a_study("all")
-    state = Results(folder, study).state
-    assert shortage(study, state, folder, "first", lambda trial: 1, 50) is None
+def test_a_shortage_is_reported_with_the_free_space(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study("all")
+    context = Results(folder, study).context
+    assert shortage(context, "first") is None
     monkeypatch.setattr(disk, "free_bytes", lambda path: 12_345)
-    message = shortage(study, state, folder, "first", lambda trial: 1, 50)
+    message = shortage(context, "first")
     assert message is not None
     assert "12.3 KB left" in message
     assert "litegpt resume" in message

@@ -14,17 +14,15 @@ from litegpt.estimate.device import PROFILES
 from litegpt.estimate.memory import training_memory
 from litegpt.estimate.tuning import Tuning
 from litegpt.results.tuning import FILE, TunedShape, Tunings, read_tuned
-from litegpt.run.devices import WorkerPlace
-from litegpt.run.hardware import present_device
+from litegpt.run.device_discovery import WorkerSlot, present_device, throughput_of
 from litegpt.run.packing import Packing
-from litegpt.run.throughput import throughput_of
 from litegpt.study.trial import Trial
 from litegpt.worker.messages import ShapeTuned
 
 VOCAB = 61
 TINY = Trial(n_layer=2, n_head=1, n_embd=64, block_size=32, batch_size=32, learning_rate=6e-4, max_iters=500)
 LARGE = replace(TINY, n_layer=6, n_head=12, n_embd=768, block_size=128, batch_size=48, max_iters=10_000)
-GPU, CPU = [WorkerPlace("cuda:0", 1)], [WorkerPlace("cpu", 1)] * 2
+GPU, CPU = [WorkerSlot("cuda:0", 1)], [WorkerSlot("cpu", 1)] * 2
 
 Driver = Callable[[str], None]
 
@@ -83,9 +81,9 @@ def test_an_older_gpu_trains_in_fp16(driver: Driver) -> None:
 
 def test_the_right_one_of_several_gpus(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     driver('echo "$1, 1000, 9.0"')
-    assert present_device([WorkerPlace("cuda:1", 1)]).name == "--id=1"
+    assert present_device([WorkerSlot("cuda:1", 1)]).name == "--id=1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert present_device([WorkerPlace("cuda:1", 1)]).name == "--id=5"
+    assert present_device([WorkerSlot("cuda:1", 1)]).name == "--id=5"
 
 
 def test_a_cpus_workers_share_its_memory() -> None:

@@ -72,11 +72,11 @@ def test_a_pause_stands_in_the_journal_and_a_resume_ends_it(
     assert time.monotonic() - asked < 5
     wait_until(lambda: not told(at_work, capsys)["phases"][1]["running"], "the trials at work stop")
     status = told(at_work, capsys)
-    assert "somebody asked for it" in status["paused"]
+    assert "on request" in status["paused"]
     assert [phase["running"] for phase in status["phases"]] == [0, 0]
     assert list(at_work.results.glob("second/*/checkpoint.safetensors"))
     litegpt(at_work, "status")
-    assert "paused: somebody asked for it" in " ".join(capsys.readouterr().out.split())
+    assert "paused: on request" in " ".join(capsys.readouterr().out.split())
     started = len(at_work.events("trial_started"))
     assert litegpt(at_work, "resume") == 0
     wait_until(lambda: len(at_work.events("trial_started")) > started, "the trial goes on")

@@ -42,12 +42,12 @@ class Scene:
         self.clock = Clock()
         self.watch = Watch(PATIENCE, self.clock)
         self.process = Process()
-        self.worker: Any = SimpleNamespace(name="w1", ready=ready, process=self.process)
+        self.worker: Any = SimpleNamespace(name="w1", is_ready=ready, process=self.process)
         self.busy = {"w1"}
         self.look()
 
     def look(self) -> None:
-        self.watch.look([self.worker], self.busy)
+        self.watch.check([self.worker], self.busy)
 
     def go_on(self, seconds: float, *heard: Any) -> None:
         """Let time pass as the runner sees it, four looks a second; at each the worker says what it says."""
@@ -55,7 +55,7 @@ class Scene:
         while self.clock.now < end:
             self.clock.now += 0.25
             for message in heard:
-                self.watch.hear("w1", message)
+                self.watch.record("w1", message)
             self.look()
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from litegpt.run.commit import describe_commit
+from litegpt.run.announcement import describe_commit
 
 
 def git(folder: Path, *arguments: str) -> None:
