@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from litegpt.study.trial import Trial, vocabulary_size
 
@@ -30,8 +30,8 @@ def parameter_count(trial: Trial, n_symbols: int) -> int:
     """
     width = trial.n_embd
     attention = 4 * width**2 + width + (2 * width // trial.n_head if trial.qk_norm else 0)
-    made, taken = hidden_width(trial)
-    mlp = (made + taken) * width + made + width
+    mlp_up, mlp_down = mlp_widths(trial)
+    mlp = (mlp_up + mlp_down) * width + mlp_up + width
     norm = width if trial.norm == "rms" else 2 * width
     vocabulary = vocabulary_size(trial, n_symbols)
     embeddings = (vocabulary + (trial.block_size if trial.positions == "learned" else 0)) * width
@@ -39,16 +39,23 @@ def parameter_count(trial: Trial, n_symbols: int) -> int:
     return embeddings + trial.n_layer * (attention + mlp + 2 * norm) + norm + output
 
 
-def hidden_width(trial: Trial) -> tuple[int, int]:
-    """Return how many elements an MLP's first matrix makes of a token, and how many its second one takes.
+class MLPWidths(NamedTuple):
+    """The sizes of an MLP's hidden layer before and after its activation; only SwiGLU makes them differ."""
 
-    SwiGLU multiplies two halves of what its first matrix makes. Each is two thirds as wide as other hidden layers, in
-    whole vectors of eight, so that the MLP keeps its number of weights (Shazeer 2020, arXiv:2002.05202).
+    up: int  # outputs of the first matrix
+    down: int  # inputs of the second matrix
+
+
+def mlp_widths(trial: Trial) -> MLPWidths:
+    """Return the widths of an MLP's hidden layer.
+
+    SwiGLU multiplies the two halves of its first matrix's output. Each half is two thirds as wide as other hidden
+    layers, in whole vectors of eight, so that the MLP keeps its number of weights (Shazeer 2020, arXiv:2002.05202).
     """
     if trial.activation == "swiglu":
         gated = -(-8 * trial.n_embd // 24) * 8
-        return 2 * gated, gated
-    return 4 * trial.n_embd, 4 * trial.n_embd
+        return MLPWidths(2 * gated, gated)
+    return MLPWidths(4 * trial.n_embd, 4 * trial.n_embd)
 
 
 def weight_bytes(trial: Trial, n_symbols: int) -> int:
@@ -65,7 +72,7 @@ def training_flops(trial: Trial, n_symbols: int) -> float:
     Source: Chowdhery et al. 2022 (PaLM), appendix B, which nanoGPT's `estimate_mfu` follows.
     """
     layers, width, block = trial.n_layer, trial.n_embd, trial.block_size
-    matmul_parameters = layers * (4 * width + sum(hidden_width(trial))) * width + width * vocabulary_size(
+    matmul_parameters = layers * (4 * width + sum(mlp_widths(trial))) * width + width * vocabulary_size(
         trial, n_symbols
     )
     tokens = trial.batch_size * block
@@ -77,9 +84,9 @@ def _muon_flops(trial: Trial) -> int:
     """Return the operations that make a step's momenta orthogonal."""
     if trial.optimizer != "muon":
         return 0
-    width, (made, taken) = trial.n_embd, hidden_width(trial)
+    width, (mlp_up, mlp_down) = trial.n_embd, mlp_widths(trial)
     ups = 2 if trial.activation == "swiglu" else 1
-    matrices = [(width, width)] * 4 + [(width, made // ups)] * ups + [(width, taken)]
+    matrices = [(width, width)] * 4 + [(width, mlp_up // ups)] * ups + [(width, mlp_down)]
     return trial.n_layer * sum(orthogonal_flops(*sorted(shape)) for shape in matrices)
 
 

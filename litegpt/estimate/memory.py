@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from litegpt.estimate.cost import hidden_width, parameter_count
+from litegpt.estimate.cost import mlp_widths, parameter_count
 from litegpt.estimate.device import DeviceSpec
 from litegpt.study.trial import HYPERPARAMETERS, Trial, of_scope, vocabulary_size
 
@@ -56,9 +56,7 @@ def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int
         kept_layers, cast_layers = 1.0, 1
     activations += kept_layers * layer
     if number != FLOAT:  # the weights as matrix products take them
-        activations += (
-            number * trial.n_embd * (cast_layers * (4 * trial.n_embd + sum(hidden_width(trial))) + vocabulary)
-        )
+        activations += number * trial.n_embd * (cast_layers * (4 * trial.n_embd + sum(mlp_widths(trial))) + vocabulary)
     if trial.dropout and device.kind == "cpu":  # masks of all blocks, and the bits they come from
         masks = 2 * trial.n_embd + trial.n_head * trial.block_size
         activations += trial.n_layer * masks * (number + 2) * tokens
@@ -77,8 +75,8 @@ def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int
 def _layer_bytes(trial: Trial, number: int, kind: str, width: int) -> float:
     """Return what one block saves of a token: the inputs of its norms in fp32, those of its products as they are."""
     width_bytes = trial.n_embd * (2 * FLOAT + 6 * number)  # two norms; two norms' outputs, q, k, v, y
-    made, taken = hidden_width(trial)
-    hidden = {"relu": taken, "gelu": made + taken, "relu2": made + taken, "swiglu": made + 2 * taken}
+    up, down = mlp_widths(trial)
+    hidden = {"relu": down, "gelu": up + down, "relu2": up + down, "swiglu": up + 2 * down}
     width_bytes += hidden[trial.activation] * number
     if trial.qk_norm or trial.positions == "rope":  # the values' storage holds queries and keys as they were, too
         width_bytes += 2 * trial.n_embd * number

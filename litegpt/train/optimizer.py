@@ -1,4 +1,4 @@
-"""AdamW and loss scaling over rows of weights, each trial with its own coefficients and its own fate."""
+"""AdamW, Muon, learning rates and loss scaling for rows of weights, with separate coefficients for each trial."""
 
 from __future__ import annotations
 
@@ -12,70 +12,90 @@ from litegpt.study.trial import Trial
 from litegpt.train.model import GPT
 
 EPSILON = 1e-8
-INITIAL_SCALE, GROWTH, BACKOFF, GROWTH_INTERVAL = 65536.0, 2.0, 0.5, 2000  # torch.amp.GradScaler's own
+
+# torch.amp.GradScaler's values
+INITIAL_SCALE = 65536.0
+GROWTH = 2.0
+BACKOFF = 0.5
+GROWTH_INTERVAL = 2000  # updates without an overflow
 
 
 class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019) on rows [P, N].
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101) on rows [P, N].
 
-    As torch's AdamW, and so as the original study, it decays every parameter. Rate, betas, decay, clip and the number
-    of updates made are vectors [P]. A trial that must not move has its coefficients replaced, by `where` and never by a
-    product (NaN times 0 is NaN), so its row and everybody else's keep their bits.
+    It decays every parameter, as torch's AdamW and the original study do. Learning rate, betas, decay, clip and the
+    number of updates are vectors [P].
     """
 
     STATE = ("first", "second", "updates")
 
     def __init__(self, trials: Sequence[Trial], weights: Tensor) -> None:
-        self.first, self.second = torch.zeros_like(weights), torch.zeros_like(weights)
-        self.updates = torch.zeros(len(trials), device=weights.device)
+        self.first = torch.zeros_like(weights)  # m: the mean of the gradients
+        self.second = torch.zeros_like(weights)  # v: the mean of their squares
+        self.updates = torch.zeros(len(trials), device=weights.device)  # t
 
-        def column(values: list[float]) -> Tensor:
+        def vector(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float64, device=weights.device)
 
-        self.beta1 = column([trial.beta1 for trial in trials])
-        self.beta2 = column([trial.beta2 for trial in trials])
-        self.weight_decay = column([trial.weight_decay for trial in trials])
+        self.beta1 = vector([trial.beta1 for trial in trials])
+        self.beta2 = vector([trial.beta2 for trial in trials])
+        self.weight_decay = vector([trial.weight_decay for trial in trials])
         clips = [trial.grad_clip for trial in trials]
-        self.grad_clip = column([clip or float("inf") for clip in clips]) if any(clips) else None
+        self.grad_clip = vector([clip or float("inf") for clip in clips]) if any(clips) else None
 
     @torch.no_grad()
     def update(self, weights: Tensor, gradients: Tensor, norms: Tensor, rates: Tensor, moving: Tensor) -> None:
         """Update `weights` [P, N] in place, for the trials that are `moving` [P] (bool).
 
-        `gradients` [P, N] are used up; `norms` [P] are their lengths, `rates` [P] the learning rates (float64).
+        `gradients` [P, N] serve as scratch memory and are overwritten. `norms` [P] are their lengths and `rates` [P]
+        the learning rates (float64).
         """
         still = ~moving
         self.updates += moving
         if self.grad_clip is not None:
             gradients.mul_((self.grad_clip / norms.clamp(min=EPSILON)).clamp(max=1.0).float()[:, None])
+
+        # A trial that is still must keep every bit of its row. Its gradient becomes zero and its coefficients those of
+        # an update that changes nothing: beta 1, step 0, decay factor 1. They are replaced and not multiplied, because
+        # NaN times 0 is NaN.
         gradients.masked_fill_(still[:, None], 0.0)
-        # the two bias corrections of Adam, folded into the step size and the second moment's scale
-        count = self.updates.double().clamp(min=1)
-        step_size = (rates / (1 - self.beta1**count)).masked_fill(still, 0.0)
-        correction = (1 - self.beta2**count).rsqrt()
-        keep1, keep2 = self.beta1.masked_fill(still, 1.0), self.beta2.masked_fill(still, 1.0)
-        shrink = (1 - rates * self.weight_decay).masked_fill(still, 1.0)
-        step_size, correction, keep1, keep2, shrink = (
-            vector.float()[:, None] for vector in (step_size, correction, keep1, keep2, shrink)
+        beta1 = self.beta1.masked_fill(still, 1.0)
+        beta2 = self.beta2.masked_fill(still, 1.0)
+        decay_factor = (1 - rates * self.weight_decay).masked_fill(still, 1.0)
+
+        # Adam divides m by (1 - beta1^t) and v by (1 - beta2^t). Here these corrections are part of the step size and
+        # of the denominator, which saves two passes over the rows. They are computed in float64, because 1 - beta^t
+        # loses most digits of a float32 at the first steps.
+        t = self.updates.double().clamp(min=1)
+        first_correction = 1 - self.beta1**t
+        step_size = (rates / first_correction).masked_fill(still, 0.0)
+        second_correction = (1 - self.beta2**t).rsqrt()
+        step_size, second_correction, beta1, beta2, decay_factor = (
+            vector.float()[:, None] for vector in (step_size, second_correction, beta1, beta2, decay_factor)
         )
-        self.first.mul_(keep1).addcmul_(gradients, 1 - keep1)
-        self.second.mul_(keep2).addcmul_(gradients.square_(), 1 - keep2)
-        denominator = torch.sqrt(self.second, out=gradients).mul_(correction).add_(EPSILON)
-        direction = torch.div(self.first, denominator, out=gradients)  # no row of memory beside those that there are
-        self._redirect(direction, 1 - self.beta1**count)
-        weights.mul_(shrink).addcmul_(direction, -step_size)
+
+        # m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+        self.first.mul_(beta1).addcmul_(gradients, 1 - beta1)
+        self.second.mul_(beta2).addcmul_(gradients.square_(), 1 - beta2)
+
+        # w = (1 - rate * decay) w - step_size m / (sqrt(v) * correction + epsilon). The gradients are not needed any
+        # more, so their memory holds the denominator and then the direction.
+        denominator = torch.sqrt(self.second, out=gradients).mul_(second_correction).add_(EPSILON)
+        direction = torch.div(self.first, denominator, out=gradients)
+        self._redirect(direction, first_correction)
+        weights.mul_(decay_factor).addcmul_(direction, -step_size)
 
     def _redirect(self, direction: Tensor, correction: Tensor) -> None:
-        """Change where the rows go [P, N]; the step will be divided by `correction` [P]."""
+        """Change the direction [P, N] of the update; the step will be divided by `correction` [P]."""
 
 
 class Muon(AdamW):
-    """AdamW, but the blocks' matrices go where their momentum points once it is made orthogonal (Jordan et al. 2024).
+    """AdamW, except that the blocks' matrices move along their orthogonalised momentum (Jordan et al. 2024).
 
     https://kellerjordan.github.io/posts/muon/: five Newton-Schulz iterations bring all singular values near one. The
-    momentum is Adam's first moment: it decays by `beta1`, without Nesterov's look ahead. A matrix [I, O] moves
-    0.2 sqrt(max(I, O)) times as far, as far as AdamW moves one (Liu et al. 2025, arXiv:2502.16982): rates and decays
-    mean the same for both.
+    momentum is Adam's first moment: it decays by `beta1`, without Nesterov's look-ahead. The update of a matrix [I, O]
+    is scaled by 0.2 sqrt(max(I, O)), to the length of an AdamW update (Liu et al. 2025, arXiv:2502.16982), so learning
+    rates and decays mean the same for both.
     """
 
     def __init__(self, trials: Sequence[Trial], model: GPT) -> None:
@@ -88,44 +108,50 @@ class Muon(AdamW):
         for name, momentum in momenta.items():
             if not name.startswith("blocks.") or momentum.dim() < 3:
                 continue
-            split = (*momentum.shape[:2], self._parts(name), -1)  # [P, I, parts, O]
-            matrices = momentum.view(split).transpose(1, 2)
-            made = orthogonal(matrices.flatten(0, 1)).view(matrices.shape).transpose(1, 2)
-            length = 0.2 * max(matrices.shape[2:]) ** 0.5
-            directions[name].view(split).copy_(made * (length * correction.float()[:, None, None, None]))
 
-    def _parts(self, name: str) -> int:
-        """Return how many matrices lie side by side under a name: of queries, keys and values, of SwiGLU's halves."""
+            # A parameter can hold several matrices side by side, and each is orthogonalised separately.
+            n_matrices = self._n_matrices(name)
+            P, inputs, _ = momentum.shape
+            matrices = momentum.view(P, inputs, n_matrices, -1).transpose(1, 2)  # [P, n_matrices, I, O]
+            orthogonalised = orthogonal(matrices.flatten(0, 1)).view(matrices.shape).transpose(1, 2)
+            length = 0.2 * max(matrices.shape[2:]) ** 0.5
+            update = orthogonalised * (length * correction.float()[:, None, None, None])  # [P, I, n_matrices, O]
+            directions[name].view(update.shape).copy_(update)
+
+    def _n_matrices(self, name: str) -> int:
+        """Return 3 for queries, keys and values, 2 for the halves of SwiGLU, and 1 for other parameters."""
         if name.endswith("qkv.weight"):
             return 3
         return 2 if name.endswith("up.weight") and self._is_gated else 1
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Return the nearest semi-orthogonal matrices to these [P, I, O], roughly: singular values between 0.7 and 1.2."""
-    a, b, c = 3.4445, -4.7750, 2.0315  # Jordan's, which rise most steeply at zero
+    """Return approximately the nearest semi-orthogonal matrices [P, I, O]: singular values between 0.7 and 1.2."""
+    a, b, c = 3.4445, -4.7750, 2.0315  # Jordan's coefficients, which give the steepest slope at zero
     x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+
+    # Each iteration is x = a x + (b A + c A^2) x with A = x x^T, which is smallest if x has fewer rows than columns.
     is_tall = x.shape[1] > x.shape[2]
     if is_tall:
         x = x.transpose(1, 2)
     for _ in range(5):
         gram = x @ x.transpose(1, 2)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    made: Tensor = x.transpose(1, 2) if is_tall else x
-    return made.to(matrices.dtype)
+    result: Tensor = x.transpose(1, 2) if is_tall else x
+    return result.to(matrices.dtype)
 
 
 def make_optimizer(trials: Sequence[Trial], model: GPT) -> AdamW:
-    """Return the optimizer that the trials of a pack ask for."""
+    """Return the optimizer that a pack's trials ask for."""
     return Muon(trials, model) if trials[0].optimizer == "muon" else AdamW(trials, model.weights)
 
 
 def learning_rate(trial: Trial, step: int) -> float:
-    """Return the rate of the update that follows `step` updates.
+    """Return the learning rate of the update that follows `step` updates.
 
-    Linear warm-up over `warmup_iters`, then constant, or a cosine down to `min_learning_rate` at `max_iters`
-    (the schedule of nanoGPT, https://github.com/karpathy/nanoGPT).
+    It rises linearly over `warmup_iters`, then stays constant or follows a cosine down to `min_learning_rate` at
+    `max_iters`, as in nanoGPT (https://github.com/karpathy/nanoGPT).
     """
     if step < trial.warmup_iters:
         return trial.learning_rate * (step + 1) / (trial.warmup_iters + 1)
@@ -137,25 +163,26 @@ def learning_rate(trial: Trial, step: int) -> float:
 
 
 class LossScale:
-    """fp16's gradient scaling, a scale a trial: halved by an overflow, doubled after 2,000 updates without one.
+    """Gradient scaling for fp16, as in torch.amp.GradScaler but with one scale per trial.
 
-    The semantics of torch.amp.GradScaler, which has one scale for everything it sees.
+    Small gradients would round to zero in fp16, so losses are multiplied by a scale before the backward pass. If a
+    gradient overflows, the trial skips the update and its scale is halved. After 2,000 updates without an overflow the
+    scale is doubled.
     """
 
     STATE = ("scale", "clean_updates", "skipped")
 
     def __init__(self, n_trials: int, device: torch.device) -> None:
         self.scale = torch.full((n_trials,), INITIAL_SCALE, device=device)
-        self.clean_updates = torch.zeros(n_trials, device=device)
+        self.clean_updates = torch.zeros(n_trials, device=device)  # since the last overflow or growth
         self.skipped = torch.zeros(n_trials, device=device)
 
     @torch.no_grad()
     def adjust(self, overflowed: Tensor, alive: Tensor) -> None:
-        """Take note of which trials [P] overflowed in this step; those no longer `alive` [P] stay as they are."""
+        """Adjust the scales after a step, given which trials [P] overflowed; only trials `alive` [P] change."""
         overflowed = overflowed & alive
         self.skipped += overflowed
         clean = torch.where(overflowed, 0.0, self.clean_updates + 1)
         grown = alive & (clean >= GROWTH_INTERVAL)
-        factor = torch.where(overflowed, BACKOFF, torch.where(grown, GROWTH, 1.0))
-        self.scale.mul_(factor)
+        self.scale.mul_(torch.where(overflowed, BACKOFF, torch.where(grown, GROWTH, 1.0)))
         self.clean_updates.copy_(torch.where(alive, torch.where(grown, 0.0, clean), self.clean_updates))

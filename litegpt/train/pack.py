@@ -16,10 +16,10 @@ from litegpt.study.trial import Trial
 from litegpt.train.batches import STEPS_AHEAD, Batches
 from litegpt.train.model import GPT, ModelShape
 from litegpt.train.optimizer import LossScale, learning_rate, make_optimizer
-from litegpt.train.random import DeviceNoise, Noise
+from litegpt.train.random import DeviceDropout, Dropout, DropoutMasks
 from litegpt.train.tokenized_corpus import TokenizedCorpus, Windows
 
-WARM_UP_STEPS = 3  # before a CUDA graph is captured, so that kernels and workspaces are there
+WARM_UP_STEPS = 3  # before a CUDA graph is captured: they load the kernels and allocate the libraries' workspaces
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ATTENTIONS = {
@@ -31,12 +31,14 @@ ATTENTIONS = {
 
 
 class Pack:
-    """P trials of one shape, trained in step. What is true of a trial is true of it in any pack, or alone.
+    """P trials of one shape that train in step. A trial's results do not depend on the others in its pack.
 
-    `step` is the number of updates made, `alive` [P] tells which trials have not diverged, and `minibatch_losses` [P]
-    are those of the last update (NaN before the first). With `micro_batches` above 1 a batch is worked off in that many
-    parts, which takes less memory and gives the same gradients, up to the dropout masks that the parts draw; it is
-    never less than the trials' own `gradient_accumulation`. `tuning` says how the step is computed.
+    `step` counts the updates made. `alive` [P] is false for trials that have diverged. `minibatch_losses` [P] are the
+    losses of the last update, NaN before the first one.
+
+    Each batch is computed in `micro_batches` parts, one after another: with more parts it takes less memory and gives
+    the same gradients, except that the parts draw other dropout masks. `tuning` can ask for more parts than the trials'
+    own `gradient_accumulation`, never for fewer.
     """
 
     def __init__(
@@ -45,11 +47,14 @@ class Pack:
         corpus: TokenizedCorpus,
         precision: str,
         *,
-        initialise: bool = True,
         tuning: Tuning | None = None,
+        initialise: bool = True,
     ) -> None:
+        """Build the pack. Without `initialise` all weights are zero, for callers that restore them anyway."""
         self.trials = list(trials)
-        self.corpus, self.precision, self.tuning = corpus, precision, tuning or Tuning()
+        self.corpus = corpus
+        self.precision = precision
+        self.tuning = tuning or Tuning()
         self.micro_batches = max(self.tuning.micro_batches, trials[0].gradient_accumulation)
         self.device = corpus.device
         self.model = GPT(
@@ -64,31 +69,36 @@ class Pack:
         self.loss_scale = LossScale(len(trials), self.device) if precision == "fp16" else None
         self.alive = torch.ones(len(trials), dtype=torch.bool, device=self.device)
         self.minibatch_losses = torch.full((len(trials),), float("nan"), device=self.device)
-        self.noise = self._make_noise() if any(trial.dropout for trial in trials) else None
+        self.dropout = self._make_dropout() if any(trial.dropout for trial in trials) else None
         self.step = 0
         self._batches = Batches(self.trials, corpus)
-        self._rates = torch.empty(0)  # [S, P], of the steps that are prepared
+        self._rates = torch.empty(0)  # [steps, P]: the learning rates of the steps in `_rate_steps`
         self._rate_steps = range(0)
-        # where the step finds its batch and its rates [P]: a CUDA graph reads the same memory at every replay
+
+        # A step reads its batch and its rates [P] from these tensors, because a CUDA graph reads the same memory at
+        # every replay.
         self._batch_now: Tensor | None = None
         self._rates_now = torch.zeros(len(trials), dtype=torch.float64, device=self.device)
         self._graph: torch.cuda.CUDAGraph | None = None
-        # checkpointing puts the generator's state back, which a graph cannot hold; and large models gain nothing
+
+        # Checkpointing restores the generator's state, which a graph cannot hold. Models large enough to need it gain
+        # nothing from a graph.
         self._can_capture = self.device.type == "cuda" and not self.model.activation_checkpointing
         self._sum_losses: Callable[..., Tensor] = self.model.sum_losses
         if self.tuning.compiled:
-            torch.compiler.reset()  # it keeps a few versions of a function and then gives up; this pack is the only one
+            # The compiler keeps a few versions of a function and then gives up. Only this pack's version is needed.
+            torch.compiler.reset()
             self._sum_losses = torch.compile(self.model.sum_losses, dynamic=False)
             self._update = torch.compile(self._update, dynamic=False)  # type: ignore[method-assign]
 
-    def _make_noise(self) -> Noise | DeviceNoise:
+    def _make_dropout(self) -> Dropout:
         first = self.trials[0]
         seeds, rates = [trial.seed for trial in self.trials], [trial.dropout for trial in self.trials]
         if self.device.type == "cuda":
-            return DeviceNoise(seeds, rates)
+            return DeviceDropout(seeds, rates)
         tokens = -(-first.batch_size // self.micro_batches) * first.block_size
         elements = first.n_layer * tokens * (2 * first.n_embd + first.n_head * first.block_size)
-        return Noise(seeds, rates, elements, self.device, DTYPES[self.precision])
+        return DropoutMasks(seeds, rates, elements, self.device, DTYPES[self.precision])
 
     def advance(self) -> None:
         """Make one update of every trial that is alive."""
@@ -101,8 +111,8 @@ class Pack:
         self._rates_now.copy_(self._rates[self.step - self._rate_steps.start])
         if self._can_capture and self._graph is None:
             self._graph = self._capture()
-        if self.noise is not None:
-            self.noise.draw(self.step)
+        if self.dropout is not None:
+            self.dropout.draw(self.step)
         if self._graph is None:
             self._make_step()
         else:
@@ -110,23 +120,26 @@ class Pack:
         self.step += 1
 
     def _prepare_rates(self) -> None:
-        """Fill the table of learning rates for the steps that come."""
+        """Fill the table of learning rates for the next steps."""
         self._rate_steps = range(self.step, min(self.step + STEPS_AHEAD, self.trials[0].max_iters))
         rates = [[learning_rate(trial, step) for trial in self.trials] for step in self._rate_steps]
         self._rates = torch.tensor(rates, dtype=torch.float64, device=self.device)
 
     def _make_step(self) -> None:
-        """Forward, backward and update, without one look at a result: a CUDA graph can hold all of it."""
+        """Run forward, backward and update without reading a result back, so that a CUDA graph can hold it all."""
         assert self._batch_now is not None
-        tokens, targets = self.corpus.batch(self._batch_now, self.trials[0].block_size)
+        tokens, targets = self.corpus.batch(self._batch_now, self.trials[0].block_size)  # each [P, B, T]
         self.model.gradients.zero_()
-        losses = torch.zeros_like(self.minibatch_losses)
+        losses = torch.zeros_like(self.minibatch_losses)  # [P]
         parts = zip(*(torch.chunk(whole, self.micro_batches, dim=1) for whole in (tokens, targets)), strict=True)
         for number, (part, part_targets) in enumerate(parts):
-            if number and self.noise is not None:
-                self.noise.draw_more()
+            if number and self.dropout is not None:
+                self.dropout.draw_more()
             with self._autocast(), self._attention():
-                part_losses = self._sum_losses(part, part_targets, self.noise) / tokens[0].numel()
+                part_losses = self._sum_losses(part, part_targets, self.dropout) / tokens[0].numel()
+
+            # The sum over trials gives each trial its own gradients, because no trial's loss depends on another's
+            # weights. Under fp16 each loss is scaled first, so that small gradients do not round to zero.
             scaled = part_losses if self.loss_scale is None else part_losses * self.loss_scale.scale
             scaled.sum().backward()  # type: ignore[no-untyped-call]
             losses += part_losses.detach()
@@ -134,12 +147,15 @@ class Pack:
 
     @torch.no_grad()
     def _update(self, losses: Tensor) -> None:
+        """Update the weights of all trials that may move, and record which have diverged."""
         gradients = self.model.gradients
         if self.loss_scale is not None:
             gradients.div_(self.loss_scale.scale[:, None])
-        norms = gradients.norm(dim=1)
+        norms = gradients.norm(dim=1)  # [P]
         finite = norms.isfinite()
-        # without a loss scale there is no excuse for an infinite gradient: its trial has diverged
+
+        # Under a loss scale an infinite gradient is an overflow: the trial skips the step and its scale is halved.
+        # Without one it means that the trial has diverged.
         self.alive &= losses.isfinite() if self.loss_scale is not None else losses.isfinite() & finite
         self.optimizer.update(self.model.weights, gradients, norms.double(), self._rates_now, self.alive & finite)
         if self.loss_scale is not None:
@@ -147,11 +163,11 @@ class Pack:
         self.minibatch_losses.copy_(losses)
 
     def _capture(self) -> torch.cuda.CUDAGraph | None:
-        """Return the step as a CUDA graph, None where it cannot be captured.
+        """Return the step as a CUDA graph, or None if it cannot be captured.
 
-        Capturing runs nothing. The steps that warm it up find no trial alive, so they leave weights and moments alone.
+        Capturing runs nothing. The steps that warm it up see no trial alive, so they do not change weights or moments.
         """
-        self._can_capture = False  # whatever happens now, once is enough
+        self._can_capture = False  # one attempt is enough, whether it succeeds or not
         alive, losses = self.alive.clone(), self.minibatch_losses.clone()
         self.alive.zero_()
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
@@ -178,7 +194,8 @@ class Pack:
         return contextlib.nullcontext() if kernel is None else sdpa_kernel(ATTENTIONS[kernel])
 
     def _autocast(self) -> torch.autocast:
-        # a graph cannot hold the cache of casts; elsewhere one forward pass uses each weight once, so it gains nothing
+        # A CUDA graph cannot hold the cache of casts. Elsewhere a forward pass uses each weight once, so a cache would
+        # gain nothing.
         enabled = self.precision != "fp32"
         return torch.autocast(self.device.type, DTYPES[self.precision], enabled=enabled, cache_enabled=False)
 
@@ -192,19 +209,23 @@ class Pack:
 
     @torch.no_grad()
     def _mean_losses(self, windows: Windows) -> Tensor:
-        n_trials, block_size = len(self.trials), windows.inputs.shape[1]
+        """Return each trial's mean loss [P] over fixed windows, which all trials share."""
+        P, T = len(self.trials), windows.inputs.shape[1]
+
+        # As many windows go through the model at once as fit the caches of a CPU, or the memory that the plan reserves
+        # on a GPU. Every trial sees the same windows: `expand` adds the trial axis without copying them.
         tokens_at_once = EVALUATION_TOKENS[self.device.type] // self.micro_batches
-        rows = max(1, tokens_at_once // (n_trials * block_size))
-        total = torch.zeros(n_trials, dtype=torch.float64, device=self.device)
-        for tokens, targets in zip(torch.split(windows.inputs, rows), torch.split(windows.targets, rows), strict=True):
+        at_once = max(1, tokens_at_once // (P * T))  # windows
+        total = torch.zeros(P, dtype=torch.float64, device=self.device)
+        parts = zip(torch.split(windows.inputs, at_once), torch.split(windows.targets, at_once), strict=True)
+        for inputs, targets in parts:  # each [windows, T]
             with self._autocast(), self._attention():
-                total += self.model.sum_losses(
-                    tokens.expand(n_trials, -1, -1), targets.expand(n_trials, -1, -1)
-                ).double()
+                losses = self.model.sum_losses(inputs.expand(P, -1, -1), targets.expand(P, -1, -1))  # [P]
+            total += losses.double()
         return total / windows.count
 
     def row_state(self) -> dict[str, Tensor]:
-        """Return every tensor that is part of a trial's state, by name, each with the trial axis first."""
+        """Return all tensors of the trials' state by name, each with the trial axis first."""
         state = {"weights": self.model.weights, "alive": self.alive, "minibatch_losses": self.minibatch_losses}
         for part in (self.optimizer, self.loss_scale):
             if part is not None:
@@ -212,15 +233,9 @@ class Pack:
         return state
 
     def keep(self, rows: Sequence[int]) -> Pack:
-        """Return a narrower pack that goes on with the trials of these rows alone."""
+        """Return a narrower pack that continues with the trials of these rows."""
         trials = [self.trials[row] for row in rows]
-        kept = Pack(
-            trials,
-            self.corpus,
-            self.precision,
-            initialise=False,
-            tuning=self.tuning,
-        )
+        kept = Pack(trials, self.corpus, self.precision, tuning=self.tuning, initialise=False)
         index = torch.tensor(rows, device=self.device)
         for name, tensor in kept.row_state().items():
             tensor.copy_(self.row_state()[name][index])
@@ -229,9 +244,9 @@ class Pack:
 
 
 def resolve_precision(wanted: str, device: torch.device) -> str:
-    """Return fp32, bf16 or fp16 for `wanted`, where 'auto' means the fastest that the device computes natively.
+    """Return fp32, bf16 or fp16; 'auto' is the fastest format that the device computes natively.
 
-    bf16 on Ampere and later and on CPUs with AVX512-BF16 or AMX, fp16 on older GPUs, fp32 on other CPUs.
+    That is bf16 on Ampere and later and on CPUs with AVX512-BF16 or AMX, fp16 on older GPUs, and fp32 on other CPUs.
     """
     if wanted != "auto":
         return wanted
@@ -242,9 +257,10 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Tell whether a device's allocator gave up; torch has an exception for GPUs and only messages for other cases.
+    """Return whether a device ran out of memory.
 
-    An allocator that gives up inside a capture is followed by another error, of the capture.
+    torch has an exception for GPUs, and only messages for other cases. When memory runs out inside a capture, another
+    error about the capture follows, so causes and contexts count too.
     """
     while error is not None:
         if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):

@@ -50,14 +50,14 @@ def test_accumulation_with_dropout_draws_other_masks_for_each_part(pack_of, smal
     """The parts of a batch with one sequence over and over would lose the same with the same masks."""
     trial = dataclasses.replace(small, dropout=0.5, gradient_accumulation=4)
     pack = pack_of(trial)
-    pack.noise.draw(0)
-    first = pack.noise.masks.clone()
-    pack.noise.draw_more()
-    assert not torch.equal(first, pack.noise.masks)
-    pack.noise.draw(0)
-    assert torch.equal(first, pack.noise.masks)
+    pack.dropout.draw(0)
+    first = pack.dropout.masks.clone()
+    pack.dropout.draw_more()
+    assert not torch.equal(first, pack.dropout.masks)
+    pack.dropout.draw(0)
+    assert torch.equal(first, pack.dropout.masks)
     whole = pack_of(dataclasses.replace(trial, gradient_accumulation=1))
-    assert first.numel() <= whole.noise.masks.numel() / 3, "and they take a part of the memory"
+    assert first.numel() <= whole.dropout.masks.numel() / 3, "and they take a part of the memory"
 
 
 def test_the_mean_loss_with_dropout_does_not_depend_on_the_parts(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]

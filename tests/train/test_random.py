@@ -10,7 +10,7 @@ import torch
 
 from litegpt.study.trial import Trial
 from litegpt.train.model import GPT, ModelShape
-from litegpt.train.random import DeviceNoise, Noise, batch_starts
+from litegpt.train.random import DeviceDropout, DropoutMasks, batch_starts
 
 CPU = torch.device("cpu")
 
@@ -37,9 +37,9 @@ def test_batches_start_everywhere_and_equally_often() -> None:
 
 
 def masks_of(seeds: list[int], rates: list[float], step: int, *sizes: int) -> list[torch.Tensor]:
-    noise = Noise(seeds, rates, sum(sizes), CPU)
-    noise.draw(step)
-    return [noise.mask(torch.empty(len(seeds), size)) for size in sizes]
+    dropout = DropoutMasks(seeds, rates, sum(sizes), CPU)
+    dropout.draw(step)
+    return [dropout.mask(torch.empty(len(seeds), size)) for size in sizes]
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
@@ -64,32 +64,32 @@ def test_masks_differ_between_seeds_and_steps_and_layers() -> None:
     assert len({tuple(mask.tolist()) for mask in (*first, *second, *later)}) == 6
 
 
-def test_a_devices_noise_has_a_rate_for_each_trial() -> None:
-    noise = DeviceNoise([1, 2, 3, 4], [0.0, 0.5, 0.5, 0.9])
-    assert noise.attention_runs == ((1, 0.0), (2, 0.5), (1, 0.9))
+def test_a_devices_dropout_has_a_rate_for_each_trial() -> None:
+    dropout = DeviceDropout([1, 2, 3, 4], [0.0, 0.5, 0.5, 0.9])
+    assert dropout.fused_attention_rates == ((1, 0.0), (2, 0.5), (1, 0.9))
     torch.manual_seed(0)
-    dropped = noise.drop(torch.ones(4, 40_000))
+    dropped = dropout.drop(torch.ones(4, 40_000))
     assert (dropped == 0).float().mean(dim=1).tolist() == pytest.approx([0.0, 0.5, 0.5, 0.9], abs=0.02)
     assert dropped.mean(dim=1).tolist() == pytest.approx([1.0] * 4, abs=0.05)
     assert not torch.equal(dropped[1], dropped[2])
 
 
-def test_a_devices_noise_makes_losses_of_the_same_distribution(small: Trial) -> None:
-    """Its kernels draw other masks than a CPU's noise; the mean loss over draws agrees within its error."""
+def test_a_devices_dropout_makes_losses_of_the_same_distribution(small: Trial) -> None:
+    """Its kernels draw other masks than a CPU's dropout; the mean loss over draws agrees within its error."""
     trial, draws = dataclasses.replace(small, n_layer=2), 100
     model = GPT(ModelShape.of(trial, 21), 2)
     with torch.no_grad():
         model.weights.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(1))
     tokens = torch.randint(21, (2, 4, 8), generator=torch.Generator().manual_seed(2))
     elements = 2 * 4 * 8 * (2 * trial.n_embd + trial.n_head * 8)
-    ours, theirs = Noise([1, 2], [0.2, 0.6], elements, CPU), DeviceNoise([1, 2], [0.2, 0.6])
+    ours, theirs = DropoutMasks([1, 2], [0.2, 0.6], elements, CPU), DeviceDropout([1, 2], [0.2, 0.6])
     losses = torch.zeros(2, draws, 2)
     torch.manual_seed(0)
     with torch.no_grad():
         for draw in range(draws):
             ours.draw(draw)
-            for kind, noise in enumerate((ours, theirs)):
-                losses[kind, draw] = model.losses(tokens, tokens.roll(1, -1), noise)
+            for kind, dropout in enumerate((ours, theirs)):
+                losses[kind, draw] = model.losses(tokens, tokens.roll(1, -1), dropout)
     means, errors = losses.mean(dim=1), losses.std(dim=1) / draws**0.5
     assert ((means[0] - means[1]).abs() < 4 * errors.norm(dim=0)).all()
     assert (means[:, 1] - means[:, 0]).abs().min() > 4 * errors.max(), "the rates make a difference"
