@@ -23,7 +23,7 @@ ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()))
         ("two\nlines\r\n\tand", "two␊lines␍␊␉and"),
     ],
 )
-def test_what_acts_on_a_terminal_becomes_a_symbol(text: str, shown: str) -> None:
+def test_control_characters_become_symbols(text: str, shown: str) -> None:
     assert inert(text) == shown
 
 
@@ -32,7 +32,7 @@ def test_line_breaks_and_tabs_are_kept_on_request() -> None:
 
 
 @given(ANY_TEXT)
-def test_nothing_shown_is_a_control_character(text: str) -> None:
+def test_inert_text_has_no_control_characters(text: str) -> None:
     shown = inert(text)
     assert not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in shown)
     assert len(shown) == len(text)

@@ -9,7 +9,7 @@ import pytest
 from litegpt.files import write_whole
 
 
-def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_no_other_file_remains(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     write_whole(path, b"one")
     path.chmod(0o640)
@@ -41,7 +41,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_many_writers_do_not_meet(tmp_path: Path) -> None:
+def test_concurrent_writers_do_not_interfere(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     contents = [bytes([letter]) * 100_000 for letter in b"abcd"]
     failures: list[OSError] = []

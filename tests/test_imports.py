@@ -1,4 +1,4 @@
-"""What importing costs and needs, proven in processes of their own."""
+"""Import rules that only a separate process can prove: what loads torch, and what the training core needs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ WITHOUT_TORCH = (
     "litegpt/study/**/*.py",
     "litegpt/estimate/**/*.py",
     "litegpt/results/**/*.py",
-    "litegpt/run/runner*.py",
+    "litegpt/run/**/*.py",
     "litegpt/text/copied.py",
     "litegpt/cli/main.py",
     "litegpt/cli/run.py",
     "tui/**/*.py",
 )
-"""What the runner's and the console's own processes import."""
+"""The modules that the processes of the runner and the console import."""
 
 IMPORT_AND_WATCH = """
 import importlib, sys
@@ -52,7 +52,8 @@ while wanted:
         continue
     try:
         needs = requires(distribution) or []
-    except PackageNotFoundError:  # meant for another platform
+    except PackageNotFoundError:
+        # A requirement for another platform.
         continue
     installed.add(distribution)
     wanted += [re.match(r"[\\w.-]+", need)[0] for need in needs if "extra ==" not in need]
@@ -76,7 +77,7 @@ for name in sys.argv[1:]:
 
 
 def modules(*patterns: str) -> list[str]:
-    """Return the names of the modules whose files match; a pattern that finds none is a mistake in the test."""
+    """Return the names of the modules that match; a pattern that matches no file fails the test."""
     names = []
     for pattern in patterns:
         files = sorted(ROOT.glob(pattern))
@@ -109,5 +110,5 @@ def test_a_dry_run_loads_no_torch_and_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_training_core_needs_torch_numpy_and_safetensors_alone() -> None:
+def test_the_training_core_needs_only_torch_numpy_and_safetensors() -> None:
     run_python(IMPORT_WITH_LITTLE, *modules("litegpt/train/**/*.py"))

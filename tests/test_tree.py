@@ -1,4 +1,4 @@
-"""The README's tree is the repository's first two levels."""
+"""The tree in README.md shows the first two levels of the repository."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def readme_tree() -> list[str]:
 
 
 def repository_files() -> list[PurePosixPath]:
-    """Return every file that is tracked or could be: what git ignores is no part of the repository."""
+    """Return every tracked file, and every new file that git does not ignore."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     listing = subprocess.run(
@@ -56,6 +56,6 @@ def test_every_entry_of_the_tree_exists() -> None:
     assert [path for path in readme_tree() if path not in on_disk] == []
 
 
-def test_the_tree_names_nothing_twice() -> None:
+def test_the_tree_has_no_duplicates() -> None:
     paths = readme_tree()
     assert sorted(set(paths)) == sorted(paths)
