@@ -11,24 +11,26 @@ from typing import Literal
 
 from litegpt.results.metrics import Evaluation
 
-Figure = Literal["train_loss", "val_loss", "final_loss", "bits_per_char", "seconds"]
+CurveMetric = Literal["train_loss", "val_loss", "final_loss", "bits_per_char", "seconds"]
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Columns of equal length, by step; nan where a figure is missing. Losses are in nats per token."""
+    """Columns of equal length, by step; nan stands for a missing value. Losses are in nats per token."""
 
     steps: array[float]
     train_loss: array[float]
     val_loss: array[float]
     final_loss: array[float]
-    bits_per_char: array[float]  # of the validation loss
+    # The validation loss in bits per character.
+    bits_per_char: array[float]
     seconds: array[float]
-    last: Evaluation | None  # the latest evaluation, whole
+    # The latest evaluation with all its values.
+    last: Evaluation | None
 
     @classmethod
     def of(cls, rows: Iterable[Evaluation]) -> Curve:
-        """Return the curve of a trial's evaluations, sorted by step."""
+        """Build the curve from a trial's evaluations, which are sorted by step."""
         rows = list(rows)
         return cls(
             array("d", [row.step for row in rows]),
@@ -43,41 +45,41 @@ class Curve:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def column(self, figure: Figure) -> array[float]:
-        """Return the values of a figure, one a step."""
-        column: array[float] = getattr(self, figure)
+    def column(self, metric: CurveMetric) -> array[float]:
+        """Return the values of a metric, one per step."""
+        column: array[float] = getattr(self, metric)
         return column
 
     def evaluations(self) -> list[Evaluation]:
-        """Return the evaluations again; of their figures, those that are kept."""
+        """Rebuild the evaluations; the values that a curve does not keep are None."""
         losses = (self.train_loss, self.val_loss, self.final_loss, self.bits_per_char)
         columns = zip(self.steps, *losses, self.seconds, strict=True)
         return [
             Evaluation(
                 step=int(step),
-                train_loss=_known(train),
-                val_loss=_known(val),
-                final_loss=_known(final),
-                bits_per_char=_known(bits),
-                seconds=_known(seconds),
+                train_loss=_or_none(train),
+                val_loss=_or_none(val),
+                final_loss=_or_none(final),
+                bits_per_char=_or_none(bits),
+                seconds=_or_none(seconds),
                 tokens_per_second=None,
                 learning_rate=None,
             )
             for step, train, val, final, bits, seconds in columns
         ]
 
-    def at(self, step: float, figure: Figure) -> float | None:
-        """Return a figure as it stood at a step: the latest that was measured by then."""
+    def at(self, step: float, metric: CurveMetric) -> float | None:
+        """Return the latest value of a metric at or before a step."""
         for index in range(bisect_right(self.steps, step) - 1, -1, -1):
-            value = self.column(figure)[index]
+            value = self.column(metric)[index]
             if not math.isnan(value):
                 return value
         return None
 
-    def least(self, figure: Figure, step: float = math.inf) -> tuple[float, int] | None:
-        """Return the least of a figure by a step, and where it was."""
+    def least(self, metric: CurveMetric, step: float = math.inf) -> tuple[float, int] | None:
+        """Return the smallest value of a metric at or before a step, and the step of that value."""
         end = bisect_right(self.steps, step)
-        pairs = zip(self.column(figure)[:end], self.steps[:end], strict=True)
+        pairs = zip(self.column(metric)[:end], self.steps[:end], strict=True)
         return min(((value, int(at)) for value, at in pairs if not math.isnan(value)), default=None)
 
 
@@ -85,5 +87,5 @@ def _gap(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _known(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value

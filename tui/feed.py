@@ -1,6 +1,7 @@
-"""What the results folder says, followed in a thread of its own: the only reader of results in the console.
+"""Follows a study's results in a thread. It is the only reader of results in the console.
 
-The thread replaces what the screens read (`state`, curves, ...) whole and posts a FeedChanged; it touches no widget.
+The thread replaces each attribute that the tabs read (`state`, `study`, ...) as a whole, then posts a FeedChanged. It
+never touches a widget.
 """
 
 from __future__ import annotations
@@ -27,42 +28,46 @@ from tui.sources import RunnerStatus
 if TYPE_CHECKING:
     from litegpt.study.study import Study
 
-LOAD_SECONDS = 0.02  # reading old curves yields to the screen this often
-FIRST_READ_SECONDS = 0.5  # a journal that takes longer is not waited for
+# While the thread reads old curves, it pauses this often, so that the screen's thread can draw.
+LOAD_SECONDS = 0.02
+# The first picture waits at most this long for the journal.
+FIRST_READ_SECONDS = 0.5
+# The first picture's curves are awaited this long before anything else is read.
 FIRST_PICTURE_SECONDS = 1.0
-SHOW_SECONDS = 0.25  # and shows what it has read this often
+# While the thread reads old curves, it reports them this often.
+SHOW_SECONDS = 0.25
 
 
 class FeedSource(Protocol):
-    """Where a feed gets its facts: the files as they are, or a replay of them."""
+    """Where a feed reads a study: its files (`Files`), or a replay of them (`Replay`)."""
 
     @property
     def state(self) -> StudyState:
-        """What the journal tells; the same object until the journal is replaced."""
+        """The state from the journal; the same object until the journal file is replaced."""
 
     def poll(self) -> bool:
-        """Take in what is new in the journal; return whether anything is."""
+        """Read new events of the journal; return whether there were any."""
 
     def rows(self, key: TrialKey) -> list[Evaluation] | None:
-        """Return a trial's evaluations, None where they have not changed since the last call."""
+        """Return a trial's evaluations, None if they have not changed since the last call."""
 
     def samples(self, key: TrialKey) -> list[Sample] | None:
-        """Return a trial's samples, None where they have not changed since the last call."""
+        """Return a trial's samples, None if they have not changed since the last call."""
 
     def log_tail(self) -> tuple[str, ...] | None:
-        """Return the last lines of the runner's log, None where it has not changed."""
+        """Return the last lines of the runner's log, None if it has not changed."""
 
     def runner(self) -> RunnerStatus:
-        """Tell whether a runner is at work."""
+        """Return whether a runner holds the study's lock."""
 
     def now(self) -> datetime:
-        """Return the moment that is shown: the present, or where a replay is."""
+        """Return the present time, or the position of a replay."""
 
 
 class Feed:
-    """Follows one study. Read its attributes from the screen's thread; each is replaced whole, never changed in place.
+    """Follows one study. The screen's thread may read the public attributes, which are never changed in place.
 
-    A curve or the samples of a trial are there once they have been read; `want` puts trials at the head of the queue.
+    Curves and samples are None until they have been read. `want` makes the thread read some trials first.
     """
 
     def __init__(
@@ -71,11 +76,14 @@ class Feed:
         self.location = location
         self.state = StudyState()
         self.study: Study | None = None
-        self.problem: str | None = None  # one line on what is wrong with the study file
+        # One line about the first mistake in the study file.
+        self.problem: str | None = None
         self.runner: RunnerStatus = RunnerStatus("none")
         self.log: tuple[str, ...] = ()
-        self.bar: tuple[str, float] | None = None  # what a trial should beat, and its validation loss, once on record
-        self.revision = 0  # how often it has told of something new
+        # The n-gram model that trials should beat, and its validation loss; None until it has been measured.
+        self.baseline: tuple[str, float] | None = None
+        # Counts the posted changes.
+        self.revision = 0
         self._source = source
         self._post = post
         self._seconds = seconds
@@ -83,11 +91,12 @@ class Feed:
         self._samples: dict[TrialKey, tuple[Sample, ...]] = {}
         self._wanted: deque[TrialKey] = deque()
         self._samples_wanted: set[TrialKey] = set()
-        self._pending: dict[TrialKey, None] = {}  # curves to read in the background, in this order
+        # Curves to read in the background, in this order.
+        self._pending: dict[TrialKey, None] = {}
         self._running: set[TrialKey] = set()
         self._study_stamp: tuple[int, int] | None = None
         self._is_first = True
-        self._has_begun = threading.Event()
+        self._has_read = threading.Event()
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
@@ -96,20 +105,20 @@ class Feed:
         self._thread.start()
 
     async def wait_for_first_read(self) -> None:
-        """Return once the journal has been read the first time, or has turned out to take long."""
-        await asyncio.to_thread(self._has_begun.wait, FIRST_READ_SECONDS)
+        """Wait for the first read of the journal, at most FIRST_READ_SECONDS."""
+        await asyncio.to_thread(self._has_read.wait, FIRST_READ_SECONDS)
 
     def stop(self) -> None:
-        """End the thread; returns at once."""
+        """Tell the thread to end, without waiting for it."""
         self._stopped.set()
         self._wake.set()
 
     def curve(self, key: TrialKey) -> Curve | None:
-        """Return a trial's evaluations, None while they have not been read."""
+        """Return a trial's evaluations, None until they have been read."""
         return self._curves.get(key)
 
     def samples(self, key: TrialKey) -> tuple[Sample, ...] | None:
-        """Return a trial's samples by step and follow them from now on; None while they have not been read."""
+        """Return a trial's samples by step, None until they have been read. The feed follows them from now on."""
         if key not in self._samples_wanted:
             self._samples_wanted = self._samples_wanted | {key}
             self._wake.set()
@@ -123,16 +132,16 @@ class Feed:
             self._wake.set()
 
     def now(self) -> datetime:
-        """Return the moment that is shown: the present, or where a replay is."""
+        """Return the present time, or the position of a replay."""
         return self._source.now()
 
     def open_study(self, path: Path) -> None:
-        """Follow a study file that has just been written."""
+        """Follow a new study file."""
         self.location = dataclasses.replace(self.location, study_path=path)
         self._wake.set()
 
     def trial(self, key: TrialKey) -> TrialState | None:
-        """Return what the journal tells of a trial."""
+        """Return the state of a trial, None for an unknown trial."""
         phase = self.state.phases.get(key[0])
         return None if phase is None else phase.trials.get(key[1])
 
@@ -140,20 +149,22 @@ class Feed:
         while not self._stopped.is_set():
             changed = self._poll()
             if self._is_first or changed:
-                self._tell(changed)
+                self._report(changed)
             if self._is_first:
                 self._is_first = False
-                self._has_begun.set()
-                self._wake.wait(FIRST_PICTURE_SECONDS)  # a screen that is drawn wants curves, and wakes this
+                self._has_read.set()
+                # The first picture asks for its curves, which wakes this thread. Everything else waits for a moment,
+                # because reading would slow the drawing of that picture.
+                self._wake.wait(FIRST_PICTURE_SECONDS)
                 self._load(self._wanted)
-                self._stopped.wait(self._seconds)  # the rest must not hold up the first picture
+                self._stopped.wait(self._seconds)
                 if self._read_study():
-                    self._tell(FeedChanged(study=True))
+                    self._report(FeedChanged(study=True))
             self._load(self._wanted, self._pending)
             self._wake.wait(self._seconds)
             self._wake.clear()
 
-    def _tell(self, changed: FeedChanged) -> None:
+    def _report(self, changed: FeedChanged) -> None:
         if not self._stopped.is_set():
             self.revision += 1
             changed.revision = self.revision
@@ -174,11 +185,11 @@ class Feed:
             self.runner, changed.runner = runner, True
         if not self._is_first:
             changed.study = self._read_study()
-            changed.state |= self.bar is None and self._read_bar()
+            changed.state |= self.baseline is None and self._read_baseline()
         return changed
 
     def _take_state(self) -> None:
-        """Publish a copy of the state that the screens may read while this thread goes on."""
+        """Publish a copy of the state, which the tabs may read while this thread continues."""
         state = self._source.state
         phases = {name: dataclasses.replace(phase, trials=dict(phase.trials)) for name, phase in state.phases.items()}
         self.state = dataclasses.replace(state, phases=phases, workers=dict(state.workers))
@@ -193,24 +204,24 @@ class Feed:
         self._running = running
 
     def _load(self, *queues: Collection[TrialKey]) -> None:
-        """Read the curves that are asked for, then others, until these queues are empty; tell now and then."""
+        """Read curves until the queues are empty, the wanted ones first, and report them in groups."""
         read: set[TrialKey] = set()
-        shown = yielded = time.monotonic()
+        reported = yielded = time.monotonic()
         while any(queues) and not self._stopped.is_set():
-            asked = bool(self._wanted)
-            key = self._wanted.popleft() if asked else next(iter(self._pending))
+            is_wanted = bool(self._wanted)
+            key = self._wanted.popleft() if is_wanted else next(iter(self._pending))
             self._pending.pop(key, None)
             if self._read_curve(key):
                 read.add(key)
             now = time.monotonic()
-            if read and (now - shown > SHOW_SECONDS or (asked and not self._wanted)):
-                self._tell(FeedChanged(curves=frozenset(read)))
-                read, shown = set(), now
+            if read and (now - reported > SHOW_SECONDS or (is_wanted and not self._wanted)):
+                self._report(FeedChanged(curves=frozenset(read)))
+                read, reported = set(), now
             if now - yielded > LOAD_SECONDS:
                 self._stopped.wait(LOAD_SECONDS / 4)
                 yielded = time.monotonic()
         if read:
-            self._tell(FeedChanged(curves=frozenset(read)))
+            self._report(FeedChanged(curves=frozenset(read)))
 
     def _read_curve(self, key: TrialKey) -> bool:
         rows = self._source.rows(key)
@@ -226,15 +237,16 @@ class Feed:
         self._samples[key] = tuple(samples)
         return True
 
-    def _read_bar(self) -> bool:
-        from litegpt.analysis.baselines import BAR, read_baselines  # late: the first picture does without
+    def _read_baseline(self) -> bool:
+        # Imported only here: the first picture does not need it.
+        from litegpt.analysis.baselines import BAR, read_baselines
 
-        known = read_baselines(self.location.folder, self.state) or {}
-        self.bar = (BAR, known[BAR]) if BAR in known else None
-        return self.bar is not None
+        losses = read_baselines(self.location.folder, self.state) or {}
+        self.baseline = (BAR, losses[BAR]) if BAR in losses else None
+        return self.baseline is not None
 
     def _read_study(self) -> bool:
-        """Read the study file where it has changed; what is wrong with it is a line, and the last good one stays."""
+        """Read the study file if it has changed. A file with a mistake sets `problem` and keeps the last good study."""
         path = self.location.study_path
         if path is None:
             return False
@@ -246,7 +258,8 @@ class Feed:
         if stamp == self._study_stamp:
             return False
         self._study_stamp = stamp
-        from litegpt.study.study import read_study  # late: the first picture does without
+        # Imported only here: the first picture does not need it.
+        from litegpt.study.study import read_study
 
         try:
             self.study, self.problem = read_study(path), None

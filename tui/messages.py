@@ -1,4 +1,4 @@
-"""What the feed and the widgets tell the screens."""
+"""Messages that several parts of the console exchange."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from dataclasses import dataclass, field
 from textual.message import Message
 
 TrialKey = tuple[str, str]
-"""A trial of a study: its phase and its id."""
+"""A trial of a study, as its phase and its id."""
 
 
 @dataclass
 class FeedChanged(Message):
-    """The feed holds something new. Posted from the feed's thread, at most twice a second while nothing is loading."""
+    """The feed has new data. Posted from the feed's thread, at most twice per second except while it reads curves."""
 
-    state: bool = False  # the journal: phases, trials, workers
-    study: bool = False  # the study file, or what is wrong with it
+    # The journal: phases, trials, workers.
+    state: bool = False
+    # The study file, or the mistake in it.
+    study: bool = False
     runner: bool = False
     log: bool = False
     curves: frozenset[TrialKey] = field(default_factory=frozenset)
     samples: frozenset[TrialKey] = field(default_factory=frozenset)
-    revision: int | None = None  # of the feed, when it told this
+    # The feed's revision with this change.
+    revision: int | None = None
 
     @classmethod
     def everything(cls) -> FeedChanged:
-        """Return what a screen is given when it is shown: draw it all."""
+        """Return the change for a tab that comes on screen and must draw everything."""
         return cls(state=True, study=True, runner=True, log=True)
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""A study played back: the same facts a live one gives, as of a moment that moves faster than the clock."""
+"""Replay of a study: the data of a live study, as of a time that moves faster than the clock."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from litegpt.results.state import StudyState
 from tui.messages import TrialKey
 from tui.sources import Files, RunnerStatus
 
-LONGEST_PAUSE = 10.0  # seconds between two events; a longer one (a night between two runs) is cut to this
+# A longer pause between two events, such as a night between two runs, is shortened to this many seconds.
+LONGEST_PAUSE = 10.0
 
 
 class Replay:
-    """Plays the journal `speed` times as fast as it was written; evaluations and samples appear at their own times."""
+    """Plays the journal `speed` times as fast as it was written. Evaluations and samples appear at their own times."""
 
     def __init__(self, folder: StudyFolder, speed: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._state = StudyState()
@@ -29,25 +30,27 @@ class Replay:
         self._journal = LineReader(folder.journal)
         self._speed = speed
         self._clock = clock
-        self._begun: float | None = None
+        self._start: float | None = None
         self._records: list[Record] = []
         self._played = 0
-        self._at: list[float] = []  # seconds on the tape, one a record
-        self._times: list[float] = []  # the records' own times, seconds since the epoch
+        # For each record, its position in the replay in seconds, and its own time in seconds since the epoch.
+        self._positions: list[float] = []
+        self._times: list[float] = []
+        # All evaluations and samples of each trial, and how many of them have been returned.
         self._rows: dict[TrialKey, list[Evaluation]] = {}
-        self._shown: dict[TrialKey, int] = {}
+        self._rows_returned: dict[TrialKey, int] = {}
         self._samples: dict[TrialKey, list[Sample]] = {}
-        self._samples_shown: dict[TrialKey, int] = {}
+        self._samples_returned: dict[TrialKey, int] = {}
 
     @property
     def state(self) -> StudyState:
         return self._state
 
     def poll(self) -> bool:
-        if self._begun is None:
-            self._wind()
-            self._begun = self._clock()
-        end = bisect_right(self._at, (self._clock() - self._begun) * self._speed)
+        if self._start is None:
+            self._read_records()
+            self._start = self._clock()
+        end = bisect_right(self._positions, (self._clock() - self._start) * self._speed)
         records = self._records[self._played : end]
         for record in records:
             fold(self.state, record)
@@ -59,9 +62,9 @@ class Replay:
             self._rows[key] = self._files.rows(key) or []
         rows = self._rows[key]
         count = self._count(key, [row.time for row in rows])
-        if self._shown.get(key) == count:
+        if self._rows_returned.get(key) == count:
             return None
-        self._shown[key] = count
+        self._rows_returned[key] = count
         return rows[:count]
 
     def samples(self, key: TrialKey) -> list[Sample] | None:
@@ -69,9 +72,9 @@ class Replay:
             self._samples[key] = self._files.samples(key) or []
         samples = self._samples[key]
         count = self._count(key, [sample.time for sample in samples])
-        if self._samples_shown.get(key) == count:
+        if self._samples_returned.get(key) == count:
             return None
-        self._samples_shown[key] = count
+        self._samples_returned[key] = count
         return samples[:count]
 
     def log_tail(self) -> tuple[str, ...] | None:
@@ -83,21 +86,21 @@ class Replay:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
 
-    def _wind(self) -> None:
-        """Lay the records on a tape, their pauses cut."""
+    def _read_records(self) -> None:
+        """Read the journal and give each record its position, with shortened pauses."""
         self._records = self._journal.read()
-        at, before = 0.0, None
+        position, previous = 0.0, None
         for record in self._records:
             moment = _seconds(record.get("time"))
             if moment is not None:
-                if before is not None:
-                    at += min(max(0.0, moment - before), LONGEST_PAUSE)
-                before = moment
-            self._at.append(at)
-            self._times.append(before or 0.0)
+                if previous is not None:
+                    position += min(max(0.0, moment - previous), LONGEST_PAUSE)
+                previous = moment
+            self._positions.append(position)
+            self._times.append(previous or 0.0)
 
     def _count(self, key: TrialKey, times: list[str | None]) -> int:
-        """Return how many of a trial's records are out by now; all of them once the trial has ended."""
+        """Return how many of a trial's records are due; all of them once the trial has ended."""
         phase = self.state.phases.get(key[0])
         trial = phase.trials.get(key[1]) if phase else None
         if trial is None or trial.is_waiting:
@@ -108,11 +111,11 @@ class Replay:
         return sum(1 for moment in times if (_seconds(moment) or 0.0) <= now)
 
     def _now(self) -> float:
-        """Return the moment of the study that is on screen, in seconds since the epoch."""
-        if self._begun is None or not self._played:
+        """Return the time in the study that the replay has reached, in seconds since the epoch."""
+        if self._start is None or not self._played:
             return 0.0
         index = self._played - 1
-        return self._times[index] + (self._clock() - self._begun) * self._speed - self._at[index]
+        return self._times[index] + (self._clock() - self._start) * self._speed - self._positions[index]
 
 
 def _seconds(text: object) -> float | None:

@@ -15,7 +15,7 @@ from tui.settings import Settings
 from tui.view import View
 
 if TYPE_CHECKING:
-    from tui.devices import Devices
+    from tui.devices import DeviceSampler
 
 
 @dataclass
@@ -26,8 +26,8 @@ class Session:
     view: View
     settings: Settings
     readonly: bool = False
-    # None until the first sample: the Live tab makes it in a thread, because NVIDIA's library starts slowly.
-    devices: Devices | None = None
+    # None until the first sample: the Live tab creates it in a thread, because NVIDIA's library starts slowly.
+    device_sampler: DeviceSampler | None = None
 
     @property
     def location(self) -> StudyLocation:

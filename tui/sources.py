@@ -1,4 +1,4 @@
-"""The results folder as it is: the files a feed follows."""
+"""Files of a results folder, read incrementally for the feed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOG_LINES = 200
 
 @dataclass(frozen=True)
 class RunnerStatus:
-    """Whether a runner is at work on a study."""
+    """Whether a runner works on a study, and which process it is."""
 
     state: Literal["none", "running", "crashed", "replay"]
     pid: int | None = None
@@ -32,13 +32,14 @@ class RunnerStatus:
 
 
 class Files:
-    """A study's results as they are now. Idle files cost a `stat` each."""
+    """Reads a study's results as they are now. A file that has not changed costs only a `stat`."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
         self._journal = JournalReader(folder.journal)
         self._stamps: dict[Path, tuple[int, int, int] | None] = {}
-        self._metrics: dict[TrialKey, MetricsReader] = {}  # of the trials at work
+        # Only for running trials. The others are read once, and their readers would only take memory.
+        self._metrics: dict[TrialKey, MetricsReader] = {}
         self._samples: dict[TrialKey, SampleReader] = {}
 
     @property
@@ -54,7 +55,7 @@ class Files:
             return None
         reader = self._metrics.pop(key, None) or MetricsReader(path)
         reader.poll()
-        if self._is_running(key):  # the others are read once: no need to keep what was read as objects
+        if self._is_running(key):
             self._metrics[key] = reader
         return reader.rows()
 
@@ -78,7 +79,7 @@ class Files:
         return tuple(inert(line) for line in lines[-LOG_LINES:])
 
     def runner(self) -> RunnerStatus:
-        """Ask the lock file; a process that is gone and left its name there has crashed."""
+        """Read the lock file; a process that is named there but has ended has crashed."""
         holder = read_holder(self.folder.lock) or {}
         pid, host = holder.get("pid"), holder.get("host")
         if not isinstance(pid, int) or not isinstance(host, str):
@@ -89,7 +90,7 @@ class Files:
         return datetime.now(UTC)
 
     def _is_new(self, path: Path) -> bool:
-        """Tell whether a file has changed since the last call; a file that has never been there has not."""
+        """True if a file has changed, appeared or disappeared since the last call."""
         try:
             status = os.stat(path)
             stamp = (status.st_ino, status.st_size, status.st_mtime_ns)

@@ -129,7 +129,7 @@ def test_a_trial_that_beats_the_trigram_is_not_called_worse(place: StudyLocation
     app = open_tab(place, "leaderboard")
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: app.feed.bar is not None and "bits/char" in text_of(app))
+        await settled(app, pilot, lambda: app.feed.baseline is not None and "bits/char" in text_of(app))
         assert isinstance(app.screen, LeaderboardScreen)
         app.screen.query_one("#board").focus()
         await pilot.press("g")

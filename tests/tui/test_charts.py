@@ -8,7 +8,7 @@ import pytest
 
 from litegpt.analysis.terminal_charts import Series, bar_chart, loss_chart, reduce_columns
 from tui.charts.canvas import Canvas
-from tui.charts.plot import Axes, Band, Line, draw
+from tui.charts.plot import Area, Axes, Line, draw
 from tui.charts.scales import scaled, ticks, unscaled
 
 
@@ -49,7 +49,7 @@ def test_lines_lie_where_the_values_are() -> None:
 def test_a_band_lies_below_lines_and_the_cursor_above() -> None:
     xs = [0.0, 10.0]
     line = Line("a", xs, [1.0, 1.0], "red")
-    frame = draw([line], 30, 9, Axes(cursor=5.0), [Band(xs, [0.9, 0.9], [1.1, 1.1], "grey")])
+    frame = draw([line], 30, 9, Axes(cursor=5.0), [Area(xs, [0.9, 0.9], [1.1, 1.1], "grey")])
     colours = {colour for row in frame.rows for _, colour in row}
     assert {"red", "grey", "cursor", "axis"} <= colours
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tui.devices import Device, Devices
+from tui.devices import DeviceSampler, DeviceUsage
 from tui.live.phases import devices_content
 
 
@@ -52,9 +52,9 @@ class FakeNvml(SimpleNamespace):
 
 def test_gpus_are_told_in_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
-    first, second = Devices().sample()
-    assert first == Device("gpu 0", 0.87, 20 << 30, 80 << 30, 64.0, 312.499)
-    assert second == Device("gpu 1", 0.87, None, None, 64.0, None)
+    first, second = DeviceSampler().sample()
+    assert first == DeviceUsage("gpu 0", 0.87, 20 << 30, 80 << 30, 64.0, 312.499)
+    assert second == DeviceUsage("gpu 1", 0.87, None, None, 64.0, None)
     assert devices_content([first, second]).plain.splitlines() == [
         "gpu 0  ■■■■■■■■■■  87%",
         "memory ■■■■■■■■■■  25% 20.0 GiB",
@@ -67,7 +67,7 @@ def test_gpus_are_told_in_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("module", [None, FakeNvml(nvmlInit=lambda: (_ for _ in ()).throw(NVMLError("no driver")))])
 def test_without_a_gpu_it_is_the_processor(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", module)  # None: cannot be imported
-    (cpu,) = Devices().sample()
+    (cpu,) = DeviceSampler().sample()
     assert cpu.name == "cpu"
     assert cpu.memory_used is not None
     assert cpu.memory_total is not None
@@ -77,7 +77,7 @@ def test_without_a_gpu_it_is_the_processor(module: Any, monkeypatch: pytest.Monk
 def test_a_gpu_that_goes_away_leaves_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = FakeNvml()
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    devices = Devices()
+    devices = DeviceSampler()
 
     def lost() -> int:
         raise NVMLError("GPU is lost")

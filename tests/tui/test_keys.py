@@ -108,7 +108,7 @@ def test_keys_that_do_not_fit_are_the_panes_last(finished: StudyLocation) -> Non
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: "m Figure  ? Help  r Run  q Quit" in text_of(app).splitlines()[-1])
+        await settled(app, pilot, lambda: "m Metric  ? Help  r Run  q Quit" in text_of(app).splitlines()[-1])
 
     run(app, drive, (36, 20))
 

@@ -42,7 +42,7 @@ def test_live_shows_phases_chart_and_trials(finished: StudyLocation) -> None:
         assert "12/12" in text
         assert "1 diverged" in text
         assert "best val loss 1.5" in text
-        assert "ended last" in text
+        assert "recently finished" in text
 
     run(app, drive)
 
@@ -79,7 +79,7 @@ def test_live_follows_a_run_as_it_grows(study_file: Path, folder: StudyFolder) -
             await settled(app, pilot, lambda: "80/100" in text_of(app))
             journal.append(started("phase1", second))
             log(folder, "phase1", second, 1, until=20)
-            await settled(app, pilot, lambda: "at work · 2" in text_of(app))
+            await settled(app, pilot, lambda: "running · 2" in text_of(app))
             for key in ("m", "x", "f", "space"):
                 await pilot.press(key)
             assert app.view.of("live") == {"figure": 1, "axis": "seconds"}

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from tests.tui.conftest import QUICK, run, settled, text_of
 from tui.app import ConsoleApp
-from tui.devices import Device, Devices
+from tui.devices import DeviceSampler, DeviceUsage
 from tui.location import StudyLocation
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -24,9 +24,9 @@ TABS = ("live", "leaderboard", "grid", "curves", "importance", "samples")
 @pytest.fixture(autouse=True)
 def _no_machine(monkeypatch: pytest.MonkeyPatch, quick_importance: None) -> None:
     """Nothing on the screen depends on the machine."""
-    machine = [Device("gpu 0", 0.5, 8 << 30, 16 << 30, 61.0, 250.0)]
-    monkeypatch.setattr(Devices, "__init__", lambda _: None)
-    monkeypatch.setattr(Devices, "sample", lambda _: machine)
+    machine = [DeviceUsage("gpu 0", 0.5, 8 << 30, 16 << 30, 61.0, 250.0)]
+    monkeypatch.setattr(DeviceSampler, "__init__", lambda _: None)
+    monkeypatch.setattr(DeviceSampler, "sample", lambda _: machine)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

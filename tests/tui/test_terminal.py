@@ -198,7 +198,7 @@ def test_a_study_from_the_first_key_to_the_last(tiny: Path) -> None:
         terminal.wait_for(lambda text: "Nothing has run yet: r runs the study." in text)
         edit_the_grid(terminal)
         terminal.press("1r")
-        begun = terminal.wait_for(lambda text: "at work" in text and bool(steps(text)) and braille(text) > 0)
+        begun = terminal.wait_for(lambda text: "─ running · " in text and bool(steps(text)) and braille(text) > 0)
         terminal.wait_for(lambda text: sum(steps(text)) > sum(steps(begun)) and braille(text) != braille(begun))
         assert terminal.quit() == 0
     with console(tiny) as terminal:  # the runner has gone on

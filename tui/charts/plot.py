@@ -31,7 +31,7 @@ class Line:
 
 
 @dataclass(frozen=True, eq=False)
-class Band:
+class Area:
     """An area between two lines, drawn below all lines."""
 
     xs: Values
@@ -70,7 +70,7 @@ class Axes:
     verticals: Sequence[tuple[float, str]] = ()  # x and a word: where a phase ends
 
 
-def draw(lines: Sequence[Line], width: int, height: int, axes: Axes, bands: Sequence[Band] = ()) -> Frame:
+def draw(lines: Sequence[Line], width: int, height: int, axes: Axes, bands: Sequence[Area] = ()) -> Frame:
     """Draw a frame of `width` x `height` cells, axes included."""
     x_limits = _x_limits((*lines, *bands), axes)
     laid = [(line, _lay(axes, line.xs, line.ys)) for line in lines]
@@ -209,7 +209,7 @@ def _filled(lows: Sequence[Bucket], highs: Sequence[Bucket]) -> Iterator[tuple[i
         yield known[-1], bottom[known[-1]], top[known[-1]]
 
 
-def _x_limits(drawn: Sequence[Line | Band], axes: Axes) -> tuple[float, float]:
+def _x_limits(drawn: Sequence[Line | Area], axes: Axes) -> tuple[float, float]:
     """Return the limits on the scale."""
     if axes.x_limits is not None:
         low, high = scaled(axes.x_limits, axes.x_scale)

@@ -16,7 +16,7 @@ from litegpt.results.metrics import Evaluation
 from litegpt.results.state import PhaseState, TrialState
 from litegpt.study.hyperparameter import Value
 from litegpt.study.trial import HYPERPARAMETERS
-from tui.charts.plot import Band, Line
+from tui.charts.plot import Area, Line
 from tui.charts.scales import Scale
 from tui.curve import Curve
 from tui.messages import TrialKey
@@ -83,9 +83,9 @@ class Course:
             ys += stretch.mean
         return [Line(name, xs, ys, colour, sign)] if xs else []
 
-    def areas(self, colour: str) -> list[Band]:
+    def areas(self, colour: str) -> list[Area]:
         """Return what its trials lie between."""
-        return [Band(stretch.xs, stretch.low, stretch.high, colour) for stretch in self.stretches if stretch.trials > 1]
+        return [Area(stretch.xs, stretch.low, stretch.high, colour) for stretch in self.stretches if stretch.trials > 1]
 
 
 class Courses:

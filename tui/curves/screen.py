@@ -18,7 +18,7 @@ from litegpt.analysis.bands import unmatched
 from litegpt.display import FIGURE_NAMES, inert
 from litegpt.results.state import TrialState
 from litegpt.study.trial import tokens_differ
-from tui.charts.plot import Band, Line
+from tui.charts.plot import Area, Line
 from tui.charts.scales import SCALES
 from tui.curve import Curve
 from tui.curves.courses import Course, CourseAxis, CourseFigure, Courses, hyperparameters, phase_ends, shown
@@ -194,7 +194,7 @@ class CurvesScreen(StudyScreen):
         colours = series_colours(self.app)
         with_area = {"one": (self.query_one(ValuesTable).cursor,), "all": range(len(self._shown)), "none": ()}
         lines: list[Line] = []
-        areas: list[Band] = []
+        areas: list[Area] = []
         for place, course in enumerate(self._shown):
             colour = colours[place % len(colours)]
             name = inert(display.value(course.value)) if self.maximized is not None else ""  # the table has it else

@@ -183,7 +183,7 @@ class LeaderboardScreen(StudyScreen):
                 self.feed.samples(key),
                 self.board.hyperparameters,
                 series_colours(self.app),
-                self.feed.bar,
+                self.feed.baseline,
             )
 
     @on(Table.Opened, "#board")

@@ -1,4 +1,4 @@
-"""How long a study still takes, from what its trials cost and how fast this run has been."""
+"""Time left of a study, from the FLOPs of its trials and the speed of this run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from tui.feed import Feed
 
 
 class Forecast:
-    """Seconds left, by phase; None where no speed is known yet."""
+    """Estimates the seconds left of each phase."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._flops: dict[str, float] = {}  # by trial id, which follows from the settings
+        # By trial id: trials with the same settings have the same id.
+        self._flops: dict[str, float] = {}
 
     def seconds_left(self) -> dict[str, float]:
-        """Return the seconds left of each phase that has trials left, counted from now; none while speed is unknown."""
+        """Return the seconds from now to the end of each unfinished phase; empty while the speed is unknown."""
         state = self._feed.state
         speed = self._speed()
         if speed is None:
@@ -30,7 +31,7 @@ class Forecast:
         return left
 
     def _speed(self) -> float | None:
-        """Return the FLOP/s of this run so far."""
+        """Return the FLOP/s of this run so far, None while unknown."""
         state = self._feed.state
         if state.started is None:
             return None
@@ -55,8 +56,7 @@ class Forecast:
         return self._cost(trial) * (1 - step / trial.settings.max_iters)
 
     def _cost(self, trial: TrialState) -> float:
-        known = self._flops.get(trial.id)
-        if known is None:
+        if trial.id not in self._flops:
             n_symbols = self._feed.state.corpus.vocab_size if self._feed.state.corpus else 1
-            known = self._flops[trial.id] = training_flops(trial.settings, n_symbols)
-        return known
+            self._flops[trial.id] = training_flops(trial.settings, n_symbols)
+        return self._flops[trial.id]

@@ -1,4 +1,4 @@
-"""The phases with their progress, and the machine, as lines of text."""
+"""The phases with their progress, and the devices with their load, as lines of text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.content import Content
 from litegpt.display import duration, inert
 from litegpt.results.ranking import best_of, ranking_of
 from litegpt.results.state import FAILED_STATES, PhaseState, StudyState
-from tui.devices import Device
+from tui.devices import DeviceUsage
 
 Part = Content | str | tuple[str, str]
 
@@ -17,13 +17,16 @@ Part = Content | str | tuple[str, str]
 def phases_content(
     names: Sequence[str], state: StudyState, seconds_left: Mapping[str, float], width: int, empty: str
 ) -> Content:
-    """Return a line a phase: bar, trials, troubles, best loss, time left; `empty` while nothing has been planned."""
+    """Return one line per phase: progress bar, trials, best loss, time left, failures.
+
+    `empty` is the text to return before any phase has been planned.
+    """
     if not state.phases:
         return Content.styled(empty, "$text-muted")
-    figure = ranking_of(state.trials())
-    best_words = " best val loss " if figure == "best_val_loss" else " best bits/char "
-    room = max(5, max((len(name) for name in names), default=5))
-    bar = max(8, min(40, width - room - 58))
+    metric = ranking_of(state.trials())
+    best_label = " best val loss " if metric == "best_val_loss" else " best bits/char "
+    name_width = max(5, max((len(name) for name in names), default=5))
+    bar = max(8, min(40, width - name_width - 58))
     parts: list[Part] = []
     for name in names:
         phase = state.phases.get(name) or PhaseState(name)
@@ -32,11 +35,11 @@ def phases_content(
         full = bar * counts.ended // total
         half = bar * (counts.ended + counts["running"]) // total - full
         style = "$primary" if counts["running"] else "$success" if counts.total else "$text-disabled"
-        parts += [f"{inert(name):<{room}} ", ("━" * full, style), ("━" * half, "$accent")]
+        parts += [f"{inert(name):<{name_width}} ", ("━" * full, style), ("━" * half, "$accent")]
         parts.append(("─" * (bar - full - half), "$border"))
         parts.append(f" {counts.ended:>5,}/{counts.total:<5,}" if counts.total else ("  waiting    ", "$text-muted"))
-        if (best := best_of(phase.current())) is not None and (value := getattr(best, figure)) is not None:
-            parts += [(best_words, "$text-muted"), (f"{value:.3f}", "bold")]
+        if (best := best_of(phase.current())) is not None and (value := getattr(best, metric)) is not None:
+            parts += [(best_label, "$text-muted"), (f"{value:.3f}", "bold")]
         if name in seconds_left:
             parts.append((f"  {duration(seconds_left[name])} left", "$accent"))
         elif phase.seconds is not None:
@@ -48,8 +51,8 @@ def phases_content(
     return Content.assemble(*parts[:-1])
 
 
-def devices_content(devices: Sequence[Device]) -> Content:
-    """Return up to three lines a device: how busy, its memory, its warmth and power."""
+def devices_content(devices: Sequence[DeviceUsage]) -> Content:
+    """Return up to three lines per device: load, memory, temperature and power."""
     lines: list[Content] = []
     for device in devices:
         lines.append(Content.assemble(f"{device.name:<6} ", *_meter(device.share)))

@@ -1,4 +1,4 @@
-"""The trials at work as rows of a table."""
+"""The running trials as rows of a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from tui.curve import Curve
 from tui.leaderboard.board import STATE_CELLS, show
 from tui.widgets.table import Cell, Column, fitting
 
-NAME_CELLS, FIGURE_CELLS = 26, 24  # at least for the name, and of step and loss beside it
+# The least width of the names, and the width that step and loss need beside them.
+NAME_CELLS, METRIC_CELLS = 26, 24
 COLUMNS = (
     Column("step", "step", 13),
     Column("val_loss", "val", 6),
@@ -19,24 +20,23 @@ COLUMNS = (
     Column("loss_scale", "scale", 7),
     Column("skipped_steps", "skipped", 7),
 )
-BETWEEN_TOKENIZERS = (
+COLUMNS_BETWEEN_TOKENIZERS = (
     COLUMNS[0],
     Column("bits_per_char", "bits/char", 9),
     *COLUMNS[3:],
 )
-"""Where tokens differ, so that losses do not compare."""
+"""Losses per token of different tokenizers are not comparable, so bits per character replace them."""
 
 
-def running_columns(names: Iterable[str], is_mixed: bool, room: int) -> list[Column]:
-    """Return the columns that fit after the trials' names; `is_mixed`: the study's tokens differ."""
-    width = max(NAME_CELLS, min(room - FIGURE_CELLS, max(map(len, names), default=0)))
-    return fitting(
-        [Column("trial", "trial", width, is_left=True), *(BETWEEN_TOKENIZERS if is_mixed else COLUMNS)], room
-    )
+def running_columns(names: Iterable[str], tokenizers_differ: bool, width: int) -> list[Column]:
+    """Return the column of names and as many others as fit into `width` cells."""
+    name_width = max(NAME_CELLS, min(width - METRIC_CELLS, max(map(len, names), default=0)))
+    columns = COLUMNS_BETWEEN_TOKENIZERS if tokenizers_differ else COLUMNS
+    return fitting([Column("trial", "trial", name_width, is_left=True), *columns], width)
 
 
 def running_cells(trial: TrialState, name: str, curve: Curve | None, columns: Sequence[Column]) -> list[Cell]:
-    """Return a trial's cells; scale and skipped steps are there under fp16 alone."""
+    """Return a trial's cells. Loss scale and skipped steps exist only with fp16."""
     last = curve.last if curve is not None else None
     step = last.step if last else trial.step
     cells: dict[str, Cell] = {

@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.charts.plot import Axes, Band, Cells, Frame, Line, draw
+from tui.charts.plot import Area, Axes, Cells, Frame, Line, draw
 from tui.charts.scales import SCALES, Scale, label, scaled, unscaled
 from tui.themes import drawn_style
 
@@ -61,7 +61,7 @@ class Chart(Widget, can_focus=True):
         self.x_scale: Scale = "linear"
         self.cursor: float | None = None
         self._lines: Sequence[Line] = ()
-        self._bands: Sequence[Band] = ()
+        self._bands: Sequence[Area] = ()
         self._verticals: Sequence[tuple[float, str]] = ()
         self._x_title = ""
         self._empty = ""
@@ -72,7 +72,7 @@ class Chart(Widget, can_focus=True):
     def show(
         self,
         lines: Sequence[Line],
-        bands: Sequence[Band] = (),
+        bands: Sequence[Area] = (),
         *,
         verticals: Sequence[tuple[float, str]] = (),
         x_title: str = "step",
