@@ -83,7 +83,7 @@ def test_the_board_ranks_by_them(place: StudyLocation, size: tuple[int, int]) ->
         assert [row.settings.tokenizer for row in board.rows] == ["bpe"] * 4 + ["char"] * 4
         assert [app.screen._flags(index) for index in range(3)] == ["", "cut", ""]
         headings = [column.heading for column in app.screen._columns]
-        assert headings[:4] == ["#", "lr", "tokens", "vocab"]
+        assert headings[:4] == ["#", "lr", "tokenizer", "vocab"]
         assert {"bits/char", "state"} < set(headings)
         assert "best val" not in headings
         assert app.screen._cells(7)[3] == ("-", "")  # characters have no size of vocabulary
