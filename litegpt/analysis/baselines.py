@@ -55,9 +55,9 @@ def measure_baselines(folder: StudyFolder, split: SplitText) -> Baselines:
     if known is not None:
         return known
     split.check_length(1)
-    from litegpt.text.baselines import split_baselines  # it loads numpy
+    from litegpt.text.ngram import ngram_losses  # it loads numpy
 
-    losses = split_baselines(split)
+    losses = ngram_losses(split)
     record = {"sha256": split.corpus.sha256, **split.rule.keys, "val_loss": losses}
     with contextlib.suppress(OSError):  # results that may only be read are measured each time
         write_whole(folder.path / FILE_NAME, json.dumps(record, indent=1).encode() + b"\n")

@@ -37,7 +37,7 @@ class CopyMeter:
         """Return the figures of a sample; None where it has none and the corpus is not at hand."""
         if sample.copied is not None or self._index is None:
             return sample.copied
-        return Copied(**self._index.measure(sample.text).figures())
+        return Copied(**self._index.measure(sample.text).record())
 
     @cached_property
     def _index(self) -> CorpusIndex | None:

@@ -1,4 +1,4 @@
-"""`litegpt clean IN [-o OUT]`: a text made fit to train on, and what was changed to make it so."""
+"""`litegpt clean IN [-o OUT]`: clean a text for training, and report what was changed."""
 
 from __future__ import annotations
 
@@ -19,32 +19,36 @@ from rich.text import Text
 from litegpt.cli.command import Exit, narrator
 from litegpt.display import inert
 from litegpt.errors import InputError, did_you_mean
-from litegpt.text.clean import RULES, Cleaned, Report, Show, clean_file
-from litegpt.text.lines import PAGE, Line, Log
-from litegpt.text.source import Source, open_source
+from litegpt.text.cleaning.clean import RULES, CleaningResult, ReportProgress, ShowChanges, clean_file
+from litegpt.text.cleaning.lines import PAGE, ChangeLog, TextLine
+from litegpt.text.source import TextSource, open_source
 
 EXAMPLE_CHARACTERS = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the arguments of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "rules, in their order:\n" + "\n".join(f"  {name:<10} {what}" for name, what in RULES.items())
+    parser.epilog = "rules, in the order in which they are applied:\n" + "\n".join(
+        f"  {name:<10} {what}" for name, what in RULES.items()
+    )
     parser.add_argument("text", type=Path, metavar="IN", help="a text, a PDF (pip install 'litegpt[clean]') or an EPUB")
-    parser.add_argument("-o", "--out", type=Path, metavar="OUT", help="where the text goes (default: stdout)")
+    parser.add_argument("-o", "--out", type=Path, metavar="OUT", help="the file to write (default: stdout)")
     parser.add_argument("--rules", metavar="NAMES", help="only these rules, separated by commas (default: all)")
     parser.add_argument("--without", metavar="NAMES", help="all rules but these")
-    parser.add_argument("--diff", action="store_true", help="print what changes, by which rule, instead of the text")
-    parser.add_argument("--json", action="store_true", help="print what was changed as JSON; needs --out")
+    parser.add_argument(
+        "--diff", action="store_true", help="print what changes, and by which rule, instead of the text"
+    )
+    parser.add_argument("--json", action="store_true", help="print the number of changes as JSON; needs --out")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Clean a text: the text, or what changes in it, goes to stdout or OUT, the account to stderr."""
+    """Clean a text. The text or its changes go to stdout or OUT, the summary goes to stderr."""
     path: Path = arguments.text
     out: Path | None = arguments.out
     rules = choose_rules(arguments.rules, arguments.without)
     if arguments.json and (out is None or arguments.diff):
-        raise InputError("--json needs --out, and no --diff: only one of them can go to stdout")
+        raise InputError("--json needs --out and excludes --diff: only one of them can go to stdout")
     if out is not None:
         _check_out(path, out)
     source = open_source(path)
@@ -52,14 +56,15 @@ def run(arguments: argparse.Namespace) -> Exit:
     try:
         with tempfile.TemporaryDirectory(prefix=".litegpt-", dir=out.parent if out else None) as folder:
             with nullcontext() if arguments.diff else _progress(narrator()) as report:
-                result, cleaned = clean_file(source.lines(), rules, Path(folder), show, report)
+                cleaned_file, result = clean_file(source.lines(), rules, Path(folder), show, report)
             if out is not None:
-                os.replace(result, out)
+                os.replace(cleaned_file, out)
             elif not arguments.diff:
-                _print_text(result)
+                _print_text(cleaned_file)
     except OSError as error:
+        # An error without a file name comes from stdout, which the caller handles.
         if error.filename is None and (out is None or arguments.diff):
-            raise  # of stdout
+            raise
         raise InputError(f"cannot be written: {error.strerror or error}", out or error.filename) from None
     if arguments.json:
         record = {
@@ -67,18 +72,18 @@ def run(arguments: argparse.Namespace) -> Exit:
             "out": str(out),
             "encoding": source.encoding,
             "strays": source.strays,
-            "lines": cleaned.lines,
-            "characters": cleaned.characters,
-            "rules": {rule: cleaned.counts[rule] for rule in RULES if rule in rules},
+            "lines": result.lines,
+            "characters": result.characters,
+            "rules": {rule: result.counts[rule] for rule in RULES if rule in rules},
         }
         print(json.dumps(record))
     else:
-        _narrate(narrator(), source, cleaned)
+        _narrate(narrator(), source, result)
     return Exit.WELL
 
 
 def choose_rules(only: str | None, without: str | None) -> tuple[str, ...]:
-    """Return the rules that the options leave. InputError: a name that is none, or none left."""
+    """Return the rules that the options select. InputError: an unknown name, or an empty selection."""
     chosen = _names(only) if only is not None else list(RULES)
     rules = [rule for rule in RULES if rule in chosen and rule not in _names(without or "")]
     if not rules:
@@ -90,20 +95,20 @@ def _names(option: str) -> list[str]:
     names = [name.strip() for name in option.split(",") if name.strip()]
     for name in names:
         if name not in RULES:
-            raise InputError(f"no rule is called '{name}'{did_you_mean(name, RULES) or ': ' + ', '.join(RULES)}")
+            raise InputError(f"unknown rule '{name}'{did_you_mean(name, RULES) or ': ' + ', '.join(RULES)}")
     return names
 
 
 def _check_out(path: Path, out: Path) -> None:
     try:
         if out.is_dir():
-            raise InputError("a folder, where a file's name is wanted", out)
+            raise InputError("expected the name of a file, not of a folder", out)
         if out.exists() and not out.is_file():
-            raise InputError("no plain file: it would be replaced by one; leave out --out for stdout", out)
+            raise InputError("not a regular file; without --out, the text goes to stdout", out)
         if out.exists() and os.path.exists(path) and out.samefile(path):
-            raise InputError("this would overwrite the text that is read; name another file", out)
+            raise InputError("this would overwrite the input; name another file", out)
         if not out.parent.is_dir():
-            what = "this is no folder" if out.parent.exists() else "no such folder"
+            what = "not a folder" if out.parent.exists() else "no such folder"
             raise InputError(f"cannot be written: {what}", out.parent)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror or error}", out) from None
@@ -117,8 +122,8 @@ def _print_text(path: Path) -> None:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Report | None]:
-    """Show on a terminal how far cleaning is."""
+def _progress(console: Console) -> Iterator[ReportProgress | None]:
+    """Show the progress of cleaning on a terminal."""
     if not console.is_terminal:
         yield None
         return
@@ -126,10 +131,10 @@ def _progress(console: Console) -> Iterator[Report | None]:
         yield lambda number, characters: status.update(f"round {number}: {characters / 1e6:.0f} million characters")
 
 
-def _diff_printer() -> Show:
+def _diff_printer() -> ShowChanges:
     console = Console(highlight=False)
 
-    def show(before: Sequence[Line], after: Sequence[Line], log: Log) -> None:
+    def show(before: Sequence[TextLine], after: Sequence[TextLine], log: ChangeLog) -> None:
         for start, end, old, new in changes(before, after):
             touched: Mapping[int, set[str]] = log.touched or {}
             rules = {rule for number in range(start, end + 1) for rule in touched.get(number, ())}
@@ -143,40 +148,41 @@ def _diff_printer() -> Show:
     return show
 
 
-def changes(before: Sequence[Line], after: Sequence[Line]) -> Iterator[tuple[int, int, list[str], list[str]]]:
-    """Yield the stretches that differ: first and last line number, old lines, new lines."""
-    place = 0
+def changes(before: Sequence[TextLine], after: Sequence[TextLine]) -> Iterator[tuple[int, int, list[str], list[str]]]:
+    """Yield the parts that differ: first and last line number, old lines, new lines."""
+    next_old = 0  # the first line of `before` that is not compared yet
     pending: list[str] = []
-    begun = before[0].number if before else 0
+    first = before[0].number if before else 0
     ends = [line.number for line in after[1:]] + [before[-1].number + 1 if before else 0]
     for line, end in zip(after, ends, strict=True):
         pending.append(line.text)
-        if end <= begun:  # the next begins in the same line
+        # The next line comes from the same original line.
+        if end <= first:
             continue
         old: list[str] = []
-        while place < len(before) and before[place].number < end:
-            old.append(before[place].text)
-            place += 1
+        while next_old < len(before) and before[next_old].number < end:
+            old.append(before[next_old].text)
+            next_old += 1
         new = [text for text in pending if text != PAGE]
         if [text for text in old if text.strip()] != [text for text in new if text.strip()]:
-            yield begun, end - 1, old, new
-        pending, begun = [], end
-    old = [line.text for line in before[place:]]
+            yield first, end - 1, old, new
+        pending, first = [], end
+    old = [line.text for line in before[next_old:]]
     if any(text.strip() for text in old):
-        yield begun, before[-1].number, old, pending
+        yield first, before[-1].number, old, pending
 
 
-def _narrate(console: Console, source: Source, cleaned: Cleaned) -> None:
+def _narrate(console: Console, source: TextSource, result: CleaningResult) -> None:
     before, after = (
         f"{lines:,} lines, {characters:,} characters"
-        for lines, characters in zip(cleaned.lines, cleaned.characters, strict=True)
+        for lines, characters in zip(result.lines, result.characters, strict=True)
     )
     console.print(Text(inert(f"{source.path}: {before} -> {after}")), soft_wrap=True)
     if source.encoding == "cp1252":
         console.print("It is not UTF-8; it was read as Windows-1252.")
     if source.strays:
         console.print(f"{source.strays:,} of its characters are not UTF-8; they were read as Windows-1252.")
-    if not cleaned.counts:
+    if not result.counts:
         console.print("No rule found anything to change.")
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -184,7 +190,7 @@ def _narrate(console: Console, source: Source, cleaned: Cleaned) -> None:
     table.add_column("changes", justify="right")
     table.add_column("for example", no_wrap=True, overflow="ellipsis")
     for rule in RULES:
-        if cleaned.counts[rule]:
-            example = cleaned.examples.get(rule, "")[:EXAMPLE_CHARACTERS]
-            table.add_row(rule, f"{cleaned.counts[rule]:,}", Text(inert(example)))
+        if result.counts[rule]:
+            example = result.examples.get(rule, "")[:EXAMPLE_CHARACTERS]
+            table.add_row(rule, f"{result.counts[rule]:,}", Text(inert(example)))
     console.print(table)

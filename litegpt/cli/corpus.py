@@ -1,4 +1,4 @@
-"""`litegpt corpus FILE|STUDY.toml`: what a text is like, before anything is trained on it."""
+"""`litegpt corpus FILE|STUDY.toml`: statistics of a text, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -18,8 +19,13 @@ from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.study.split import SplitRule
 from litegpt.study.study import read_study
-from litegpt.text.corpus import read_corpus
+from litegpt.text.corpus import Corpus, read_corpus
 from litegpt.text.split import SplitText
+
+# Describing a text loads numpy, so that its modules are imported when they are needed.
+if TYPE_CHECKING:
+    from litegpt.text.describe import Description
+    from litegpt.text.duplicates import Duplicates
 
 FREQUENT = 12
 ODD = 12
@@ -28,20 +34,20 @@ PASSAGE_CHARACTERS = 44
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument("text", type=Path, metavar="FILE", help="a text, a folder, a glob, or a study's TOML file")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Print the description."""
+    """Print the statistics of a text."""
     path: Path = arguments.text
     try:
         split = _split_text(path)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path) from None
     if split.validation_characters < 2 or split.train_characters < 1:
-        raise InputError("the text is too short to describe: not even two characters are left for validation", path)
+        raise InputError("the text is too short to describe: its validation split has fewer than two characters", path)
     if arguments.json:
         print(json.dumps(_record(split)))
     else:
@@ -57,7 +63,7 @@ def _split_text(path: Path) -> SplitText:
 
 
 def _record(split: SplitText) -> dict[str, object]:
-    from litegpt.text.describe import describe  # it loads numpy
+    from litegpt.text.describe import describe
 
     return {
         "corpus": split.corpus.path,
@@ -70,14 +76,22 @@ def _record(split: SplitText) -> dict[str, object]:
 
 
 def _print(console: Console, split: SplitText) -> None:
-    from litegpt.text.describe import describe, line_numbers  # it loads numpy
-    from litegpt.text.duplicates import WINDOW
+    from litegpt.text.describe import describe
 
-    corpus = split.corpus
     about = describe(split)
+    _print_sizes(console, split, about)
+    _print_frequent(console, about)
+    _print_odd(console, about)
+    _print_duplicates(console, split.corpus, about.duplicates)
+    _print_baselines(console, about)
+    _print_cleaning(console, split.corpus, about)
+
+
+def _print_sizes(console: Console, split: SplitText, about: Description) -> None:
+    corpus = split.corpus
     console.print(Text(inert(corpus.path), style="bold"), soft_wrap=True)
     sizes = _table("right", "left")
-    for name, number, more in (
+    for name, number, note in (
         ("characters", about.characters, f"{len(corpus.symbols):,} different"),
         ("training split", split.train_characters, ""),
         ("validation split", split.validation_characters, inert(split.rule.told)),
@@ -85,50 +99,67 @@ def _print(console: Console, split: SplitText) -> None:
         ("paragraphs", about.paragraphs, ""),
         ("words", about.words, f"{about.distinct_words:,} different"),
     ):
-        sizes.add_row(name, f"{number:,}", Text(more))
+        sizes.add_row(name, f"{number:,}", Text(note))
     console.print(sizes)
     if about.described < about.characters:
-        console.print(f"  lines and what follows: of {about.described:,} characters, spread evenly over the text")
+        console.print(f"  lines and all below: a sample of {about.described:,} characters, spread evenly over the text")
 
-    _head(console, "Most frequent")
-    shares = [Text(f"{_shown(c)} {100 * n / about.described:.1f} %") for c, n in list(about.symbols.items())[:FREQUENT]]
+
+def _print_frequent(console: Console, about: Description) -> None:
+    _print_heading(console, "Most frequent")
+    shares = [
+        Text(f"{_visible(character)} {100 * count / about.described:.1f} %")
+        for character, count in list(about.symbols.items())[:FREQUENT]
+    ]
     frequent = Table.grid(padding=(0, 2), pad_edge=True)
     for row in (shares[: FREQUENT // 2], shares[FREQUENT // 2 :]):
         frequent.add_row(*row)
     console.print(frequent)
 
-    _head(console, "Odd characters")
-    if about.odd:
-        odd = _table("right", "left", "left")
-        for found in about.odd[:ODD]:
-            where = f"{found.why}, line {found.line:,}"
-            odd.add_row(Text(_shown(found.character)), f"{found.count:,}", Text(found.name[:NAME_CHARACTERS]), where)
-        console.print(odd)
-        if len(about.odd) > ODD:
-            console.print(f"  and {len(about.odd) - ODD:,} more; --json has all")
-    else:
+
+def _print_odd(console: Console, about: Description) -> None:
+    _print_heading(console, "Odd characters")
+    if not about.odd:
         console.print("  none")
+        return
+    table = _table("right", "left", "left")
+    for odd in about.odd[:ODD]:
+        where = f"{odd.why}, line {odd.line:,}"
+        table.add_row(Text(_visible(odd.character)), f"{odd.count:,}", Text(odd.name[:NAME_CHARACTERS]), where)
+    console.print(table)
+    if len(about.odd) > ODD:
+        console.print(f"  and {len(about.odd) - ODD:,} more; --json lists all")
 
-    _head(console, "In it twice")
-    twice = about.duplicates
-    console.print(f"  {100 * twice.share:.2f} %, in stretches of {WINDOW} characters and more")
-    console.print(f"  {100 * twice.validation_share:.2f} % of the validation split stands in the training split")
-    passages = _table("right", "left")
-    lines = line_numbers(corpus, (place for passage in twice.passages for place in (passage.start, passage.earlier)))
-    for passage in twice.passages:
-        shown = inert("".join(corpus.pieces(passage.start, passage.start + passage.length)).strip())
+
+def _print_duplicates(console: Console, corpus: Corpus, duplicates: Duplicates) -> None:
+    from litegpt.text.describe import line_numbers
+    from litegpt.text.duplicates import WINDOW
+
+    _print_heading(console, "Repeated")
+    console.print(f"  {100 * duplicates.share:.2f} %, in passages of at least {WINDOW} characters")
+    leaked = f"{100 * duplicates.validation_share:.2f} %"
+    console.print(f"  {leaked} of the validation split also occurs in the training split")
+    table = _table("right", "left")
+    positions = (position for passage in duplicates.passages for position in (passage.start, passage.earlier))
+    lines = line_numbers(corpus, positions)
+    for passage in duplicates.passages:
+        text = inert("".join(corpus.pieces(passage.start, passage.start + passage.length)).strip())
         where = f"line {lines[passage.start]:,} as {lines[passage.earlier]:,}"
-        passages.add_row(where, f"{passage.length:,}", Text(shown[:PASSAGE_CHARACTERS]))
-    if twice.passages:
-        console.print(passages)
+        table.add_row(where, f"{passage.length:,}", Text(text[:PASSAGE_CHARACTERS]))
+    if duplicates.passages:
+        console.print(table)
 
-    _head(console, "To beat: predicted by counting")
+
+def _print_baselines(console: Console, about: Description) -> None:
+    _print_heading(console, "Baselines: predicted by counting")
     losses = _table("right", "left")
     for name, loss in about.baselines.items():
-        losses.add_row(name, f"{loss:.4f}", f"nats a character, {loss / math.log(2):.2f} bits")
+        losses.add_row(name, f"{loss:.4f}", f"nats per character, {loss / math.log(2):.2f} bits")
     console.print(losses)
 
-    _head(console, "Cleaning")
+
+def _print_cleaning(console: Console, corpus: Corpus, about: Description) -> None:
+    _print_heading(console, "Cleaning")
     if not about.cleaning:
         console.print("  no rule finds anything to change")
         return
@@ -141,21 +172,21 @@ def _print(console: Console, split: SplitText) -> None:
         console.print(Text(inert(f"  litegpt clean {named} --diff")), soft_wrap=True)
 
 
-def _head(console: Console, title: str) -> None:
+def _print_heading(console: Console, title: str) -> None:
     console.print(Text(f"\n{title}", style="bold"))
 
 
 def _table(*justify: str) -> Table:
-    """Return a table without lines: a name, then columns set as said."""
+    """Return a table without lines: a column of names, then one column per alignment."""
     table = Table(box=None, show_header=False, pad_edge=True, padding=(0, 2))
     table.add_column(no_wrap=True)
-    for how in justify:
-        table.add_column(justify="right" if how == "right" else "left", overflow="ellipsis", no_wrap=True)
+    for alignment in justify:
+        table.add_column(justify="right" if alignment == "right" else "left", overflow="ellipsis", no_wrap=True)
     return table
 
 
-def _shown(character: str) -> str:
-    """Return a character as a reader can tell it."""
+def _visible(character: str) -> str:
+    """Return a character in a form that can be recognised on a screen."""
     named = {" ": "space", "\n": "line break", "\t": "tab"}
     if character in named:
         return named[character]

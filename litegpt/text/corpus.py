@@ -1,6 +1,6 @@
-"""The text a study trains on, as text: found, decoded and identified. Tokens are the training core's affair.
+"""The text a study trains on: its files are found, decoded and identified here. Tokens are made in `litegpt.train`.
 
-A text may be larger than memory: one pass over its files tells what it is, and its characters come in pieces.
+A text may be larger than memory. One pass over its files measures it, and its characters are read in pieces.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from litegpt.errors import InputError
 from litegpt.files import opened
 
 Range = tuple[int, int]
-"""Characters of a text, from the first to the one after the last."""
+"""The characters of a text from the first to just before the second."""
 PIECE_BYTES = 1 << 20
-"""What is read at a time: a piece of text has as many characters, or fewer."""
+"""The bytes read at a time; a piece has at most as many characters."""
 BYTE_ORDER_MARK = "\ufeff"
-"""What some programs write before UTF-8: it is no part of the text."""
+"""A mark that some programs write before UTF-8. It does not belong to the text."""
 TEXT_FILES = ("*.txt", "*.txt.gz")
-"""What a folder's corpus consists of."""
+"""The files that are read from a folder."""
 
 
 @dataclass(frozen=True)
 class FileScan:
-    """Where a file's characters stand in a corpus, and how to come to them without reading what is before."""
+    """The position of a file in a corpus, and offsets that allow reading it from the middle."""
 
     path: Path
-    start: int  # its first character
+    start: int  # the position of its first character in the corpus
     end: int
-    characters: tuple[int, ...]  # where each piece begins: the place in the corpus
-    offsets: tuple[int, ...]  # and the place in the file, in bytes, of a compressed file's content
-    version: tuple[int, int] | None  # size and time of modification: whether it is still that file
+    piece_starts: tuple[int, ...]  # the position of each piece's first character in the corpus
+    offsets: tuple[int, ...]  # the position of each piece in the file, in (decompressed) bytes
+    version: tuple[int, int] | None  # size and time of modification, to notice a change
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over a corpus tells."""
+    """The results of one pass over a corpus."""
 
     symbols: tuple[str, ...]
     sha256: str
@@ -53,10 +53,10 @@ class Scan:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus: `path` is what the study file names, `base` the folder it is relative to.
+    """A text in one or more files. `path` is the corpus named in the study file, relative to the folder `base`.
 
-    Its files are joined by line breaks, and CRLF is a line break. What needs their content raises InputError where a
-    file cannot be read, is not UTF-8 (naming the byte), or is no longer what it was at first.
+    The files are joined by line breaks, and CRLF is read as a line break. Everything that needs the content raises
+    InputError if a file cannot be read, is not UTF-8 (naming the byte), or has changed since it was scanned.
     """
 
     path: str
@@ -65,58 +65,59 @@ class Corpus:
 
     @cached_property
     def scan(self) -> Scan:
-        """What the text is; a gigabyte takes a few seconds, and a few megabytes of memory."""
-        digest, alphabet = hashlib.sha256(), _Alphabet()
+        """Read the text once to measure it. A gigabyte takes a few seconds and a few megabytes of memory."""
+        digest, symbols = hashlib.sha256(), _SymbolCollector()
         scans: list[FileScan] = []
-        at = 0
+        position = 0
         for path in self.files:
             if scans:
                 digest.update(b"\n")
-                alphabet.add(b"\n")
-                at += 1
-            start, characters, offsets = at, list[int](), list[int]()
+                symbols.add(b"\n")
+                position += 1
+            start, piece_starts, offsets = position, list[int](), list[int]()
             with opened(path) as file:
                 version = _version(file.fileno())
                 for offset, text in _pieces(file, path):
-                    characters.append(at)
+                    piece_starts.append(position)
                     offsets.append(offset)
-                    at += len(text)
+                    position += len(text)
                     data = text.encode()
                     digest.update(data)
-                    alphabet.add(data)
-            scans.append(FileScan(path, start, at, tuple(characters), tuple(offsets), version))
-        return Scan(tuple(sorted(alphabet.symbols)), digest.hexdigest(), tuple(scans))
+                    symbols.add(data)
+            scans.append(FileScan(path, start, position, tuple(piece_starts), tuple(offsets), version))
+        return Scan(tuple(sorted(symbols.symbols)), digest.hexdigest(), tuple(scans))
 
     @property
     def characters(self) -> int:
-        """How many characters the text has."""
+        """The number of characters."""
         return self.scan.files[-1].end
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The characters that occur, in code point order: the vocabulary of a character tokenizer."""
+        """The distinct characters in code point order: the vocabulary of a character tokenizer."""
         return self.scan.symbols
 
     @property
     def sha256(self) -> str:
-        """The digest, of the whole text in UTF-8, that tells whether results belong to this text."""
+        """The digest of the whole text in UTF-8. It identifies the text that results belong to."""
         return self.scan.sha256
 
     @property
     def text(self) -> str:
-        """The whole text, for one that is known to be small."""
+        """The whole text; use it only for texts that fit in memory."""
         return "".join(self.pieces())
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[str]:
-        """Yield the text from character `start` to `end`, in pieces of a megabyte at most."""
+        """Yield the text from character `start` to `end`, in pieces of at most a megabyte."""
         return self.read([(start, self.characters if end is None else end)])
 
     def read(self, ranges: Sequence[Range]) -> Iterator[str]:
-        """Yield the text of ranges of characters, which are in order and apart; what is between is passed over."""
+        """Yield the text of several ranges, which must be ascending and must not overlap; gaps are skipped."""
         ends = [end for _, end in ranges]
         self._check_unchanged()
         files = self.scan.files
         for file in files:
+            # The parts of the ranges in this file, and the line break after it if a range continues in the next one.
             parts: list[Range] = []
             joint = ""
             for index in range(bisect_right(ends, file.start), len(ranges)):
@@ -131,19 +132,19 @@ class Corpus:
                 yield joint
 
     def _check_unchanged(self) -> None:
-        """Raise InputError unless the text is what it was at first; files that were touched or moved may still be."""
+        """Raise InputError if the text has changed. Files that were touched or moved may still have the same text."""
         changed = [file.path for file in self.scan.files if _version(file.path) != file.version]
         if changed:
-            again = Corpus(self.path, self.base, self.files)
-            if again.sha256 != self.sha256:
+            current = Corpus(self.path, self.base, self.files)
+            if current.sha256 != self.sha256:
                 raise _changed(changed[0])
-            vars(self)["scan"] = again.scan
+            vars(self)["scan"] = current.scan
 
 
 def read_corpus(path: str, base: Path) -> Corpus:
-    """Return a corpus: a file, every `.txt` and `.txt.gz` file below a folder, or a glob, in name order.
+    """Find a corpus: a file, all `.txt` and `.txt.gz` files below a folder, or a glob, sorted by name.
 
-    A file whose name ends in `.gz` is decompressed. InputError: nothing is found.
+    Files whose names end in `.gz` are decompressed. InputError: there are no such files.
     """
     return Corpus(path, base, tuple(_files(path, base)))
 
@@ -154,12 +155,12 @@ def _files(path: str, base: Path) -> list[Path]:
         if named.is_file():
             return [named]
         is_folder = named.is_dir()
-        found = _below(named) if is_folder else _matching(path, base)
-        files = sorted(file for file in found if file.is_file())
+        candidates = _below(named) if is_folder else _matching(path, base)
+        files = sorted(file for file in candidates if file.is_file())
     except OSError as error:
         raise InputError(f"the corpus cannot be read: {error.strerror}", named) from None
     if not files and is_folder:
-        raise InputError("the corpus folder holds no .txt file; name a file, or a glob such as 'texts/*.md'", named)
+        raise InputError("the corpus folder contains no .txt file; name a file, or a glob such as 'texts/*.md'", named)
     if not files:
         raise InputError("no such corpus; the path in [study] is relative to the study file", named)
     return files
@@ -170,11 +171,11 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _matching(pattern: str, base: Path) -> list[Path]:
-    return [Path(found) for found in glob.glob(os.path.join(glob.escape(str(base)), pattern), recursive=True)]
+    return [Path(path) for path in glob.glob(os.path.join(glob.escape(str(base)), pattern), recursive=True)]
 
 
 def _version(file: Path | int) -> tuple[int, int] | None:
-    """Return what changes with a file, which is a path or open; None where there is none."""
+    """Return size and time of modification of a path or an open file; None if there is no such file."""
     try:
         status = os.stat(file)
     except OSError:
@@ -183,9 +184,9 @@ def _version(file: Path | int) -> tuple[int, int] | None:
 
 
 def _pieces(file: BinaryIO, path: Path, offset: int = 0) -> Iterator[tuple[int, str]]:
-    """Yield what a file holds from byte `offset` on, where it stands: where each piece begins, and its text."""
+    """Yield the text of a file from byte `offset` on, in pieces: the offset of each piece, and its text."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    held = ""  # a carriage return, until it is known what follows it
+    held = ""  # a carriage return at the end of a piece, until the next character is known
     data = b"\n"
     while data:
         data = file.read(PIECE_BYTES)
@@ -209,46 +210,53 @@ def _pieces(file: BinaryIO, path: Path, offset: int = 0) -> Iterator[tuple[int, 
 
 
 def _read_parts(file: FileScan, parts: Sequence[Range]) -> Iterator[str]:
-    """Yield parts of a file, which are in order; it is read forward only, because gzip cannot go back."""
+    """Yield ascending parts of a file, which is read forward only, because gzip cannot seek backward."""
     with opened(file.path) as content:
         if _version(content.fileno()) != file.version:
             raise _changed(file.path)
         pieces = _pieces(content, file.path)
-        text, at = "", file.start  # the piece at hand, and where it begins
+        # The current piece, and the position of its first character in the corpus.
+        piece, piece_start = "", file.start
         for start, end in parts:
-            if start > at + len(text) + 2 * PIECE_BYTES:
-                piece = bisect_right(file.characters, start) - 1
-                content.seek(file.offsets[piece])
-                pieces = _pieces(content, file.path, file.offsets[piece])
-                text, at = "", file.characters[piece]
+            # A distant part is reached with a seek to the piece that contains its first character.
+            # A near one is reached by reading on, which is faster.
+            if start > piece_start + len(piece) + 2 * PIECE_BYTES:
+                index = bisect_right(file.piece_starts, start) - 1
+                content.seek(file.offsets[index])
+                pieces = _pieces(content, file.path, file.offsets[index])
+                piece, piece_start = "", file.piece_starts[index]
+            # Pieces before `start` are skipped. Then each piece is cut to the part, until the part ends.
             while start < end:
-                while start >= at + len(text):
-                    at += len(text)
-                    _, text = next(pieces, (0, ""))
-                    if not text:
+                while start >= piece_start + len(piece):
+                    piece_start += len(piece)
+                    _, piece = next(pieces, (0, ""))
+                    if not piece:
                         raise _changed(file.path)
-                yield text[start - at : end - at]
-                start = at + len(text)
+                yield piece[start - piece_start : end - piece_start]
+                start = piece_start + len(piece)
 
 
 def _changed(path: Path) -> InputError:
-    return InputError("the corpus has changed since it was read first", path)
+    return InputError("the corpus has changed since it was first read", path)
 
 
-class _Alphabet:
-    """The characters that occur in a text, seen piece by piece: what is known is taken out of a piece at C's speed."""
+class _SymbolCollector:
+    """Collects the distinct characters of a text, piece by piece.
+
+    Characters that were seen before are removed from a piece with C functions, so that Python only sees new ones.
+    """
 
     def __init__(self) -> None:
         self.symbols: set[str] = set()
-        self._ascii = b""
-        self._others = re.compile("(?!)")  # nothing
+        self._ascii = b""  # the ASCII characters seen so far
+        self._others = re.compile("(?!)")  # matches the characters seen so far; at first, nothing
 
     def add(self, data: bytes) -> None:
         """Add the characters of a piece in UTF-8."""
-        unknown = data.translate(None, self._ascii).decode()
-        if not unknown.isascii():
-            unknown = self._others.sub("", unknown)
-        if unknown:
-            self.symbols.update(unknown)
+        unseen = data.translate(None, self._ascii).decode()
+        if not unseen.isascii():
+            unseen = self._others.sub("", unseen)
+        if unseen:
+            self.symbols.update(unseen)
             self._ascii = "".join(filter(str.isascii, self.symbols)).encode()
             self._others = re.compile(f"[{re.escape(''.join(self.symbols))}]+")

@@ -1,4 +1,4 @@
-"""What a text is like: its length, its characters, what is odd about them, what it holds twice, what would clean it."""
+"""Statistics of a text: its size, its characters, odd characters, repeated passages, and what cleaning would change."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from litegpt.text.baselines import split_baselines
-from litegpt.text.clean import PART_CHARACTERS, RULES, clean_part, split_lines
+from litegpt.text.cleaning.clean import PART_CHARACTERS, RULES, clean_part, split_lines
+from litegpt.text.cleaning.lines import WORD, ChangeLog, TextLine
 from litegpt.text.corpus import Corpus, Range
-from litegpt.text.duplicates import Duplicates, Passage, find_duplicates
-from litegpt.text.lines import WORD, Line, Log
+from litegpt.text.duplicates import Duplicates, RepeatedPassage, find_duplicates
+from litegpt.text.ngram import ngram_losses
 from litegpt.text.split import SplitText, cut, joined, spread
 
-DESCRIBED_CHARACTERS = 1 << 24  # a longer text would take minutes, and gigabytes
-RARE = 3  # times: a symbol of the vocabulary that a model cannot learn
-LONG_TEXT = 10_000  # characters: in a shorter one everything is rare
-SCRIPT_SHARE = 0.01  # of the letters: less, and a script is foreign to the text
+DESCRIBED_CHARACTERS = 1 << 24  # a longer text would take minutes and gigabytes
+RARE = 3  # occurrences: too few for a model to learn the symbol
+LONG_TEXT = 10_000  # characters; in a shorter text many characters are rare
+SCRIPT_SHARE = 0.01  # of the letters; a script with a smaller share is foreign to the text
 
 ODDITIES = (
     UNDECODED := "not decoded",
@@ -28,41 +28,41 @@ ODDITIES = (
     UNTYPED := "not on a keyboard",
     INFREQUENT := "rare",
 )
-"""Why a character is odd, the worst first."""
+"""The reasons why a character is odd, the worst first."""
 
 
 @dataclass(frozen=True)
 class OddCharacter:
-    """A character that takes a place in the vocabulary and may not deserve it."""
+    """A character that a user may want to remove, because it enlarges the vocabulary."""
 
     character: str
     name: str
     why: str
     count: int
-    line: int  # of the first
+    line: int  # of its first occurrence
 
 
 @dataclass(frozen=True)
 class Description:
-    """A text, described: of a long one a sample, which all but `characters` and the baselines are of."""
+    """Statistics of a text. For a long text, all but `characters` and the baselines describe a sample."""
 
     characters: int
-    described: int  # characters, in the sample
+    described: int  # characters of the sample
     lines: int
     longest_line: int  # characters
     paragraphs: int
     words: int
     distinct_words: int
-    symbols: Mapping[str, int]  # how often each character occurs, the most frequent first
+    symbols: Mapping[str, int]  # occurrences of each character, the most frequent first
     odd: tuple[OddCharacter, ...]
     duplicates: Duplicates
-    cleaning: Mapping[str, int]  # what each rule would change in the first PART_CHARACTERS of the sample
-    examples: Mapping[str, str]  # of that
-    baselines: Mapping[str, float]  # nats a character; empty for a text too short to split
+    cleaning: Mapping[str, int]  # changes by rule in the first PART_CHARACTERS of the sample
+    examples: Mapping[str, str]  # one change by rule
+    baselines: Mapping[str, float]  # nats per character; empty for a text that is too short to split
 
 
 def describe(split: SplitText) -> Description:
-    """Return what a text is like; of one that has more than DESCRIBED_CHARACTERS, what a sample of it is like."""
+    """Describe a text, or a sample of a text that has more than DESCRIBED_CHARACTERS."""
     corpus = split.corpus
     share = DESCRIBED_CHARACTERS / max(1, corpus.characters)
     training = spread(split.train_ranges, int(share * split.train_characters))
@@ -72,9 +72,9 @@ def describe(split: SplitText) -> Description:
     symbols = dict(Counter(text).most_common())
     words = Counter(WORD.findall(text.casefold()))
     lines = text.split("\n")
-    log = Log()
+    log = ChangeLog()
     beginning = split_lines(text[:PART_CHARACTERS])
-    clean_part([Line(number, line) for number, line in enumerate(beginning, 1)], tuple(RULES), log)
+    clean_part([TextLine(number, line) for number, line in enumerate(beginning, 1)], tuple(RULES), log)
     return Description(
         characters=corpus.characters,
         described=len(text),
@@ -88,34 +88,34 @@ def describe(split: SplitText) -> Description:
         duplicates=_duplicates(corpus, training, validation),
         cleaning={rule: log.counts[rule] for rule in RULES if log.counts[rule]},
         examples=log.examples,
-        baselines=split_baselines(split) if split.train_characters and split.validation_characters > 1 else {},
+        baselines=ngram_losses(split) if split.train_characters and split.validation_characters > 1 else {},
     )
 
 
-def line_numbers(corpus: Corpus, places: Iterable[int]) -> dict[int, int]:
-    """Return the number of the line that each character stands in."""
+def line_numbers(corpus: Corpus, positions: Iterable[int]) -> dict[int, int]:
+    """Return the line number of each character position."""
     numbers: dict[int, int] = {}
-    wanted = sorted(set(places), reverse=True)
-    line, at = 1, 0
-    for piece in corpus.pieces(end=wanted[0] + 1) if wanted else ():
-        while wanted and wanted[-1] < at + len(piece):
-            place = wanted.pop()
-            numbers[place] = line + piece.count("\n", 0, place - at)
-        line, at = line + piece.count("\n"), at + len(piece)
+    remaining = sorted(set(positions), reverse=True)
+    line, piece_start = 1, 0
+    for piece in corpus.pieces(end=remaining[0] + 1) if remaining else ():
+        while remaining and remaining[-1] < piece_start + len(piece):
+            position = remaining.pop()
+            numbers[position] = line + piece.count("\n", 0, position - piece_start)
+        line, piece_start = line + piece.count("\n"), piece_start + len(piece)
     return numbers
 
 
 def _duplicates(corpus: Corpus, training: Sequence[Range], validation: Sequence[Range]) -> Duplicates:
-    """Return what a sample holds twice, and where in the corpus that stands."""
+    """Find the repeated passages of a sample, with their positions in the corpus."""
     text = "".join(corpus.read(training))
     ranges = joined([*training, *validation])
     joints = list(accumulate(end - start for start, end in ranges))[:-1]
-    found = find_duplicates(text + "".join(corpus.read(validation)), len(text), joints)
+    duplicates = find_duplicates(text + "".join(corpus.read(validation)), len(text), joints)
     passages = []
-    for passage in found.passages:
-        here, there = (cut(ranges, place, place + 1)[0][0] for place in (passage.start, passage.earlier))
-        passages.append(Passage(max(here, there), min(here, there), passage.length))
-    return replace(found, passages=tuple(passages))
+    for passage in duplicates.passages:
+        one, other = (cut(ranges, start, start + 1)[0][0] for start in (passage.start, passage.earlier))
+        passages.append(RepeatedPassage(max(one, other), min(one, other), passage.length))
+    return replace(duplicates, passages=tuple(passages))
 
 
 def _odd_characters(
@@ -125,22 +125,29 @@ def _odd_characters(
     for character, count in symbols.items():
         if character.isalpha():
             scripts[_script(character)] += count
-    at_home = {script for script, count in scripts.items() if count >= SCRIPT_SHARE * scripts.total()}
-    why = {character: _oddity(character, count, len(text), at_home) for character, count in symbols.items()}
-    places = {
-        character: cut(ranges, at := text.index(character), at + 1)[0][0] for character, reason in why.items() if reason
-    }
-    lines = line_numbers(corpus, places.values())
-    found = [
-        OddCharacter(character, unicodedata.name(character, "no name").lower(), reason, count, lines[places[character]])
+    own_scripts = {script for script, count in scripts.items() if count >= SCRIPT_SHARE * scripts.total()}
+    reasons = {
+        character: reason
         for character, count in symbols.items()
-        if (reason := why[character])
+        if (reason := _oddity(character, count, len(text), own_scripts))
+    }
+    positions = {character: cut(ranges, first := text.index(character), first + 1)[0][0] for character in reasons}
+    lines = line_numbers(corpus, positions.values())
+    odd = [
+        OddCharacter(
+            character,
+            unicodedata.name(character, "no name").lower(),
+            reason,
+            symbols[character],
+            lines[positions[character]],
+        )
+        for character, reason in reasons.items()
     ]
-    return sorted(found, key=lambda odd: (ODDITIES.index(odd.why), -odd.count))
+    return sorted(odd, key=lambda found: (ODDITIES.index(found.why), -found.count))
 
 
 def _oddity(character: str, count: int, length: int, scripts: set[str]) -> str | None:
-    """Return what is odd about a character, None for nothing."""
+    """Return why a character is odd; None if it is not."""
     category = unicodedata.category(character)
     if character == "\ufffd":
         return UNDECODED
@@ -156,5 +163,5 @@ def _oddity(character: str, count: int, length: int, scripts: set[str]) -> str |
 
 
 def _script(character: str) -> str:
-    """Return what a letter's name begins with: LATIN, CYRILLIC, CJK."""
+    """Return the first word of a letter's name: LATIN, CYRILLIC, CJK."""
     return unicodedata.name(character, "").partition(" ")[0]

@@ -1,4 +1,4 @@
-"""Which encoding the bytes of a text are in."""
+"""Detecting the encoding of a text from its bytes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ STRAYS = "litegpt.strays"
 
 
 def named_by_bom(head: bytes) -> str | None:
-    """Return the encoding that a text's first bytes name."""
+    """Return the encoding that a byte order mark names; None without a mark."""
     return next((name for bom, name in BOMS.items() if head.startswith(bom)), None)
 
 
 def guess_encoding(blocks: Iterable[bytes]) -> tuple[str, int]:
-    """Return the encoding of a text that names none, and how many of its characters are not in it.
+    """Guess the encoding of a text without a mark; return it and the number of characters that do not fit it.
 
-    It is UTF-8 if most of what is not ASCII can be, and otherwise Windows-1252, which every byte sequence can be.
+    It is UTF-8 if most characters that are not ASCII are valid UTF-8. Otherwise it is Windows-1252, in which every
+    sequence of bytes is valid.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     foreign = strays = 0

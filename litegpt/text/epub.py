@@ -1,4 +1,4 @@
-"""The text of an EPUB, with the standard library: a zip of XHTML, and a list that puts it in order."""
+"""The text of an EPUB, a zip of XHTML pages with a list of their order. Only the standard library is used."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 from litegpt.errors import InputError
 from litegpt.text.encoding import named_by_bom
 
-FILE_BYTES = 1 << 26  # of one file in it, unpacked
-BOOK_BYTES = 1 << 28  # of all that are read
+FILE_BYTES = 1 << 26  # of one unpacked file
+BOOK_BYTES = 1 << 28  # of all unpacked files together
 CONTAINER = "META-INF/container.xml"
 BLOCKS = frozenset(
     (
@@ -27,7 +27,7 @@ BLOCKS = frozenset(
     )
 )
 CELLS = frozenset(("td", "th"))
-SILENT = frozenset(("head", "script", "style", "svg", "math"))
+SKIPPED = frozenset(("head", "script", "style", "svg", "math"))
 
 _MARKUP = re.compile(
     r"<!--.*?(?:-->|\Z)|<!\[CDATA\[(?P<verbatim>.*?)(?:\]\]>|\Z)"
@@ -35,14 +35,17 @@ _MARKUP = re.compile(
     r"|<(?P<end>/?)(?P<tag>[a-zA-Z][^\s/<>]*+)(?:[^<>\"']|\"[^<\"]*+\"|'[^<']*+')*+>",
     re.DOTALL,
 )
-"""What is no text. Each ends at the next `<`, or at the end, and is not tried again in part: no page takes long."""
+"""Comments, declarations and tags.
+
+Each alternative ends at the next `<` or at the end of the page, and never backtracks, so that the time stays linear.
+"""
 _DECLARED = re.compile(rb"\s*<\?xml[^>]*\bencoding\s*=\s*[\"']([\w.-]+)")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 
 
 def read_epub(path: Path) -> Iterator[str]:
-    """Yield the lines of a book: a paragraph each, a blank line between. InputError: the file is no EPUB."""
-    found = False
+    """Yield the paragraphs of a book with a blank line after each. InputError: the file is not a readable EPUB."""
+    has_text = False
     unread = BOOK_BYTES
     try:
         with zipfile.ZipFile(path) as archive:
@@ -52,19 +55,19 @@ def read_epub(path: Path) -> Iterator[str]:
                 if unread < 0:
                     raise RuntimeError(f"its files are larger than {BOOK_BYTES >> 20} MB together")
                 for paragraph in _paragraphs(_decoded(data)):
-                    found = True
+                    has_text = True
                     yield from paragraph.split("\n")
                     yield ""
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ElementTree.ParseError, EOFError) as error:
-        raise InputError(f"this is no EPUB that can be read: {error}", path) from None
+        raise InputError(f"the EPUB cannot be read: {error}", path) from None
     except (LookupError, ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"this is no EPUB that can be read: {error}", path) from None
-    if not found:
-        raise InputError("the EPUB holds no text", path)
+        raise InputError(f"the EPUB cannot be read: {error}", path) from None
+    if not has_text:
+        raise InputError("the EPUB contains no text", path)
 
 
 def _reading_order(archive: zipfile.ZipFile) -> list[str]:
-    """Return the names of the files with text, in the order in which a reader meets them, each once."""
+    """Return the names of the pages in reading order, without repetitions."""
     container = ElementTree.fromstring(_read(archive, CONTAINER))
     root = next((e.get("full-path") for e in container.iter() if e.tag.endswith("}rootfile")), None)
     if root is None:
@@ -86,7 +89,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _decoded(data: bytes) -> str:
-    """Return a page in the encoding that it names; UTF-8 where it names none."""
+    """Decode a page in the encoding that it names, or in UTF-8."""
     declared = _DECLARED.match(data)
     encoding = named_by_bom(data) or (declared[1].decode("ascii") if declared else "utf-8")
     return data.decode(encoding, errors="replace")
@@ -94,33 +97,36 @@ def _decoded(data: bytes) -> str:
 
 def _paragraphs(page: str) -> list[str]:
     text = _Paragraphs()
-    place = 0
+    end = 0
     for markup in _MARKUP.finditer(page):
-        text.add(html.unescape(page[place : markup.start()]))
-        place = markup.end()
+        text.add(html.unescape(page[end : markup.start()]))
+        end = markup.end()
         if tag := markup["tag"]:
             text.mark(tag.lower(), ends=bool(markup["end"]), empty=markup[0].endswith("/>"))
         elif markup["verbatim"]:
             text.add(markup["verbatim"])
-    text.add(html.unescape(page[place:]))
+    text.add(html.unescape(page[end:]))
     text.end_paragraph()
-    return text.found
+    return text.paragraphs
 
 
 class _Paragraphs:
-    """Collects the text of block elements; a <br> is a line break, cells have a tab between, <pre> keeps its lines."""
+    """Collects the text of block elements.
+
+    A <br> becomes a line break, a tab separates the cells of a table, and <pre> keeps its lines.
+    """
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.paragraphs: list[str] = []
         self._text: list[str] = []
-        self._silent = self._verbatim = 0
+        self._skipped_depth = self._pre_depth = 0
 
     def add(self, text: str) -> None:
-        if not self._silent:
-            self._text.append(text if self._verbatim else _SPACE.sub(" ", text))
+        if not self._skipped_depth:
+            self._text.append(text if self._pre_depth else _SPACE.sub(" ", text))
 
     def mark(self, tag: str, *, ends: bool, empty: bool) -> None:
-        """Take note of a tag that begins or ends an element, or is an empty one."""
+        """Handle a tag that starts or ends an element, or is an empty element."""
         if tag in BLOCKS:
             self.end_paragraph()
         elif tag == "br":
@@ -129,13 +135,13 @@ class _Paragraphs:
             self._text.append("\t")
         if not empty:
             step = -1 if ends else 1
-            self._silent = max(0, self._silent + step * (tag in SILENT))
-            self._verbatim = max(0, self._verbatim + step * (tag == "pre"))
+            self._skipped_depth = max(0, self._skipped_depth + step * (tag in SKIPPED))
+            self._pre_depth = max(0, self._pre_depth + step * (tag == "pre"))
 
     def end_paragraph(self) -> None:
         text = "".join(self._text)
-        lines = text.split("\n") if self._verbatim else [line.strip() for line in text.split("\n")]
-        text = "\n".join(lines).strip("\n" if self._verbatim else None)
+        lines = text.split("\n") if self._pre_depth else [line.strip() for line in text.split("\n")]
+        text = "\n".join(lines).strip("\n" if self._pre_depth else None)
         if text:
-            self.found.append(text)
+            self.paragraphs.append(text)
         self._text.clear()

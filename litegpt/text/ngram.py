@@ -1,8 +1,8 @@
-"""n-gram models of tokens, by counting: what a trained model has to beat.
+"""n-gram models: how well a text can be predicted by counting alone, as baselines for trained models.
 
-Interpolated modified Kneser-Ney smoothing (Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language
-Modeling", Computer Speech and Language 13, 1999, section 4.1.6): of the longest n-grams counts how often they occur, of
-shorter ones after how many different tokens; what is below the shortest is uniform.
+The smoothing is interpolated modified Kneser-Ney (Chen and Goodman, "An Empirical Study of Smoothing Techniques for
+Language Modeling", Computer Speech and Language 13, 1999, section 4.1.6). The longest n-grams are weighted by how often
+they occur, shorter ones by the number of different tokens before them. The distribution below the unigram is uniform.
 """
 
 from __future__ import annotations
@@ -14,73 +14,110 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from litegpt.text.split import SplitText, last, spread
+
+ORDERS = {"unigram": 1, "bigram": 2, "trigram": 3, "5-gram": 5}
+"""The baselines by name, with the length of their n-grams."""
+TRAINING_CHARACTERS = 20_000_000
+"""Only the end of a longer training split is counted: all of it would take minutes and gigabytes."""
+VALIDATION_CHARACTERS = 4_000_000
+"""Only evenly spaced parts of a longer validation split are predicted."""
+
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
-"""Those of KenLM, for a text so short, or n-grams so common, that the counts tell none."""
+"""The discounts of KenLM, for counts that are too small to estimate discounts from."""
 
 TABLE_SIZE = 1 << 25
 UNKNOWN = -1  # the id of an n-gram that does not occur in training
 
 
+def ngram_losses(split: SplitText) -> dict[str, float]:
+    """Return the loss of each baseline on a validation split, in nats per character. Texts may exceed memory."""
+    training = last(split.train_ranges, TRAINING_CHARACTERS)
+    validation = spread(split.validation_ranges, VALIDATION_CHARACTERS)
+    return ngram_losses_of(*("".join(split.corpus.read(ranges)) for ranges in (training, validation)))
+
+
+def ngram_losses_of(training: str, validation: str) -> dict[str, float]:
+    """Return the loss of each baseline, in nats per character, counted in one text and measured on another.
+
+    The first character of the validation text is not predicted, as in the evaluation of a trial.
+    """
+    symbols = sorted(set(training) | set(validation))
+    model = NGramModel(encode(training, symbols), len(symbols), max(ORDERS.values()))
+    tokens = encode(validation, symbols)
+    return {name: float(model.losses(tokens, order)[1:].mean()) for name, order in ORDERS.items()}
+
+
+def encode(text: str, symbols: Sequence[str]) -> Integers:
+    """Return the index in `symbols` of each character."""
+    numbers = np.zeros(0x110000, dtype=np.int64)
+    numbers[[ord(symbol) for symbol in symbols]] = np.arange(len(symbols))
+    return numbers[np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)]
+
+
 @dataclass(frozen=True)
 class _Grams:
-    """The n-grams of one length that occur in training: G of them. A context is an n-gram one shorter, of C."""
+    """The G n-grams of one length that occur in training. Their C contexts are the n-grams that are one shorter."""
 
-    keys: Integers  # [G], ascending: the context's id * vocab_size + the last token; the place of a key is its id
+    keys: Integers  # [G], ascending: the context's id * vocab_size + the last token; the index of a key is its id
     contexts: int  # C
     occurrences: Integers  # [G]
-    predecessors: Integers | None  # [G]: after how many different tokens it occurs; None for the longest
+    predecessors: Integers | None  # [G]: number of different tokens before it; None for the longest
 
 
 @dataclass(frozen=True)
 class _Level:
-    """What the n-grams of one length say."""
+    """The probabilities of n-grams of one length."""
 
     share: Reals  # [G]: the discounted count as a share of its context's counts
-    backoff: Reals  # [C]: what the discounts leave to the next shorter context; 1 where a context counts nothing
+    backoff: Reals  # [C]: the weight of the next shorter context; 1 if a context has no counts
 
 
 class NGramModel:
-    """n-grams of a training text up to a length, and the probabilities that they give."""
+    """The n-grams of a training text up to a length, and the probabilities they give."""
 
     def __init__(self, tokens: Integers, vocab_size: int, longest: int) -> None:
         """Count the n-grams of `tokens` [N], each in 0 to vocab_size - 1."""
         self.vocab_size = vocab_size
         self._grams: list[_Grams] = []
-        self._level = cache(self._make_level)  # of this model, not of all
-        shorter = np.zeros(len(tokens) + 1, dtype=np.int64)  # the id of the n-gram one shorter that ends at a place
+        # The cache belongs to this model, so that it is freed with it.
+        self._level = cache(self._make_level)
+        # For each position, the id of the n-gram one shorter that ends before it.
+        shorter = np.zeros(len(tokens) + 1, dtype=np.int64)
         count_before = 1
         for length in range(1, longest + 1):
             ends = tokens[length - 1 :]
-            keys, ids, occurrences, places = _number(
+            keys, ids, occurrences, positions = _number(
                 shorter[: len(ends)] * vocab_size + ends, count_before * vocab_size
             )
-            if length > 1:  # without its first token, an n-gram is the one shorter that ends at the same place
+            if length > 1:
+                # Without its first token, an n-gram is the shorter n-gram that ends at the same position.
                 previous = self._grams[-1]
-                predecessors = np.bincount(shorter[1:][places], minlength=len(previous.keys))
+                predecessors = np.bincount(shorter[1:][positions], minlength=len(previous.keys))
                 self._grams[-1] = _Grams(previous.keys, previous.contexts, previous.occurrences, predecessors)
             self._grams.append(_Grams(keys, count_before, occurrences, None))
             shorter, count_before = ids, len(keys)
 
     def losses(self, tokens: Integers, order: int) -> Reals:
-        """Return the loss [M], in nats, of each of `tokens` [M] after the `order - 1` before it, fewer at the start."""
+        """Return the loss [M], in nats, of each of `tokens` [M] after the `order - 1` tokens before it."""
         probability: Reals = np.full(len(tokens), 1 / self.vocab_size)
-        contexts = np.zeros(len(tokens), dtype=np.int64)  # the id of the context that ends before a place
+        contexts = np.zeros(len(tokens), dtype=np.int64)  # id of the context before each token
         for length in range(1, order + 1):
             level = self._level(length, length == order)
             grams = self._find(length, contexts, tokens)
-            known = contexts != UNKNOWN
-            probability[known] *= level.backoff[contexts[known]]
-            seen = grams != UNKNOWN
-            probability[seen] += level.share[grams[seen]]
+            has_context = contexts != UNKNOWN
+            probability[has_context] *= level.backoff[contexts[has_context]]
+            is_counted = grams != UNKNOWN
+            probability[is_counted] += level.share[grams[is_counted]]
             contexts = np.concatenate([[UNKNOWN], grams[:-1]])
         losses: Reals = -np.log(probability)
         return losses
 
     def distribution(self, context: Sequence[int], order: int) -> Reals:
-        """Return the probability [V] of every token after a context, of which the last `order - 1` tokens count."""
+        """Return the probability [V] of every token after the last `order - 1` tokens of a context."""
         probabilities = np.full(self.vocab_size, 1 / self.vocab_size)
         for length in range(1, min(order, len(context) + 1) + 1):
             identity = self._identity(context[len(context) - length + 1 :])
@@ -104,8 +141,8 @@ class NGramModel:
         if not len(keys):
             return np.full(len(tokens), UNKNOWN)
         wanted = contexts * self.vocab_size + tokens
-        found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where((keys[found] == wanted) & (contexts != UNKNOWN), found, UNKNOWN)
+        ids = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where((keys[ids] == wanted) & (contexts != UNKNOWN), ids, UNKNOWN)
 
     def _make_level(self, length: int, is_longest: bool) -> _Level:
         grams = self._grams[length - 1]
@@ -119,26 +156,27 @@ class NGramModel:
 
 
 def _number(keys: Integers, size: int) -> tuple[Integers, Integers, Integers, Integers]:
-    """Return the different keys, ascending; each key's number among them; how often each occurs; and a place of each.
+    """Return the distinct keys, ascending; each key's index among them; their counts; and a position of each.
 
-    Keys are below `size`. A table of that many is five times as fast as sorting, where there is room for it.
+    Keys are below `size`. A table of that length is five times as fast as sorting, but needs the memory.
     """
     if size > TABLE_SIZE:
-        different, places, ids, occurrences = np.unique(
+        distinct, positions, ids, occurrences = np.unique(
             keys, return_index=True, return_inverse=True, return_counts=True
         )
-        return different, ids, occurrences, places
+        return distinct, ids, occurrences, positions
     counts = np.bincount(keys, minlength=1)
-    different = np.flatnonzero(counts)
+    distinct = np.flatnonzero(counts)
+    # The table first holds a position of each key, then its index among the distinct keys.
     table = np.zeros(len(counts), dtype=np.int64)
     table[keys] = np.arange(len(keys))
-    places = table[different]
-    table[different] = np.arange(len(different))
-    return different, table[keys], counts[different], places
+    positions = table[distinct]
+    table[distinct] = np.arange(len(distinct))
+    return distinct, table[keys], counts[distinct], positions
 
 
 def _discounts(counts: Integers) -> tuple[float, float, float]:
-    """Return what is taken from n-grams that occur once, twice, and more often."""
+    """Estimate the discounts of n-grams that occur once, twice, and three times or more."""
     one, two, three, four = (int(n) for n in np.bincount(np.minimum(counts, 5), minlength=5)[1:5])
     if not (one and two and three):
         return FALLBACK_DISCOUNTS

@@ -1,4 +1,4 @@
-"""The two splits of a text: what trials train on, and what they are measured on."""
+"""The two splits of a corpus: the training split and the validation split."""
 
 from __future__ import annotations
 
@@ -15,64 +15,64 @@ from litegpt.errors import InputError
 from litegpt.study.split import SplitRule
 from litegpt.text.corpus import Corpus, Range
 
-BLOCKS = 100  # of a text; a large one has more
+BLOCKS = 100  # per text; a large text has more
 BLOCK_CHARACTERS_MAX = 1 << 16
-STRETCH_CHARACTERS = 1 << 18  # of a sample of a long text
+SAMPLE_PART_CHARACTERS = 1 << 18  # of one part of a sample of a long text
 
 
 @dataclass(frozen=True)
 class SplitText:
-    """A text under a rule. Each split's pieces are joined as they come."""
+    """A corpus with the rule that splits it. The ranges of a split are joined in their order."""
 
     corpus: Corpus
     rule: SplitRule
 
     @cached_property
     def validation_ranges(self) -> list[Range]:
-        """What of the text is for validation."""
+        """The ranges of the text that are used for validation."""
         return validation_ranges(self.rule, self.corpus)
 
     @cached_property
     def digest(self) -> str:
-        """What tells whether tokens belong to this text in these splits."""
+        """A digest of the text and its splits, to recognise tokens that belong to them."""
         return hashlib.sha256(repr((self.corpus.sha256, self.validation_ranges)).encode()).hexdigest()
 
     @cached_property
     def train_ranges(self) -> list[Range]:
-        """What of the text is for training: the rest."""
+        """The ranges of the text that are used for training: all others."""
         edges = [0, *(edge for pair in self.validation_ranges for edge in pair), self.corpus.characters]
         return [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]
 
     @property
     def train_characters(self) -> int:
-        """The length of the training split."""
+        """The number of characters of the training split."""
         return self.corpus.characters - self.validation_characters
 
     @property
     def validation_characters(self) -> int:
-        """The length of the validation split."""
+        """The number of characters of the validation split."""
         return _length(self.validation_ranges)
 
     def train(self) -> Iterator[str]:
-        """Yield the training split in pieces of a megabyte at most."""
+        """Yield the training split in pieces of at most a megabyte."""
         return self.corpus.read(self.train_ranges)
 
     def validation(self) -> Iterator[str]:
-        """Yield the validation split in pieces of a megabyte at most."""
+        """Yield the validation split in pieces of at most a megabyte."""
         return self.corpus.read(self.validation_ranges)
 
     @property
     def train_text(self) -> str:
-        """The whole training split, for a text that is known to be small."""
+        """The whole training split; use it only for texts that fit in memory."""
         return "".join(self.train())
 
     @property
     def validation_text(self) -> str:
-        """The whole validation split, for a text that is known to be small."""
+        """The whole validation split; use it only for texts that fit in memory."""
         return "".join(self.validation())
 
     def check_length(self, block_size: int) -> None:
-        """Raise InputError unless both splits hold at least one block and the character after it."""
+        """Raise InputError unless both splits contain at least one block and the character after it."""
         shorter = min(self.train_characters, self.validation_characters)
         if shorter <= block_size:
             raise InputError(
@@ -83,19 +83,19 @@ class SplitText:
 
 
 def last(ranges: Sequence[Range], characters: int) -> list[Range]:
-    """Return the last `characters` of some ranges."""
+    """Return the last `characters` characters of some ranges."""
     length = _length(ranges)
     return cut(ranges, max(0, length - characters), length)
 
 
-def spread(ranges: Sequence[Range], characters: int, stretch: int = STRETCH_CHARACTERS) -> list[Range]:
-    """Return some ranges whole, or about `characters` of them, at least two stretches that are spread evenly."""
+def spread(ranges: Sequence[Range], characters: int, part_length: int = SAMPLE_PART_CHARACTERS) -> list[Range]:
+    """Return all ranges, or evenly spaced parts of them with about `characters` characters: at least two parts."""
     length = _length(ranges)
-    if length <= max(characters, 2 * stretch):
+    if length <= max(characters, 2 * part_length):
         return list(ranges)
-    count = max(2, characters // stretch)
-    starts = [number * (length - stretch) // (count - 1) for number in range(count)]
-    return joined([part for start in starts for part in cut(ranges, start, start + stretch)])
+    count = max(2, characters // part_length)
+    starts = [number * (length - part_length) // (count - 1) for number in range(count)]
+    return joined([part for start in starts for part in cut(ranges, start, start + part_length)])
 
 
 def _length(ranges: Sequence[Range]) -> int:
@@ -103,29 +103,30 @@ def _length(ranges: Sequence[Range]) -> int:
 
 
 def cut(ranges: Sequence[Range], start: int, end: int) -> list[Range]:
-    """Return characters `start` to `end` of what the ranges are together."""
-    parts, at = [], 0
+    """Return characters `start` to `end` of the text that the ranges form together."""
+    parts: list[Range] = []
+    position = 0
     for first, after in ranges:
-        part = (first + max(0, start - at), first + min(after - first, end - at))
+        part = (first + max(0, start - position), first + min(after - first, end - position))
         if part[0] < part[1]:
             parts.append(part)
-        at += after - first
+        position += after - first
     return parts
 
 
 def joined(ranges: Iterable[Range]) -> list[Range]:
-    """Return ranges in order, those that touch as one."""
-    wider: list[Range] = []
+    """Merge ascending ranges that touch."""
+    merged: list[Range] = []
     for start, end in ranges:
-        if wider and wider[-1][1] == start:
-            wider[-1] = (wider[-1][0], end)
+        if merged and merged[-1][1] == start:
+            merged[-1] = (merged[-1][0], end)
         else:
-            wider.append((start, end))
-    return wider
+            merged.append((start, end))
+    return merged
 
 
 def validation_ranges(rule: SplitRule, corpus: Corpus) -> list[Range]:
-    """Return what of a text is for validation, in order and apart. InputError: no files match, or all do."""
+    """Return the ranges for validation, ascending and apart. InputError: no files match, or all files do."""
     length = corpus.characters
     match rule.how:
         case "blocks":
@@ -140,8 +141,8 @@ def validation_ranges(rule: SplitRule, corpus: Corpus) -> list[Range]:
 
 
 def _file_ranges(rule: SplitRule, corpus: Corpus) -> list[Range]:
-    """Return where the files stand that match, each with the line break that joins it to the next."""
-    matching = {Path(os.path.normpath(found)) for found in glob.glob(rule.files or "", recursive=True)}
+    """Return the ranges of the files that match, each with the line break that joins it to the next."""
+    matching = {Path(os.path.normpath(path)) for path in glob.glob(rule.files or "", recursive=True)}
     scans = []
     for file in corpus.scan.files:
         path = Path(os.path.normpath(corpus.base / file.path))

@@ -281,7 +281,7 @@ class PackTrainer:
         if self._index is None:
             with contextlib.suppress(InputError):
                 self._index = CorpusIndex.of(self.text)
-        return None if self._index is None else Copied(**self._index.measure(text).figures())
+        return None if self._index is None else Copied(**self._index.measure(text).record())
 
 
 def _standing(attempt: Attempt) -> tuple[int, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from litegpt.analysis.page import to_markdown
 from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.text.baselines import baseline_losses
+from litegpt.text.ngram import ngram_losses_of
 
 TEXT = "the cat sat on the mat and the dog ran over the hill to the sea and the cat saw it " * 40
 CUT = int(len(TEXT) * 0.9)
@@ -62,7 +62,7 @@ def test_baselines_are_measured_once_and_then_read(study: StudyFolder) -> None:
     state = read_journal(study.journal)
     assert read_baselines(study, state) is None
     measured = study_baselines(study, state)
-    assert measured == pytest.approx(baseline_losses(TEXT[:CUT], TEXT[CUT:]))
+    assert measured == pytest.approx(ngram_losses_of(TEXT[:CUT], TEXT[CUT:]))
     assert read_baselines(study, state) == measured
     (study.path / "text.txt").unlink()
     assert study_baselines(study, state) == measured

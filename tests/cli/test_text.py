@@ -1,4 +1,4 @@
-"""`litegpt clean` and `litegpt corpus`: what they print and write, and what they refuse."""
+"""`litegpt clean` and `litegpt corpus`: their output and their errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 NOVELLA = ROOT / "data" / "novella.txt"
 LINES = (
     "The reader of this book had gone out to buy a pound of tea, a\n"
-    "quarter of butter, and whatever else was to be had at that hour\n"
+    "quarter of butter, and anything else that was to be had at that hour\n"
     "of the day. \u201cIt was a well-known shop,\u201d he said, and he went in,\n"
     "and then he came out of it again without his umbrella.\n"
 )
@@ -32,7 +32,7 @@ def wrapped(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_text_goes_to_stdout_and_the_account_to_stderr(wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_text_goes_to_stdout_and_the_summary_to_stderr(wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     assert main(["clean", str(wrapped)]) == 0
     captured = capsys.readouterr()
     assert captured.out == CLEAN
@@ -42,14 +42,14 @@ def test_a_text_goes_to_stdout_and_the_account_to_stderr(wrapped: Path, capsys) 
     assert any(row[:2] == ["quotes", "2"] for row in rows)
 
 
-def test_a_text_goes_to_a_file_with_its_account_as_json(wrapped: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_text_goes_to_a_file_and_the_summary_to_stdout_as_json(wrapped: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "clean.txt"
     assert main(["clean", str(wrapped), "-o", str(out), "--json", "--without", "quotes"]) == 0
     assert out.read_text(encoding="utf-8") == CLEAN.replace('"It', "\u201cIt").replace('shop,"', "shop,\u201d")
-    account = json.loads(capsys.readouterr().out)
-    assert account["lines"] == [4, 1]
-    assert account["rules"]["unwrap"] == 3
-    assert "quotes" not in account["rules"]
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["lines"] == [4, 1]
+    assert summary["rules"]["unwrap"] == 3
+    assert "quotes" not in summary["rules"]
     assert {path.name for path in tmp_path.iterdir()} == {"wrapped.txt", "clean.txt"}
 
 
@@ -60,7 +60,7 @@ def test_a_diff_names_lines_and_rules(wrapped: Path, capsys) -> None:  # type: i
     assert rest == [*("-" + line for line in LINES.splitlines()), "+" + CLEAN.strip()]
 
 
-def test_a_clean_text_has_no_diff_and_is_copied_as_it_is(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_clean_text_has_no_diff_and_is_copied_unchanged(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "novella.txt"
     assert main(["clean", str(NOVELLA), "-o", str(out)]) == 0
     assert out.read_bytes() == NOVELLA.read_bytes()
@@ -69,7 +69,7 @@ def test_a_clean_text_has_no_diff_and_is_copied_as_it_is(tmp_path: Path, capsys)
     assert capsys.readouterr().out == ""
 
 
-def test_bytes_of_another_encoding_are_read(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_other_encodings_are_read(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     latin, utf16 = tmp_path / "latin.txt", tmp_path / "utf16.txt"
     latin.write_bytes("\u201ccaf\u00e9\u201d\r\nau lait\r\n".encode("cp1252"))
     utf16.write_text("caf\u00e9\n", encoding="utf-16")
@@ -88,9 +88,9 @@ def test_bytes_of_another_encoding_are_read(tmp_path: Path, capsys) -> None:  # 
 
 REFUSED = {
     "the text itself as output": (["-o", "IN"], "would overwrite"),
-    "a folder as output": (["-o", "."], "a folder"),
+    "a folder as output": (["-o", "."], "not of a folder"),
     "a folder that is not there": (["-o", "none/out.txt"], "no such folder"),
-    "a file as a folder": (["-o", "wrapped.txt/out.txt"], "wrapped.txt: cannot be written: this is no folder"),
+    "a file as a folder": (["-o", "wrapped.txt/out.txt"], "wrapped.txt: cannot be written: not a folder"),
     "a name that is too long": (["-o", "x" * 300], "cannot be written: File name too long"),
     "an unknown rule": (["--rules", "qotes"], "did you mean 'quotes'?"),
     "no rule": (["--rules", "quotes", "--without", "quotes"], "no rule is left"),
@@ -99,7 +99,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("options", "part"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_wish_that_cannot_be(wrapped: Path, capsys, monkeypatch, options: list[str], part: str) -> None:  # type: ignore[no-untyped-def]
+def test_impossible_options_are_refused(wrapped: Path, capsys, monkeypatch, options: list[str], part: str) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(wrapped.parent)
     assert main(["clean", str(wrapped), *(str(wrapped) if option == "IN" else option for option in options)]) == 2
     captured = capsys.readouterr()
@@ -114,18 +114,18 @@ def test_a_wish_that_cannot_be(wrapped: Path, capsys, monkeypatch, options: list
     ("name", "content", "part"),
     [
         ("a.txt", b"a\0b", "NUL bytes"),
-        ("a.epub", b"PK\x03\x04 nothing", "no EPUB"),
+        ("a.epub", b"PK\x03\x04 nothing", "the EPUB cannot be read"),
         ("a.pdf", b"%PDF-1.7 nothing", "PDF"),
     ],
 )
-def test_a_file_that_is_no_text(tmp_path: Path, capsys, name: str, content: bytes, part: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_not_a_text_is_refused(tmp_path: Path, capsys, name: str, content: bytes, part: str) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / name).write_bytes(content)
     assert main(["clean", str(tmp_path / name)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert part in line
 
 
-def test_an_epub_is_read_in_its_order(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_an_epub_is_read_in_its_reading_order(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "book.epub"
     body = "<h1>{0}</h1><p>The <i>{0}</i>&#8217;s\n text.<br/>Line</p>"
     page = f"<html><head><title>no</title></head><body>{body}</body></html>"
@@ -149,7 +149,7 @@ def test_an_epub_is_read_in_its_order(tmp_path: Path, capsys) -> None:  # type: 
 
 
 @pytest.mark.parametrize("command", ["clean", "corpus"])
-def test_a_name_that_no_file_can_have(capsys, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_name_that_is_too_long_is_refused(capsys, command: str) -> None:  # type: ignore[no-untyped-def]
     assert main([command, "x" * 300]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "File name too long" in line
@@ -159,7 +159,7 @@ PRINTED = [["clean", "IN"], ["clean", "IN", "--diff"], ["corpus", str(NOVELLA)]]
 
 
 @pytest.mark.parametrize("arguments", PRINTED)
-def test_what_stdout_does_not_take(wrapped: Path, capsys, monkeypatch, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_a_full_closed_or_ascii_stdout_is_handled(wrapped: Path, capsys, monkeypatch, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
     arguments = [str(wrapped) if argument == "IN" else argument for argument in arguments]
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
@@ -214,7 +214,7 @@ def test_a_pdf_is_read_page_by_page(tmp_path: Path, capsys) -> None:  # type: ig
     assert "OCR" in capsys.readouterr().err
 
 
-def test_a_compressed_text_is_read_as_it_is_within(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_compressed_text_is_decompressed(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     assert main(["clean", str(wrapped)]) == 0
     cleaned = capsys.readouterr().out
     packed = tmp_path / "packed.txt.gz"
@@ -239,7 +239,7 @@ def test_a_corpus_is_described(capsys, monkeypatch) -> None:  # type: ignore[no-
         assert part in out
 
 
-def test_frequent_characters_have_room(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_names_of_frequent_characters_are_printed_whole(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     text = tmp_path / "marks.txt"
     text.write_text("a\ufeff\ufeffb\n\n\n\n" * 40, encoding="utf-8")
     assert main(["corpus", str(text)]) == 0
@@ -247,7 +247,7 @@ def test_frequent_characters_have_room(tmp_path: Path, capsys) -> None:  # type:
     assert line.split("  ")[:3] == ["", "line break 50.0 %", "U+FEFF 25.0 %"]
 
 
-def test_a_study_names_its_corpus_and_its_split(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_corpus_and_split_of_a_study_are_described(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     study = tmp_path / "s.toml"
     study.write_text(
         '[study]\ncorpus = "wrapped.txt"\nvalidation_fraction = 0.25\n[[phase]]\nname = "one"\nmax_iters = 5\n'

@@ -1,4 +1,4 @@
-"""Reading a corpus piece by piece: what it says of the text is what the whole text says."""
+"""Reading a corpus piece by piece gives the same results as reading it whole."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FILES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Texts with every length of UTF-8, both line ends and a carriage return alone; some are compressed."""
+    """Texts with all lengths of UTF-8 characters, LF, CRLF and single carriage returns; some are compressed."""
     for name, text in FILES.items():
         data = text.encode()
         if name in "c.txt e.txt":
             (tmp_path / f"{name}.gz").write_bytes(gzip.compress(data))
         else:
             (tmp_path / name).write_bytes(data)
-    (tmp_path / "notes.md").write_text("no part of a folder's corpus")
+    (tmp_path / "notes.md").write_text("not read from a folder")
     return tmp_path
 
 
@@ -46,7 +46,7 @@ def corpus(folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     return read_corpus(".", folder)
 
 
-def test_a_folder_is_the_text_of_its_files(corpus: Corpus) -> None:
+def test_a_folder_joins_the_texts_of_its_files(corpus: Corpus) -> None:
     text = whole()
     assert corpus.text == text
     assert corpus.characters == len(text)
@@ -54,14 +54,14 @@ def test_a_folder_is_the_text_of_its_files(corpus: Corpus) -> None:
     assert corpus.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_any_range_is_the_slice_of_the_whole(corpus: Corpus) -> None:
+def test_a_range_equals_a_slice_of_the_text(corpus: Corpus) -> None:
     text = whole()
     for start in range(0, len(text) + 1, 3):
         for end in range(start, len(text) + 1):
             assert "".join(corpus.pieces(start, end)) == text[start:end]
 
 
-def test_ranges_are_read_in_one_go(corpus: Corpus) -> None:
+def test_several_ranges_are_read_together(corpus: Corpus) -> None:
     text, dice = whole(), random.Random(0)
     for _ in range(50):
         edges = sorted(dice.sample(range(len(text) + 1), 8))
@@ -70,7 +70,7 @@ def test_ranges_are_read_in_one_go(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_what_is_between_ranges_is_passed_over(tmp_path: Path, monkeypatch, compressed: bool) -> None:  # type: ignore[no-untyped-def]
+def test_distant_ranges_are_read(tmp_path: Path, monkeypatch, compressed: bool) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 16)
     text = "".join(random.Random(1).choices("ab\u00fc\U0001f642\n", k=3000))
     data = text.encode()
@@ -81,7 +81,7 @@ def test_what_is_between_ranges_is_passed_over(tmp_path: Path, monkeypatch, comp
     assert "".join(corpus.read(ranges)) == "".join(text[start:end] for start, end in ranges)
 
 
-def test_a_file_and_a_glob(folder: Path) -> None:
+def test_a_corpus_may_be_a_file_or_a_glob(folder: Path) -> None:
     assert read_corpus("c.txt.gz", folder).text == FILES["c.txt"]
     assert [file.name for file in read_corpus("*.md", folder).files] == ["notes.md"]
     assert len(read_corpus("**/*.txt*", folder).files) == len(FILES)
@@ -96,7 +96,9 @@ def test_a_file_and_a_glob(folder: Path) -> None:
         (b"\xe4", "byte 0xe4 at offset 0"),
     ],
 )
-def test_what_is_not_utf8_is_named(tmp_path: Path, monkeypatch, piece: int, data: bytes, where: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_error_names_the_byte_that_is_not_utf8(
+    tmp_path: Path, monkeypatch, piece: int, data: bytes, where: str
+) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", piece)
     for name, content in (("plain.txt", data), ("small.gz", gzip.compress(data))):
         (tmp_path / name).write_bytes(content)
@@ -105,7 +107,7 @@ def test_what_is_not_utf8_is_named(tmp_path: Path, monkeypatch, piece: int, data
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no gzip"])
-def test_a_damaged_gzip_file_is_one_line(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_gzip_file_is_reported_in_one_line(tmp_path: Path, damage: str) -> None:
     data = bytearray(gzip.compress(random.Random(2).randbytes(3000).hex().encode()))
     if damage == "cut":
         del data[-500:]
@@ -119,17 +121,17 @@ def test_a_damaged_gzip_file_is_one_line(tmp_path: Path, damage: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_text_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
+def test_a_changed_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_text("as it was")
     corpus = read_corpus("t.txt", tmp_path)
     assert corpus.characters == 9
-    path.write_text("as it is by now")
-    with pytest.raises(InputError, match="the corpus has changed since it was read first"):
+    path.write_text("as it is today")
+    with pytest.raises(InputError, match="the corpus has changed since it was first read"):
         _ = corpus.text
 
 
-def test_a_text_that_is_only_touched_is_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_touched_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 4)
     path = tmp_path / "t.txt.gz"
     path.write_bytes(gzip.compress(b"as it was", mtime=1))
@@ -145,8 +147,8 @@ def test_a_text_that_is_only_touched_is_read_on(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("piece", [1, 3, 5, 1 << 20])
-def test_a_byte_order_mark_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
-    """At a file's head; anywhere else it is a character that somebody has written."""
+def test_a_byte_order_mark_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """Only at the beginning of a file: elsewhere, U+FEFF is a character of the text."""
     monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", piece)
     (tmp_path / "a.txt").write_bytes("\ufeffone\ufeff".encode())
     (tmp_path / "b.txt").write_bytes("\ufeff\r\ntwo".encode())
@@ -158,29 +160,28 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["[a]", "a*b"])
-def test_only_the_corpus_is_a_glob(tmp_path: Path, name: str) -> None:
-    """Not the folder that it is relative to."""
+def test_the_base_folder_is_not_a_glob(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
     (folder / "t.md").write_text("text")
     assert read_corpus("*.md", folder).text == "text"
 
 
-def test_a_name_that_no_disk_takes_is_one_line(tmp_path: Path) -> None:
+def test_a_name_that_is_too_long_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the corpus cannot be read: File name too long"):
         read_corpus("x" * 300, tmp_path)
 
 
-def test_nothing_is_found(tmp_path: Path) -> None:
+def test_a_missing_corpus_is_reported(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"holds no \.txt file"):
+    with pytest.raises(InputError, match=r"contains no \.txt file"):
         read_corpus("empty", tmp_path)
     with pytest.raises(InputError, match="no such corpus"):
         read_corpus("*.txt", tmp_path)
 
 
 @pytest.mark.slow
-def test_a_large_text_takes_little_memory(tmp_path: Path) -> None:
+def test_a_large_text_needs_little_memory(tmp_path: Path) -> None:
     line = "The quick brown fox, zw\u00f6lf boxing wizards \u2014 and a judge.\r\n".encode()
     with (tmp_path / "large.txt").open("wb") as file:
         for _ in range(200):

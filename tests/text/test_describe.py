@@ -1,4 +1,4 @@
-"""What a text is said to be like, against texts made to be so."""
+"""Statistics of texts whose properties are known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def letters(count: int, seed: int) -> str:
 
 @pytest.fixture
 def described(tmp_path: Path) -> Callable[..., Description]:
-    """Describe a text, its last tenth being for validation unless a rule says otherwise."""
+    """Describe a text. By default, its last tenth is the validation split."""
 
     def describe_text(text: str, rule: SplitRule = LAST) -> Description:
         (tmp_path / "text.txt").write_text(text, encoding="utf-8")
@@ -37,7 +37,7 @@ def described(tmp_path: Path) -> Callable[..., Description]:
     return describe_text
 
 
-def test_a_text_is_counted(described: Callable[..., Description]) -> None:
+def test_characters_lines_and_words_are_counted(described: Callable[..., Description]) -> None:
     about = described("The cat's mat.\n\nThe half-way house\nis here.\n")
     assert about.described == about.characters
     assert (about.characters, about.lines, about.paragraphs, about.longest_line) == (44, 4, 2, 18)
@@ -47,7 +47,7 @@ def test_a_text_is_counted(described: Callable[..., Description]) -> None:
     assert list(about.baselines) == ["unigram", "bigram", "trigram", "5-gram"]
 
 
-def test_odd_characters_are_told_the_worst_first(described: Callable[..., Description]) -> None:
+def test_odd_characters_are_listed_the_worst_first(described: Callable[..., Description]) -> None:
     text = "plain text in small letters \u00e9\u00e8\n" * 1000 + "\ufffd \x07 \u00a0 \u041f \u201c ~ \n"
     odd = {found.character: found for found in described(text).odd}
     assert list(odd) == ["\ufffd", "\x07", "\u00a0", "\u041f", "\u201c", "~"]
@@ -56,12 +56,12 @@ def test_odd_characters_are_told_the_worst_first(described: Callable[..., Descri
     assert (odd["~"].why, odd["~"].count, odd["~"].line) == ("rare", 1, 1001)
 
 
-def test_a_text_in_another_script_is_at_home_in_it(described: Callable[..., Description]) -> None:
+def test_the_main_script_of_a_text_is_not_odd(described: Callable[..., Description]) -> None:
     text = "мой дядя самых честных правил\n" * 500
     assert described(text).odd == ()
 
 
-def test_a_passage_that_is_there_twice_is_found_with_its_place() -> None:
+def test_a_repeated_passage_is_found() -> None:
     text = letters(2000, 1)
     twice = text[300:450]
     whole = text + "X" + twice + "Y" + letters(500, 2)
@@ -69,10 +69,10 @@ def test_a_passage_that_is_there_twice_is_found_with_its_place() -> None:
     assert [(p.start, p.earlier, p.length) for p in found.passages] == [(2001, 300, 150)]
     assert found.share == 150 / len(whole)
     assert found.validation_share == 150 / (len(whole) - 2000)
-    assert find_duplicates(whole, 100).validation_share == 0, "both are in the validation split"
+    assert find_duplicates(whole, 100).validation_share == 0, "both occurrences are in the validation split"
 
 
-def test_places_are_those_in_the_text_wherever_it_is_cut(described: Callable[..., Description]) -> None:
+def test_positions_refer_to_the_text_under_every_split(described: Callable[..., Description]) -> None:
     text = letters(2000, 1)
     lines = [text[at : at + 50] for at in range(0, 2000, 50)]
     lines[30] = "~" + lines[30]
@@ -88,23 +88,23 @@ def test_places_are_those_in_the_text_wherever_it_is_cut(described: Callable[...
 
 
 def test_a_long_text_is_described_by_a_sample(described: Callable[..., Description], monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("litegpt.text.describe.spread", partial(spread, stretch=500))
+    monkeypatch.setattr("litegpt.text.describe.spread", partial(spread, part_length=500))
     monkeypatch.setattr("litegpt.text.describe.DESCRIBED_CHARACTERS", 5000)
     text = letters(20_000, 4)
     about = described(text + "~" * 5000, SplitRule(fraction=0.2))
     assert about.characters == 25_000
     assert about.described == 5000
-    assert about.symbols.keys() == set(text) | {"~"}, "its end is in it"
+    assert about.symbols.keys() == set(text) | {"~"}, "the sample includes the end"
 
 
-def test_less_than_a_window_is_no_passage() -> None:
+def test_a_passage_has_at_least_the_length_of_a_window() -> None:
     text = letters(1000, 3)
     assert find_duplicates(text + "X" + text[: WINDOW - 1], 900).share == 0
     assert find_duplicates("short", 2).passages == ()
 
 
 @given(st.text(alphabet="ab", max_size=300), st.integers(0, 300))
-def test_shares_are_those_of_the_definition(text: str, cut: int) -> None:
+def test_shares_agree_with_their_definition(text: str, cut: int) -> None:
     cut = min(cut, len(text))
     again, copied = set(), set()
     for at in range(len(text) - WINDOW + 1):

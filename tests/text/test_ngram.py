@@ -1,4 +1,4 @@
-"""n-gram models against the definition, written out with dictionaries."""
+"""n-gram models compared with their definition, implemented with dictionaries."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from hypothesis import strategies as st
 
 from litegpt.study.split import SplitRule
 from litegpt.text import ngram
-from litegpt.text.baselines import ORDERS, baseline_losses, encode, split_baselines
 from litegpt.text.corpus import read_corpus
-from litegpt.text.ngram import FALLBACK_DISCOUNTS, NGramModel
+from litegpt.text.ngram import FALLBACK_DISCOUNTS, ORDERS, NGramModel, encode, ngram_losses, ngram_losses_of
 from litegpt.text.split import SplitText
 
 NOVELLA = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")
 
 
-class Written:
-    """Interpolated modified Kneser-Ney, as Chen and Goodman write it: slow, and without arrays."""
+class ReferenceModel:
+    """Interpolated modified Kneser-Ney as Chen and Goodman define it: slow, without arrays."""
 
     def __init__(self, tokens: list[int], vocab_size: int, order: int) -> None:
         self.vocab_size, self.order = vocab_size, order
@@ -40,8 +39,8 @@ class Written:
         if 0 in (n1, n2, n3):
             return FALLBACK_DISCOUNTS
         y = n1 / (n1 + 2 * n2)
-        found = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
-        return found if all(0 < d <= n for n, d in zip((1, 2, 3), found, strict=True)) else FALLBACK_DISCOUNTS
+        discounts = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
+        return discounts if all(0 < d <= n for n, d in zip((1, 2, 3), discounts, strict=True)) else FALLBACK_DISCOUNTS
 
     def probability(self, context: tuple[int, ...], token: int, n: int | None = None) -> float:
         n = min(self.order, len(context) + 1) if n is None else n
@@ -53,13 +52,13 @@ class Written:
         total = sum(after.values())
         if not total:
             return lower
-        taken = {symbol: self.discounts[n][min(count, 3) - 1] for symbol, count in after.items()}
-        share = (after[token] - taken[token]) / total if token in after else 0.0
-        return share + sum(taken.values()) / total * lower
+        discounted = {symbol: self.discounts[n][min(count, 3) - 1] for symbol, count in after.items()}
+        share = (after[token] - discounted[token]) / total if token in after else 0.0
+        return share + sum(discounted.values()) / total * lower
 
 
 def sequence(length: int, vocab_size: int, seed: int) -> list[int]:
-    """Return tokens of which some follow others more often."""
+    """Return random tokens with preferred successors."""
     generator = random.Random(seed)
     tokens = [0]
     for _ in range(length - 1):
@@ -68,11 +67,11 @@ def sequence(length: int, vocab_size: int, seed: int) -> list[int]:
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
-def test_losses_are_those_of_the_definition(order: int) -> None:
+def test_losses_agree_with_the_definition(order: int) -> None:
     tokens = sequence(400, 7, seed=1)
-    train, validation = tokens[:300], [*tokens[300:], 8, 7, 0]  # of nine symbols training lacks two
-    model, written = NGramModel(np.array(train), 9, 5), Written(train, 9, order)
-    expected = [-math.log(written.probability(tuple(validation[:i]), t)) for i, t in enumerate(validation)]
+    train, validation = tokens[:300], [*tokens[300:], 8, 7, 0]  # two of the nine symbols do not occur in training
+    model, reference = NGramModel(np.array(train), 9, 5), ReferenceModel(train, 9, order)
+    expected = [-math.log(reference.probability(tuple(validation[:i]), t)) for i, t in enumerate(validation)]
     assert model.losses(np.array(validation), order) == pytest.approx(expected)
 
 
@@ -87,7 +86,7 @@ def test_probabilities_sum_to_one(tokens: list[int], context: list[int], order: 
     assert (distribution > 0).all()
 
 
-def test_sorting_counts_what_a_table_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sorting_and_a_table_give_equal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = np.array(sequence(500, 11, seed=3))
     by_table = NGramModel(tokens, 11, 5).losses(tokens, 5)
     monkeypatch.setattr(ngram, "TABLE_SIZE", 0)
@@ -102,32 +101,34 @@ def test_a_distribution_of_real_text_sums_to_one() -> None:
         assert model.distribution(known, 5).sum() == pytest.approx(1)
 
 
-def test_the_distribution_is_what_losses_are_taken_from() -> None:
+def test_losses_agree_with_the_distribution() -> None:
     tokens = np.array(sequence(500, 11, seed=2))
     model = NGramModel(tokens[:400], 11, 5)
     for order in (1, 3, 5):
         losses = model.losses(tokens[400:], order)
-        for place in (0, 2, 50, 99):
-            context = tokens[400 : 400 + place].tolist()
-            assert losses[place] == pytest.approx(-np.log(model.distribution(context, order)[tokens[400 + place]]))
+        for position in (0, 2, 50, 99):
+            context = tokens[400 : 400 + position].tolist()
+            assert losses[position] == pytest.approx(
+                -np.log(model.distribution(context, order)[tokens[400 + position]])
+            )
 
 
 def test_baselines_of_the_novella() -> None:
     cut = int(len(NOVELLA) * 0.9)
-    found = baseline_losses(NOVELLA[:cut], NOVELLA[cut:])
-    assert list(found) == list(ORDERS)
+    losses = ngram_losses_of(NOVELLA[:cut], NOVELLA[cut:])
+    assert list(losses) == list(ORDERS)
     counts, length = Counter(NOVELLA[:cut]), cut
     by_frequency = -sum(math.log(counts[c] / length) for c in NOVELLA[cut + 1 :]) / (len(NOVELLA) - cut - 1)
-    assert found["unigram"] == pytest.approx(by_frequency, abs=1e-3)
-    assert found["unigram"] > found["bigram"] > found["trigram"] > found["5-gram"] > 1.2
+    assert losses["unigram"] == pytest.approx(by_frequency, abs=1e-3)
+    assert losses["unigram"] > losses["bigram"] > losses["trigram"] > losses["5-gram"] > 1.2
 
 
-def test_the_end_of_a_long_training_split_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("litegpt.text.baselines.TRAINING_CHARACTERS", 1000)
+def test_only_the_end_of_a_long_training_split_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litegpt.text.ngram.TRAINING_CHARACTERS", 1000)
     (tmp_path / "text.txt").write_text(NOVELLA[:3000], encoding="utf-8")
     split = SplitText(read_corpus("text.txt", tmp_path), SplitRule(fraction=1 / 6))
     cut = split.train_characters
-    assert split_baselines(split) == baseline_losses(NOVELLA[cut - 1000 : cut], NOVELLA[cut:3000])
+    assert ngram_losses(split) == ngram_losses_of(NOVELLA[cut - 1000 : cut], NOVELLA[cut:3000])
 
 
 def test_symbols_are_numbered_as_they_are_given() -> None:

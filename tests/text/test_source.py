@@ -1,4 +1,4 @@
-"""Files as lines: encodings, EPUBs and PDFs as strangers write them."""
+"""Reading the lines of files: encodings, EPUBs and PDFs, damaged ones included."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Book = Callable[..., Path]
         (b"caf\xe9 \x93au lait\x94\n", ["caf\u00e9 \u201cau lait\u201d"], "cp1252", 0),
         ("\ufffd\n".encode(), ["\ufffd"], "utf-8", 0),
     ],
-    ids=["one bad byte", "all of another encoding", "what somebody could not decode"],
+    ids=["one bad byte", "another encoding", "U+FFFD in the text"],
 )
-def test_bytes_that_are_not_utf8(tmp_path: Path, content: bytes, lines: list[str], encoding: str, strays: int) -> None:
+def test_texts_in_other_encodings(tmp_path: Path, content: bytes, lines: list[str], encoding: str, strays: int) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     source = open_source(tmp_path / "a.txt")
     assert (source.encoding, source.strays, list(source.lines())) == (encoding, strays, lines)
@@ -34,7 +34,7 @@ def test_bytes_that_are_not_utf8(tmp_path: Path, content: bytes, lines: list[str
 
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
-    """Write an EPUB of pages with a spine that names them by number."""
+    """Write an EPUB of pages; the spine lists their numbers."""
 
     def write(pages: Sequence[str | bytes], spine: Sequence[int] | None = None) -> Path:
         path = tmp_path / "book.epub"
@@ -64,29 +64,29 @@ def book(tmp_path: Path) -> Book:
         ("<head/><title>a</title><pre>b\n  c</pre>", ["a", "", "b", "  c"]),
     ],
 )
-def test_a_page_of_an_epub_is_read(book: Book, page: str | bytes, lines: list[str]) -> None:
+def test_the_markup_of_an_epub_page_is_removed(book: Book, page: str | bytes, lines: list[str]) -> None:
     assert list(open_source(book([page])).lines()) == [*lines, ""]
 
 
 @pytest.mark.parametrize("page", ['<a b="' * 50_000, "<!--" * 100_000, "<!-- >" * 100_000, "<" + "a" * 500_000])
-def test_unfinished_tags_take_no_time(book: Book, page: str) -> None:
+def test_unfinished_tags_are_read_in_linear_time(book: Book, page: str) -> None:
     source = open_source(book(["<p>a</p>", page]))
-    begun = time.process_time()
+    started = time.process_time()
     first, *_ = source.lines()
     assert first == "a"
-    assert time.process_time() - begun < 2
+    assert time.process_time() - started < 2
 
 
-def test_a_page_of_an_epub_is_read_once(book: Book) -> None:
+def test_each_page_of_an_epub_is_read_once(book: Book) -> None:
     assert list(open_source(book(["a", "b"], spine=[1, 0, 1, 1])).lines()) == ["b", "", "a", ""]
 
 
-def test_an_epub_has_its_limits(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_an_epub_is_limited(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(epub, "BOOK_BYTES", 15)
     with pytest.raises(InputError, match="together"):
         list(open_source(book(["<p>a</p>", "<p>b</p>"])).lines())
     for pages, spine in ((["<p>a</p>"], []), (["<p>a</p>"], [7]), (["<p/>"], None)):
-        with pytest.raises(InputError, match="holds no text"):
+        with pytest.raises(InputError, match="contains no text"):
             list(open_source(book(pages, spine)).lines())
 
 
@@ -99,7 +99,7 @@ def test_an_epub_has_its_limits(book: Book, monkeypatch: pytest.MonkeyPatch) -> 
         (RuntimeError("cryptography>=3.1 is required"), "pip install cryptography"),
     ],
 )
-def test_whatever_pypdf_makes_of_a_page(
+def test_errors_of_pypdf_are_reported_in_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -1,4 +1,4 @@
-"""Splits: each rule cuts a text in two, always the same way."""
+"""Splits: each rule divides a text into two splits, always in the same way."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def rules(corpus: Corpus) -> list[SplitRule]:
     ]
 
 
-def test_every_rule_gives_each_character_to_one_split(corpus: Corpus) -> None:
+def test_every_character_belongs_to_exactly_one_split(corpus: Corpus) -> None:
     for rule in rules(corpus):
         split = SplitText(corpus, rule)
         covered = sorted([*split.train_ranges, *split.validation_ranges])
@@ -65,36 +65,36 @@ def test_every_rule_gives_each_character_to_one_split(corpus: Corpus) -> None:
     assert len({SplitText(corpus, rule).digest for rule in rules(corpus)}) == len(rules(corpus))
 
 
-def test_the_last_part(corpus: Corpus) -> None:
+def test_the_validation_split_may_be_the_end(corpus: Corpus) -> None:
     split, text = SplitText(corpus, SplitRule(fraction=0.2)), corpus.text
     cut = int(len(text) * (1 - 0.2))
     assert (split.train_text, split.validation_text) == (text[:cut], text[cut:])
 
 
-def test_blocks_are_drawn_by_the_seed(corpus: Corpus) -> None:
+def test_the_seed_draws_the_blocks(corpus: Corpus) -> None:
     split = SplitText(corpus, SplitRule("blocks", 0.2))
     size = -(-corpus.characters // 100)
     assert all(start % size == 0 for start, _ in split.validation_ranges)
     assert split.validation_characters == pytest.approx(0.2 * corpus.characters, abs=2 * size)
-    assert len(split.validation_ranges) > 5, "they are spread over the text"
+    assert len(split.validation_ranges) > 5, "the blocks are spread over the text"
     other = SplitText(corpus, SplitRule("blocks", 0.2, seed=1))
     assert other.validation_ranges != split.validation_ranges
 
 
-def test_blocks_of_a_long_text_are_no_longer_than_65536(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_length_of_blocks_is_limited(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("litegpt.text.split.BLOCK_CHARACTERS_MAX", 3)
     split = SplitText(corpus, SplitRule("blocks", 0.25))
     assert all(start % 3 == 0 for start, _ in split.validation_ranges)
     assert split.validation_characters == pytest.approx(corpus.characters / 4, abs=3)
 
 
-def test_whole_files(corpus: Corpus) -> None:
+def test_the_validation_split_may_consist_of_files(corpus: Corpus) -> None:
     split = SplitText(corpus, SplitRule("files", files=str(corpus.base / "texts" / "[bd].txt")))
     assert split.validation_text == TEXTS["b.txt"] + "\n" + TEXTS["d.txt"]
     assert split.train_text == TEXTS["a.txt"] + "\n" + TEXTS["c.txt"] + "\n"
 
 
-def test_a_folder_stands_for_the_files_below_it(tmp_path: Path) -> None:
+def test_validation_files_may_be_a_folder(tmp_path: Path) -> None:
     for name, text in {"train/x.txt": "one", "train/y.txt": "two", "held/deep/z.txt": "three"}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -103,7 +103,7 @@ def test_a_folder_stands_for_the_files_below_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("files", "how_many"), [("*.md", "none"), ("*.txt", "all"), ("**", "all")])
-def test_files_that_are_no_split(corpus: Corpus, files: str, how_many: str) -> None:
+def test_files_must_leave_two_splits(corpus: Corpus, files: str, how_many: str) -> None:
     split = SplitText(corpus, SplitRule("files", files=str(corpus.base / "texts" / files)))
     with pytest.raises(InputError, match=f"validation_files matches {how_many} of the corpus's files"):
         split.check_length(1)
@@ -111,7 +111,7 @@ def test_files_that_are_no_split(corpus: Corpus, files: str, how_many: str) -> N
 
 @pytest.mark.parametrize("text", ["", "a", "ab", "abc"])
 @pytest.mark.parametrize("how", ["last", "blocks"])
-def test_a_text_too_short_to_split(tmp_path: Path, text: str, how: str) -> None:
+def test_a_text_that_is_too_short_is_reported(tmp_path: Path, text: str, how: str) -> None:
     (tmp_path / "t").write_text(text)
     split = SplitText(read_corpus("t", tmp_path), SplitRule(how))
     assert split.train_text + split.validation_text in (text, text[::-1])
@@ -119,15 +119,15 @@ def test_a_text_too_short_to_split(tmp_path: Path, text: str, how: str) -> None:
         split.check_length(8)
 
 
-def test_parts_of_ranges() -> None:
+def test_ranges_are_cut_and_sampled() -> None:
     ranges = [(10, 20), (30, 35), (40, 100)]
     assert last(ranges, 62) == [(33, 35), (40, 100)]
     assert last(ranges, 1000) == ranges
     assert cut(ranges, 0, 11) == [(10, 20), (30, 31)]
     assert cut(ranges, 15, 16) == [(40, 41)]
-    assert spread(ranges, 75, stretch=4) == ranges
-    assert spread(ranges, 14, stretch=4) == [(10, 14), (60, 64), (96, 100)]
-    assert spread(ranges, 1, stretch=4) == [(10, 14), (96, 100)]
+    assert spread(ranges, 75, part_length=4) == ranges
+    assert spread(ranges, 14, part_length=4) == [(10, 14), (60, 64), (96, 100)]
+    assert spread(ranges, 1, part_length=4) == [(10, 14), (96, 100)]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_parts_of_ranges() -> None:
         ("split = 'files'\nvalidation_files = '../held/*.txt'\n", SplitRule("files", files="/held/*.txt")),
     ],
 )
-def test_a_study_says_its_split_and_so_does_its_snapshot(keys: str, rule: SplitRule) -> None:
+def test_a_snapshot_keeps_the_split_of_its_study(keys: str, rule: SplitRule) -> None:
     study = parse_study(f"[study]\ncorpus = 'x'\n{keys}{PHASE}", Path("/[here]/s.toml"))
     assert study.split == rule
     written = snapshot(study, {})
     assert parse_study(written, Path("/elsewhere/study.toml")).split == rule
-    assert ("split" in written) == (rule.how != "last"), "what an earlier version wrote stays as it is"
+    assert ("split" in written) == (rule.how != "last"), "earlier versions did not write the default split"

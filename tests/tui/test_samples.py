@@ -70,7 +70,7 @@ def test_a_new_sample_climbs_on(finished: StudyLocation) -> None:
 def test_copied_stretches_are_lit_with_their_words() -> None:
     text = "at the sign of the quick brown fox we met\nthe others and went on"
     index = VerbatimIndex("I know the sign of the quick brown fox we met once")
-    lit = highlighted(text, index.measure(text).stretches)
+    lit = highlighted(text, index.measure(text).passages)
     assert lit.plain == "at the sign of the quick brown fox we met⟨9⟩\nthe others and went on"
     assert text[lit.spans[0].start : lit.spans[0].end] == "the sign of the quick brown fox we met"
 

@@ -10,14 +10,14 @@ from textual.content import Content
 from litegpt.results.samples import Copied, Sample
 
 if TYPE_CHECKING:
-    from litegpt.text.copied import CorpusIndex, Stretch
+    from litegpt.text.copied import CopiedPassage, CorpusIndex
 
 
 def figures(sample: Sample, corpus: CorpusIndex | None) -> Copied | None:
     """Return how much of a sample is copied, as it was measured when it was written, or now; None: nothing tells."""
     if sample.copied is not None or corpus is None:
         return sample.copied
-    return Copied(**corpus.measure(sample.text).figures())
+    return Copied(**corpus.measure(sample.text).record())
 
 
 def told(copied: Copied | None) -> str:
@@ -30,12 +30,12 @@ def told(copied: Copied | None) -> str:
     return f"{copied.share:.0%} of the words copied, at most {copied.longest} in a row{control}"
 
 
-def highlighted(text: str, stretches: Sequence[Stretch]) -> Content:
+def highlighted(text: str, passages: Sequence[CopiedPassage]) -> Content:
     """Return a text with its copied stretches lit, each followed by its number of words."""
     parts: list[str | tuple[str, str]] = []
     at = 0
-    for stretch in stretches:
-        parts += [text[at : stretch.start], (text[stretch.start : stretch.end], "$accent")]
-        parts.append((f"⟨{stretch.words}⟩", "$text-muted"))
-        at = stretch.end
+    for passage in passages:
+        parts += [text[at : passage.start], (text[passage.start : passage.end], "$accent")]
+        parts.append((f"⟨{passage.words}⟩", "$text-muted"))
+        at = passage.end
     return Content.assemble(*parts, text[at:])

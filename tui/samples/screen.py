@@ -183,7 +183,7 @@ class SamplesScreen(StudyScreen):
         pane.border_subtitle = told(figures(sample, self._corpus))
 
     def _lit(self, text: str) -> Content:
-        return highlighted(text, self._corpus.training.measure(text).stretches if self._corpus else ())
+        return highlighted(text, self._corpus.training.measure(text).passages if self._corpus else ())
 
     @on(Table.Moved, "#ladder")
     def _moved(self) -> None:

@@ -1,4 +1,4 @@
-"""A text that was typeset comes back as it was; a text that is clean, and what is no prose, stays as it is."""
+"""Cleaning restores a typeset text, and leaves clean texts and everything but prose unchanged."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from litegpt.text import lines
-from litegpt.text.clean import RULES, Cleaned, clean_file, clean_text
-from litegpt.text.lines import Line, Log, read_lines
-from tests.text.layouts import OTHERS, PAPERBACK
-from tests.text.typeset import Layout, typeset
+from litegpt.text.cleaning import lines
+from litegpt.text.cleaning.clean import RULES, CleaningResult, clean_file, clean_text
+from litegpt.text.cleaning.lines import ChangeLog, TextLine, read_lines
+from tests.text.cleaning.layouts import OTHERS, PAPERBACK
+from tests.text.cleaning.typeset import Layout, typeset
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOVELLA = (ROOT / "data" / "novella.txt").read_text(encoding="utf-8")
 
 
 def likeness(text: str) -> float:
-    """Return which share of the novella's characters a text has; 0.9 stands for less."""
+    """Return the share of the novella's characters that a text has in common with it, at least 0.9."""
     most = len(NOVELLA) // 10
     return 1 - Levenshtein.distance(NOVELLA, text, score_cutoff=most, score_hint=100) / len(NOVELLA)
 
 
-def test_a_clean_text_stays_as_it_is() -> None:
+def test_a_clean_text_is_unchanged() -> None:
     assert clean_text(NOVELLA) == NOVELLA
 
 
-def test_a_typeset_text_comes_back() -> None:
+def test_a_typeset_text_is_restored() -> None:
     typeset_text = typeset(NOVELLA, PAPERBACK)
     assert len(typeset_text) > 1.02 * len(NOVELLA)
     cleaned = clean_text(typeset_text)
@@ -42,7 +42,7 @@ def test_a_typeset_text_comes_back() -> None:
 
 
 @pytest.mark.parametrize("layout", OTHERS.values(), ids=OTHERS.keys())
-def test_layouts_that_the_rules_were_not_written_on_come_back_too(layout: Layout) -> None:
+def test_other_layouts_are_restored(layout: Layout) -> None:
     cleaned = clean_text(typeset(NOVELLA, layout))
     assert likeness(cleaned) >= 0.98
     assert "Isbel Tarn   " not in cleaned
@@ -84,15 +84,15 @@ The Owl looked up to the stars above,
 
 
 @pytest.mark.parametrize("text", KEPT.values(), ids=KEPT.keys())
-def test_what_is_no_prose_keeps_its_lines(text: str) -> None:
+def test_other_texts_than_prose_keep_their_lines(text: str) -> None:
     text = text.strip("\n") + "\n"
     assert clean_text(text) == text
 
 
 EBOOK = "THIS PROJECT GUTENBERG EBOOK A BOOK"
 PROSE = (
-    "The reader of this book had gone out to buy a pound of tea, a quarter of butter, and whatever else was to be had "
-    "at that hour of the day. It was a well-known shop, and he went in, and then he came out of it again."
+    "The reader of this book had gone out to buy a pound of tea, a quarter of butter, and anything else that was to be "
+    "had at that hour of the day. It was a well-known shop, and he went in, and then he came out of it again."
 )
 
 
@@ -100,7 +100,7 @@ def wrapped(text: str, width: int = 60) -> str:
     return textwrap.fill(text, width)
 
 
-def test_verse_a_list_and_a_table_stay_among_wrapped_prose() -> None:
+def test_verse_lists_and_tables_within_prose_are_kept() -> None:
     kept = '  "A pound of tea," said I,\n  "And a quarter of a pie,\n    And a parrot in a cage."'
     table = "  Item          Price\n  Tea             1/6\n  Butter            9"
     items = "- tea\n- butter, which was not to be had at any price at all\n- a parrot"
@@ -109,11 +109,11 @@ def test_verse_a_list_and_a_table_stay_among_wrapped_prose() -> None:
     assert clean_text(source) == "\n\n".join(parts) + "\n"
 
 
-def test_words_that_a_line_end_broke_are_put_together_as_the_text_writes_them() -> None:
+def test_broken_words_are_rejoined_as_the_text_writes_them() -> None:
     source = (
         "The lighthouse keeper had a well-known cat, and the cat had a\n"
         "lighthouse of her own. She was well aware of it: that light-\n"
-        "house was known to be hers. Nobody in the place was so well-\n"
+        "house was known to be hers. No one in the place was so well-\n"
         "known as she was, for an animal of her size and disposi-\n"
         "tion. They would come to see her in the summer, from all a-\n"
         "long the coast, and she would look at them.\n"
@@ -152,7 +152,7 @@ def test_words_that_a_line_end_broke_are_put_together_as_the_text_writes_them() 
         ),
     ],
 )
-def test_each_rule_does_its_own_work_and_can_be_switched_off(rule: str, source: str, cleaned: str) -> None:
+def test_each_rule_can_be_used_alone_and_left_out(rule: str, source: str, cleaned: str) -> None:
     assert clean_text(source, (rule,)) == cleaned
     others = tuple(name for name in RULES if name != rule)
     assert clean_text(source, others) != clean_text(source)
@@ -182,13 +182,13 @@ ANY_LINE = st.one_of(
 
 
 @given(st.lists(ANY_LINE, max_size=30), st.sets(st.sampled_from(sorted(RULES))))
-def test_a_second_run_changes_nothing(lines: list[str], without: set[str]) -> None:
+def test_cleaning_again_changes_nothing(lines: list[str], without: set[str]) -> None:
     rules = tuple(rule for rule in RULES if rule not in without)
     cleaned = clean_text("\n".join(lines) + "\n", rules)
     assert clean_text(cleaned, rules) == cleaned
 
 
-def test_a_line_of_megabytes_is_cleaned_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_very_long_line_is_cleaned_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "LONGEST_LINE", 100)
     source = tmp_path / "long.txt"
     line = "it\u2019s one two " * 40
@@ -201,18 +201,18 @@ def test_a_line_of_megabytes_is_cleaned_in_pieces(tmp_path: Path, monkeypatch: p
     assert cleaned.characters[1] == result.stat().st_size
 
 
-def test_a_text_in_parts_is_cleaned_as_in_one(tmp_path: Path) -> None:
+def test_cleaning_in_parts_gives_the_same_text(tmp_path: Path) -> None:
     source = typeset(NOVELLA[:60_000], OTHERS["hardback"])
-    shown: list[tuple[int, int, Log]] = []
+    shown: list[tuple[int, int, ChangeLog]] = []
 
-    def show(before: list[Line], after: list[Line], log: Log) -> None:
+    def show(before: list[TextLine], after: list[TextLine], log: ChangeLog) -> None:
         shown.append((len(before), len(after), log))
 
     result, cleaned = clean_file(source.split("\n"), tuple(RULES), tmp_path, show, part_characters=20_000)  # type: ignore[arg-type]
-    assert isinstance(cleaned, Cleaned)
+    assert isinstance(cleaned, CleaningResult)
     assert len(shown) >= 3
     whole, parts = clean_text(source), result.read_text(encoding="utf-8")
     assert Levenshtein.distance(whole, parts) < 0.01 * len(whole)
-    assert not re.search(r"[^\n]{100}\n[^\n]{100}", parts), "no two paragraphs are without a blank line between"
+    assert not re.search(r"[^\n]{100}\n[^\n]{100}", parts), "a blank line separates paragraphs"
     assert cleaned.counts["quotes"] == sum(source.count(quote) for quote in "\u201c\u201d\u2018\u2019")
     assert cleaned.characters[1] == len(parts)

@@ -1,8 +1,8 @@
-"""How the novella is set to be cleaned again."""
+"""Page layouts in which the novella is typeset and then cleaned."""
 
 from __future__ import annotations
 
-from tests.text.typeset import Layout
+from tests.text.cleaning.typeset import Layout
 
 PAPERBACK = Layout(
     width=62,
@@ -12,7 +12,7 @@ PAPERBACK = Layout(
     number="in the header",
     drop_capital="after the first line",
 )
-"""What the rules were written on."""
+"""The layout that the rules were developed with."""
 
 OTHERS = {
     "hardback": Layout(
@@ -111,4 +111,4 @@ OTHERS = {
         footer="\u00a9 2019 Harbour Press \u2022 www.harbour.example",
     ),
 }
-"""What they were tried on afterwards."""
+"""Layouts that the rules were tested with afterwards."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from litegpt.text.lines import Line, Log
+from litegpt.text.cleaning.lines import ChangeLog, TextLine
 
 HEADER_LINES = 500
 FOOTER_LINES = 600
@@ -18,20 +18,20 @@ _END = re.compile(
 )
 
 
-def remove_licence(lines: Sequence[Line], log: Log) -> list[Line]:
-    """Return the books alone: what is before a start mark, or after an end mark, goes, and the marks go."""
+def remove_licence(lines: Sequence[TextLine], log: ChangeLog) -> list[TextLine]:
+    """Keep only the books: remove the start and end marks, the text before a start and the text after an end."""
     starts = [i for i, line in enumerate(lines) if _START.match(line.text)]
     ends = [i for i, line in enumerate(lines) if _END.match(line.text)]
-    gone: set[int] = set()
+    removed: set[int] = set()
     for start in starts:
         begin = max((end for end in ends if end < start), default=0)
         if start - begin <= (FOOTER_LINES if begin else 0) + HEADER_LINES:
-            gone.update(range(begin, start + 1))
+            removed.update(range(begin, start + 1))
     for end in ends:
-        following = next((start for start in starts if start > end), len(lines))
-        gone.add(end)
-        if following - end <= FOOTER_LINES:
-            gone.update(range(end, following))
-    for i in sorted(gone):
+        next_start = next((start for start in starts if start > end), len(lines))
+        removed.add(end)
+        if next_start - end <= FOOTER_LINES:
+            removed.update(range(end, next_start))
+    for i in sorted(removed):
         log.note("gutenberg", lines[i], lines[i].text.strip() if i in starts or i in ends else "")
-    return [line for i, line in enumerate(lines) if i not in gone]
+    return [line for i, line in enumerate(lines) if i not in removed]

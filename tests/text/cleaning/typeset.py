@@ -1,4 +1,4 @@
-"""A clean text as a PDF's extraction gives it: wrapped, hyphenated, paged, with running headers and drop capitals."""
+"""Typesetting a clean text as PDF extraction returns it: wrapped, hyphenated, with pages, headers and drop capitals."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 VOWELS = "aeiouy"
-DROP_CAPITAL_CHARACTERS = 5  # what the large letter takes from the first two lines
+DROP_CAPITAL_CHARACTERS = 5  # the width of the large letter, in the first two lines
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a book is set; lengths are in characters, a page's in lines."""
+    """The layout of a book. Widths are in characters, the length of a page is in lines."""
 
     width: int
     page_lines: int
@@ -22,19 +22,19 @@ class Layout:
     header: Literal["author and title", "title and number", "title over author", "none"]
     number: Literal["in the header", "at the foot", "roman, at the foot", "none"]
     drop_capital: Literal["before", "after the first line", "after the second line", "before the heading", "spaced"]
-    ragged: int = 0  # by how many characters a line's end varies: letters have widths of their own
+    ragged: int = 0  # variation of the line length in characters, as with proportional letters
     form_feeds: bool = False
     hyphenated: bool = True
     hyphen: str = "-"
     left_margin: int = 0
-    gutter: int = 0  # more margin on pages with even numbers
-    footer: str = ""  # above the number
-    justified: bool = False  # filled up with blanks between words
+    gutter: int = 0  # additional margin on pages with even numbers
+    footer: str = ""  # printed above the number
+    justified: bool = False  # lines are filled up with blanks between words
     double_spaced: bool = False
 
 
 def typeset(text: str, layout: Layout, author: str = "Isbel Tarn", seed: int = 0) -> str:
-    """Return `text`, paragraphs separated by blank lines and chapters headed CHAPTER and a title, as pages of lines."""
+    """Typeset `text`. Blank lines separate its paragraphs; chapters begin with a line CHAPTER and a title."""
     generator = random.Random(seed)
     pages: list[tuple[list[str], str, bool]] = []  # lines, chapter title, whether a chapter begins
     for title, lines in _chapters(smart(text), layout, generator):
@@ -53,9 +53,9 @@ def smart(text: str) -> str:
 
 
 def _chapters(text: str, layout: Layout, generator: random.Random) -> Iterator[tuple[str, list[str]]]:
-    """Yield each chapter's title and its lines, headings and drop capital included; the title page comes first."""
+    """Yield the title and the lines of each chapter, with headings and drop capital. The title page comes first."""
     paragraphs = text.strip().split("\n\n")
-    starts = [at for at, paragraph in enumerate(paragraphs) if paragraph.startswith("CHAPTER ")]
+    starts = [index for index, paragraph in enumerate(paragraphs) if paragraph.startswith("CHAPTER ")]
     yield "", [line for paragraph in paragraphs[: starts[0]] for line in (paragraph, "")]
     for start, end in zip(starts, [*starts[1:], len(paragraphs)], strict=True):
         heading, title, opening, *rest = paragraphs[start:end]
@@ -70,9 +70,9 @@ def _chapters(text: str, layout: Layout, generator: random.Random) -> Iterator[t
 
 
 def _capital(paragraph: str) -> tuple[str, str]:
-    """Return a paragraph's first letter, with the quote before it, and the rest."""
-    at = 1 if paragraph[0].isalpha() else 2
-    return paragraph[:at], paragraph[at:]
+    """Split a paragraph after its first letter; a quote before the letter belongs to it."""
+    length = 1 if paragraph[0].isalpha() else 2
+    return paragraph[:length], paragraph[length:]
 
 
 def _opening(paragraph: str, layout: Layout, generator: random.Random) -> list[str]:
@@ -81,25 +81,25 @@ def _opening(paragraph: str, layout: Layout, generator: random.Random) -> list[s
         return _wrap(f"{capital} {rest}", layout, generator)
     lines = _wrap(rest, layout, generator, narrow=2)
     if layout.drop_capital != "before the heading":
-        places = {"before": 0, "after the first line": 1, "after the second line": 2}
-        lines.insert(places[layout.drop_capital], capital)
+        line_numbers = {"before": 0, "after the first line": 1, "after the second line": 2}
+        lines.insert(line_numbers[layout.drop_capital], capital)
     return lines
 
 
 def _wrap(paragraph: str, layout: Layout, generator: random.Random, indent: int = 0, narrow: int = 0) -> list[str]:
-    """Return the paragraph's lines; the first is indented, the first `narrow` are shorter by a capital."""
+    """Wrap a paragraph. The first line is indented, and the first `narrow` lines leave space for a capital."""
     words = paragraph.split(" ")
     lines: list[str] = []
     line = " " * indent
     while words:
         word = words.pop(0)
-        room = layout.width - (DROP_CAPITAL_CHARACTERS if len(lines) < narrow else 0)
-        room += generator.randint(-layout.ragged, layout.ragged)
+        available = layout.width - (DROP_CAPITAL_CHARACTERS if len(lines) < narrow else 0)
+        available += generator.randint(-layout.ragged, layout.ragged)
         glue = " " if line.strip() else ""
-        if len(line) + len(glue) + len(word) <= room:
+        if len(line) + len(glue) + len(word) <= available:
             line += glue + word
             continue
-        split = _break(word, room - len(line) - len(glue), layout) if glue else 0
+        split = _break(word, available - len(line) - len(glue), layout) if glue else 0
         if split:
             head, tail = word[:split], word[split:]
             line += glue + head + ("" if head[-1] in "-\N{EM DASH}" else layout.hyphen)
@@ -109,41 +109,46 @@ def _wrap(paragraph: str, layout: Layout, generator: random.Random, indent: int 
             continue
         else:
             words.insert(0, word)
-        lines.append(_fill(line, room) if layout.justified else line)
+        lines.append(_fill(line, available) if layout.justified else line)
         line = ""
     return [*lines, line] if line else lines
 
 
 def _fill(line: str, width: int) -> str:
-    """Return a line with its blanks doubled, from the left on, until it is full."""
+    """Widen the blanks of a line from the left until it is full."""
     indent = len(line) - len(line.lstrip())
     words = line.split()
     missing = width - len(line)
     gaps = len(words) - 1
     if gaps < 1:
         return line
-    each, more = divmod(missing, gaps)
-    filled = "".join(word + " " * (1 + each + (i < more)) for i, word in enumerate(words[:-1]))
+    each, remainder = divmod(missing, gaps)
+    filled = "".join(word + " " * (1 + each + (i < remainder)) for i, word in enumerate(words[:-1]))
     return " " * indent + filled + words[-1]
 
 
-def _break(word: str, room: int, layout: Layout) -> int:
-    """Return where to break a word so that its head fits into `room`; 0 for nowhere."""
-    for at in range(min(room, len(word) - 1), 1, -1):
-        if word[at - 1] in "-\N{EM DASH}" and word[at].isalpha():
-            return at
+def _break(word: str, available: int, layout: Layout) -> int:
+    """Return where to break a word so that its start fits into `available` characters; 0 if it cannot be broken."""
+    for index in range(min(available, len(word) - 1), 1, -1):
+        if word[index - 1] in "-\N{EM DASH}" and word[index].isalpha():
+            return index
     if not layout.hyphenated or not word.isalpha():
         return 0
-    for at in range(min(room - 1, len(word) - 3), 2, -1):
-        if word[at - 1] in VOWELS and word[at] not in VOWELS and word[at + 1] in VOWELS:
-            return at
-        if word[at - 1] not in VOWELS and word[at] not in VOWELS and word[at + 1] in VOWELS and word[at - 2] in VOWELS:
-            return at
+    for index in range(min(available - 1, len(word) - 3), 2, -1):
+        if word[index - 1] in VOWELS and word[index] not in VOWELS and word[index + 1] in VOWELS:
+            return index
+        if (
+            word[index - 1] not in VOWELS
+            and word[index] not in VOWELS
+            and word[index + 1] in VOWELS
+            and word[index - 2] in VOWELS
+        ):
+            return index
     return 0
 
 
 def _page(number: int, lines: list[str], title: str, begins: bool, layout: Layout, author: str) -> str:
-    """Return a page; one that begins a chapter has no header, the title page nothing at all."""
+    """Return a page. The first page of a chapter has no header; the title page has neither header nor number."""
     head, foot = [], []
     if title:
         numbered = layout.number == "in the header"
@@ -153,12 +158,12 @@ def _page(number: int, lines: list[str], title: str, begins: bool, layout: Layou
         if layout.header == "title over author" and not begins:
             head = ["Two Flashes and a Wait", author, *([f"- {number} -"] if numbered else []), ""]
         elif layout.header != "none" and not begins:
-            shown = str(number) if numbered else ""
-            left, right = (running, shown) if number % 2 else (shown, running)
+            number_text = str(number) if numbered else ""
+            left, right = (running, number_text) if number % 2 else (number_text, running)
             head = [f"{left}   {right}".strip(), ""]
         if (numbered and begins) or layout.number.endswith("at the foot"):
             foot = ["", layout.footer, _roman(number) if layout.number.startswith("roman") else str(number)]
-            foot = [line for at, line in enumerate(foot) if line or not at]
+            foot = [line for index, line in enumerate(foot) if line or not index]
     margin = " " * (layout.left_margin + layout.gutter * (number % 2 == 0))
     page = [margin + line if line else line for line in [*head, *lines, *foot]]
     if layout.double_spaced:

@@ -1,4 +1,4 @@
-"""How a text is wrapped: at which width, and how its paragraphs are told apart. Measured, never assumed."""
+"""How a text is wrapped: its width and what separates its paragraphs. Both are measured, never assumed."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from litegpt.text.lines import PAGE, Line, is_terminal, starts_lower
+from litegpt.text.cleaning.lines import PAGE, TextLine, is_terminal, starts_lower
 
 Style = Literal["indented", "spaced", "plain"]
 
-WIDTH_MIN = 28  # characters: narrower is verse, or a table's column
+WIDTH_MIN = 28  # characters; narrower lines are verse or the column of a table
 WORDS_MIN = 4  # on a line of prose
-FLOWING_MIN = 3  # line ends in the middle of a sentence: fewer prove nothing
-NEAR = (0.72, 1.4)  # of the median: within it lie the line ends of wrapped prose
+FLOWING_MIN = 3  # line ends in the middle of a sentence; fewer are not enough evidence
+NEAR = (0.72, 1.4)  # of the median length: the line ends of wrapped prose are within these bounds
 NEAR_SHARE = 0.8
-FLOWING_SHARE = 0.3  # of all line ends: prose breaks its lines in the middle of sentences
+FLOWING_SHARE = 0.3  # of all line ends interrupt a sentence in wrapped prose
 INDENT_MAX = 12
-SYMBOL_SHARE = 0.02  # of a few lines' characters
-CODE_SHARE = 0.012  # of a whole text's: novels have 0 to 0.001, licences 0.003, Python's library 0.014 to 0.08
-PAGED_CODE_SHARE = 0.03  # the same of a text that comes in pages: a manual has examples
+SYMBOL_SHARE = 0.02  # of the characters of a few lines
+CODE_SHARE = 0.012  # of a whole text: novels have 0 to 0.001, licences 0.003, Python's library 0.014 to 0.08
+PAGED_CODE_SHARE = 0.03  # of a text with pages: a manual contains examples of code
 
 _KEPT = re.compile(
     r"\S\t+\S|\S {3,}\S|\|.*\|"  # columns
     r"|^\s*(?:```|~~~|#|>|//|/\*|@@|\$ )|[{};]\s*$(?<!\w;)"  # markup and code
-    r"|^\s*[-=+*_~]{3,}\s*$|(?:\. ?){4,}\s*\w+$"  # rules, and leaders in a table of contents
+    r"|^\s*[-=+*_~]{3,}\s*$|(?:\. ?){4,}\s*\w+$"  # rules, and the dots in a table of contents
 )
 _MARKS = ("\t", "   ", "|", "...", ". . .")
 _ITEM = re.compile(
@@ -41,26 +41,25 @@ _FIRST_WORD = re.compile(r"\s*(\S+)")
 
 @dataclass(frozen=True)
 class Wrapping:
-    """How a text is wrapped; lengths in characters."""
+    """The measured layout of a wrapped text; lengths are in characters."""
 
-    full: float  # a line that is this long, with the next one's first word, has been wrapped
+    full: float  # a line was wrapped if it would be this long with the first word of the next line
     style: Style
     margin: int  # blanks before every line
 
     def is_full(self, line: str, following: str) -> bool:
-        """Whether the next line's first word did not fit on this one."""
+        """Whether the first word of the next line did not fit on this line."""
         return reach(line[self.margin :], following) >= self.full
 
     def indent(self, text: str) -> int:
-        """Return by how many blanks a line is set in."""
+        """Return the number of blanks before a line, beyond the margin."""
         return len(text) - len(text.lstrip()) - self.margin
 
 
-def measure(lines: Sequence[Line]) -> Wrapping | None:
-    """Return how the lines are wrapped; None where they are not, or too few to tell.
+def measure(lines: Sequence[TextLine]) -> Wrapping | None:
+    """Measure how the lines are wrapped; None if they are not wrapped, or too few to decide.
 
-    Line ends after which a small letter follows are those of wrapped prose: they lie close together. Those of verse
-    and of code do not.
+    In wrapped prose, the lines before a small letter have nearly the same length. In verse and code they do not.
     """
     texts = [line.text.rstrip() for line in lines if line.text != PAGE]
     margin = _margin(texts)
@@ -81,33 +80,34 @@ def measure(lines: Sequence[Line]) -> Wrapping | None:
 
 
 def reach(line: str, following: str) -> int:
-    """Return how long a line would be with the next one's first word."""
+    """Return the length that a line would have with the first word of the next line."""
     first = _FIRST_WORD.match(following)
     return len(line) + 1 + (len(first[1]) if first else 0)
 
 
-@lru_cache(maxsize=1 << 12)  # a line is asked about several times in a row
+@lru_cache(maxsize=1 << 12)
 def is_kept(text: str) -> bool:
-    """Whether a line is a table's, code or markup: its end means something."""
+    """Whether a line belongs to a table, code or markup, so that its line break must stay."""
     body = text.strip()
+    # Most lines pass this check, which is ten times as fast as the regular expression.
     if body[:1].isalnum() and body[-1:].isalnum() and not any(mark in body for mark in _MARKS):
-        return False  # as most lines are: ten times as fast as what follows
+        return False
     return _KEPT.search(text) is not None
 
 
 def is_code(texts: Iterable[str], share: float = SYMBOL_SHARE) -> bool:
-    """Whether lines are code, or a listing: by the symbols that prose has few of."""
+    """Whether lines are code or a listing, judged by symbols that are rare in prose."""
     text = "\n".join(texts)
     return len(_SYMBOL.findall(text)) > share * len(text)
 
 
 def is_item(text: str) -> bool:
-    """Whether a list's item begins here."""
+    """Whether the line begins an item of a list."""
     return _ITEM.match(text) is not None
 
 
 def _margin(texts: Sequence[str]) -> int:
-    """Return the indent that nine of ten lines have at least, and most lines exactly."""
+    """Return the indent that at least half of the lines have, or 0."""
     indents = Counter(len(text) - len(text.lstrip()) for text in texts if text)
     if not indents:
         return 0
@@ -116,7 +116,7 @@ def _margin(texts: Sequence[str]) -> int:
 
 
 def _style(texts: Sequence[str], pairs: Sequence[tuple[str, str]], full: float, margin: int) -> Style:
-    """Return what most paragraphs begin with: an indent, a blank line, or nothing but a short line before."""
+    """Return how most paragraphs begin: with an indent, after a blank line, or just after a short line."""
     begins: Counter[Style] = Counter()
     for above, below in pairs:
         if not is_terminal(above) or starts_lower(below):

@@ -1,4 +1,4 @@
-"""The lines of a text on their way through the cleaning rules, and what the rules did to them."""
+"""The lines of a text while it is cleaned, and a log of what the rules changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 PAGE = "\f"
-"""A line that stands for the end of a page, as pdftotext writes it."""
+"""A line that marks the end of a page, as pdftotext writes it."""
 
 LONGEST_LINE = 1 << 20  # characters
 
@@ -19,17 +19,17 @@ _ENDINGS = frozenset(".!?\u2026:")
 _OPENING = " \"'(\u201c\u2018\u00ab"
 
 
-class Unfinished(str):
-    """A piece of a line that is too long to hold: the next piece goes on without a break."""
+class UnfinishedLine(str):
+    """A piece of a line that is too long to hold in memory. The next piece continues the same line."""
 
 
 @dataclass(slots=True)
-class Line:
-    """A line and the number, from 1, of the line it began as."""
+class TextLine:
+    """A line with its number in the original text, counted from 1."""
 
     number: int
     text: str
-    joined: bool = False  # of several
+    joined: bool = False  # True for a paragraph joined from several lines
 
     @property
     def blank(self) -> bool:
@@ -37,14 +37,14 @@ class Line:
 
 
 @dataclass
-class Log:
-    """What the rules changed: how often, an example each, and which lines."""
+class ChangeLog:
+    """Number of changes and one example per rule, and the lines that each rule changed."""
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
-    touched: defaultdict[int, set[str]] | None = None  # the rules by line number; None: nobody asks
+    touched: defaultdict[int, set[str]] | None = None  # line number -> rules; None when they are not needed
 
-    def note(self, rule: str, line: Line, example: str = "", count: int = 1) -> None:
+    def note(self, rule: str, line: TextLine, example: str = "", count: int = 1) -> None:
         """Record that a rule changed a line."""
         self.counts[rule] += count
         if example and rule not in self.examples:
@@ -54,7 +54,7 @@ class Log:
 
 
 def read_lines(file: TextIO) -> Iterator[str]:
-    """Yield a file's lines without their ends; one of megabytes comes in pieces, cut between words."""
+    """Yield a file's lines without their line breaks; a line of several megabytes comes in pieces cut between words."""
     rest = ""
     while text := file.readline(LONGEST_LINE):
         text, rest = rest + text, ""
@@ -65,32 +65,32 @@ def read_lines(file: TextIO) -> Iterator[str]:
         else:
             cut = len(text[: text.rfind(" ") + 1].rstrip()) or len(text)
             rest = text[cut:]
-            yield Unfinished(text[:cut])
+            yield UnfinishedLine(text[:cut])
     if rest:
         yield rest
 
 
 def is_terminal(text: str) -> bool:
-    """Whether a line ends as a sentence does."""
+    """Whether a line ends like a sentence."""
     return text.rstrip(_CLOSING)[-1:] in _ENDINGS
 
 
 def starts_lower(text: str) -> bool:
-    """Whether a line begins as the middle of a sentence does: with a small letter."""
+    """Whether a line starts with a small letter, as the middle of a sentence does."""
     return text.lstrip(_OPENING)[:1].islower()
 
 
-def words_of(lines: Iterable[Line]) -> Counter[str]:
-    """Return how often each word occurs, in small letters; what a line's end has broken is no word."""
-    words: Counter[str] = Counter()
+def words_of(lines: Iterable[TextLine]) -> Counter[str]:
+    """Count the words in small letters, without the two halves of a word broken at the end of a line."""
+    counts: Counter[str] = Counter()
     broken = False
     for line in lines:
-        found = WORD.findall(line.text.casefold())
-        if broken and found:
-            del found[0]
+        words = WORD.findall(line.text.casefold())
+        if broken and words:
+            del words[0]
         if not line.blank:
             broken = line.text.rstrip().endswith("-")
-            if broken and found:
-                del found[-1]
-        words.update(found)
-    return words
+            if broken and words:
+                del words[-1]
+        counts.update(words)
+    return counts

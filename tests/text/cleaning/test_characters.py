@@ -1,15 +1,15 @@
-"""What becomes of single characters and blanks."""
+"""Rules for single characters and spaces."""
 
 from __future__ import annotations
 
 import pytest
 
-from litegpt.text.characters import normalise_unicode
-from litegpt.text.clean import clean_text
+from litegpt.text.cleaning.characters import normalise_unicode
+from litegpt.text.cleaning.clean import clean_text
 
 BROKEN = """\
 The reader of this book had gone out to buy a pound of tea, a
-quarter of butter, and whatever else was to be had at that
+quarter of butter, and anything else that was to be had at that
 hour of the day. It was a well-known shop, and what he car\u00ad
 ried out of it again was not what he had been going in for.
 """
@@ -25,11 +25,11 @@ ried out of it again was not what he had been going in for.
         ("name  width\nsmall  64\nlarge  as wide\n",) * 2,
     ],
 )
-def test_what_parts_words_goes_on_to_part_them(source: str, cleaned: str | None) -> None:
+def test_separators_still_separate_words(source: str, cleaned: str | None) -> None:
     assert clean_text(source) == (cleaned if cleaned is not None else source.replace("  ", " "))
 
 
-def test_a_soft_hyphen_at_a_lines_end_is_one() -> None:
+def test_a_soft_hyphen_at_the_end_of_a_line_is_a_hyphen() -> None:
     assert "what he carried out of it" in clean_text(BROKEN)
 
 
@@ -37,5 +37,5 @@ def test_a_soft_hyphen_at_a_lines_end_is_one() -> None:
     ("text", "count"),
     [("e\u0301" + "x" * 50, 1), ("\u212b and u\u0308", 2), ("q\u0307\u0323", 1), ("\u00e9", 0)],
 )
-def test_changes_are_counted_each_once(text: str, count: int) -> None:
+def test_each_change_is_counted_once(text: str, count: int) -> None:
     assert normalise_unicode(text)[1] == count

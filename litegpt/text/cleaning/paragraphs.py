@@ -1,4 +1,4 @@
-"""Wrapped lines joined to paragraphs. Verse, lists, tables and code keep their lines."""
+"""Joining wrapped lines to paragraphs. Verse, lists, tables and code keep their lines."""
 
 from __future__ import annotations
 
@@ -9,37 +9,39 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from litegpt.text.lines import PAGE, Line, Log, is_terminal, starts_lower
-from litegpt.text.wrapping import Wrapping, is_code, is_item, is_kept, reach
+from litegpt.text.cleaning.lines import PAGE, ChangeLog, TextLine, is_terminal, starts_lower
+from litegpt.text.cleaning.wrapping import Wrapping, is_code, is_item, is_kept, reach
 
 Break = Literal["join", "line", "paragraph"]
 
-PROSE_SHARE = 0.7  # of a block's line ends that are full: fewer, and it is verse
-SHORT = 0.6  # of a full line: shorter ends a line of verse, or a heading, whatever follows
-NEARLY = 0.85  # of a full line: where an indent begins a paragraph, a line without one goes on
+PROSE_SHARE = 0.7  # of a block's lines are full in prose; fewer in verse
+SHORT = 0.6  # of a full line; a shorter line is a heading or a line of verse
+NEARLY = 0.85  # of a full line, in a text whose paragraphs begin with an indent: the paragraph continues
 CLOSING, OPENING = "\"'\u201d\u2019\u00bb", "\"'\u201c\u2018\u00ab"
 
 _DASHED = re.compile("(?:--|\N{EM DASH})\\w")
 
 
 def join_lines(
-    lines: Sequence[Line], wrapping: Wrapping, words: Counter[str], log: Log, *, hyphens: bool
-) -> list[Line]:
-    """Return the lines with those of a paragraph joined; a blank line is between paragraphs.
+    lines: Sequence[TextLine], wrapping: Wrapping, words: Counter[str], log: ChangeLog, *, hyphens: bool
+) -> list[TextLine]:
+    """Join the lines of each paragraph and put a blank line between paragraphs.
 
-    `words` tells what a word broken at a line's end is; with `hyphens` off, it stays in two.
+    `words` counts the words of the text; it decides how a word broken at the end of a line is written. Without
+    `hyphens`, such a word keeps its hyphen.
     """
-    joined: list[Line] = []
+    joined: list[TextLine] = []
     fenced = _fenced(lines)
     for block in _blocks(lines):
-        if joined or lines[0].blank:  # a part of a text begins with the blank line before it
-            joined.append(Line(block[0].number, ""))
+        # A part of a text begins with the blank line before its first block.
+        if joined or lines[0].blank:
+            joined.append(TextLine(block[0].number, ""))
         joined += _join_block(block, wrapping, words, log, hyphens, fenced)
     return joined
 
 
-def _fenced(lines: Sequence[Line]) -> set[int]:
-    """Return the numbers of the lines in Markdown's fences."""
+def _fenced(lines: Sequence[TextLine]) -> set[int]:
+    """Return the numbers of the lines in Markdown code fences."""
     inside = False
     fenced = set()
     for line in lines:
@@ -50,9 +52,9 @@ def _fenced(lines: Sequence[Line]) -> set[int]:
     return fenced
 
 
-def _blocks(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    """Yield the runs of lines without a blank one; the end of a page, with the blank lines around it, ends none."""
-    block: list[Line] = []
+def _blocks(lines: Sequence[TextLine]) -> Iterator[list[TextLine]]:
+    """Yield the runs of lines without a blank line. The end of a page, with its blank lines, does not end a run."""
+    block: list[TextLine] = []
     gap = paged = False
     for line in lines:
         if line.text == PAGE:
@@ -64,7 +66,7 @@ def _blocks(lines: Sequence[Line]) -> Iterator[list[Line]]:
                 yield block
                 block = []
             elif block and paged:
-                block.append(Line(line.number, PAGE))
+                block.append(TextLine(line.number, PAGE))
             block.append(line)
             gap = paged = False
     if block:
@@ -72,57 +74,61 @@ def _blocks(lines: Sequence[Line]) -> Iterator[list[Line]]:
 
 
 def _join_block(
-    block: Sequence[Line], wrapping: Wrapping, words: Counter[str], log: Log, hyphens: bool, fenced: set[int]
-) -> list[Line]:
+    block: Sequence[TextLine], wrapping: Wrapping, words: Counter[str], log: ChangeLog, hyphens: bool, fenced: set[int]
+) -> list[TextLine]:
+    """Return the paragraphs and single lines of a block; a blank line separates paragraphs."""
     lines = [line for line in block if line.text != PAGE]
-    paged = {place - 1 for place, line in enumerate(_paged(block)) if line}
-    keeps = _is_verse(lines, wrapping, paged, fenced)
-    done: list[Line] = []
-    current = Line(lines[0].number, _dedented(lines[0].text, wrapping))
-    for place, (above, below) in enumerate(itertools.pairwise(lines)):
-        if place in paged:
-            heads = place + 2 == len(lines) and is_terminal(above.text) and not is_terminal(below.text)
-            how = "paragraph" if heads else page_break(above.text, below.text, wrapping)
-        elif keeps:
-            how = "line"
+    # Indices of the lines after which a page ends.
+    page_ends = {index - 1 for index, is_first in enumerate(_starts_page(block)) if is_first}
+    keeps_lines = _is_verse(lines, wrapping, page_ends, fenced)
+    done: list[TextLine] = []
+    current = TextLine(lines[0].number, _dedented(lines[0].text, wrapping))
+    for index, (above, below) in enumerate(itertools.pairwise(lines)):
+        becomes: Break
+        if index in page_ends:
+            is_heading = index + 2 == len(lines) and is_terminal(above.text) and not is_terminal(below.text)
+            becomes = "paragraph" if is_heading else page_break(above.text, below.text, wrapping)
+        elif keeps_lines:
+            becomes = "line"
         else:
-            how = line_break(above.text, below.text, wrapping)
+            becomes = line_break(above.text, below.text, wrapping)
         text = _dedented(below.text, wrapping)
-        if how == "join":
+        if becomes == "join":
             current.text, current.joined = _joined(current, text.lstrip(), words, log, hyphens), True
             log.note("unwrap", below)
             log.note("unwrap", above, count=0)
             continue
         done.append(current)
-        if how == "paragraph":
-            done.append(Line(below.number, ""))
+        if becomes == "paragraph":
+            done.append(TextLine(below.number, ""))
             text = text.lstrip()
-        current = Line(below.number, text)
+        current = TextLine(below.number, text)
     done.append(current)
+    # A paragraph begins without an indent. Code, tables and lines of verse keep theirs.
     for line in done:
         if line.joined or (len(done) == 1 and not is_kept(line.text) and not is_code([line.text])):
             line.text = line.text if is_item(line.text) else line.text.lstrip()
     return done
 
 
-def _paged(block: Sequence[Line]) -> Iterator[bool]:
-    """Yield for each line whether a page ended before it."""
-    before = False
+def _starts_page(block: Sequence[TextLine]) -> Iterator[bool]:
+    """For each line, yield whether a page ended before it."""
+    page_ended = False
     for line in block:
         if line.text == PAGE:
-            before = True
+            page_ended = True
         else:
-            yield before
-            before = False
+            yield page_ended
+            page_ended = False
 
 
-def _is_verse(lines: Sequence[Line], wrapping: Wrapping, paged: set[int], fenced: set[int]) -> bool:
-    """Whether a block's lines end where their writer wanted: verse, or code that is set in."""
+def _is_verse(lines: Sequence[TextLine], wrapping: Wrapping, page_ends: set[int], fenced: set[int]) -> bool:
+    """Whether the writer chose the line ends of a block: verse, or indented code."""
     if any(line.number in fenced for line in lines):
         return True
     if all(wrapping.indent(line.text) > 0 for line in lines) and is_code(line.text for line in lines):
         return True
-    ends = [(a.text, b.text) for i, (a, b) in enumerate(itertools.pairwise(lines)) if i not in paged]
+    ends = [(a.text, b.text) for i, (a, b) in enumerate(itertools.pairwise(lines)) if i not in page_ends]
     if not ends or any(is_item(below) for _, below in ends):
         return False
     full = sum(wrapping.is_full(above, below) for above, below in ends)
@@ -133,7 +139,7 @@ def _is_verse(lines: Sequence[Line], wrapping: Wrapping, paged: set[int], fenced
 
 
 def line_break(above: str, below: str, wrapping: Wrapping) -> Break:
-    """Return what the end of a line within a block is."""
+    """Decide what a line break inside a block becomes."""
     if is_kept(above) or is_kept(below):
         return "line"
     if is_item(below) and (is_terminal(above) or is_item(above) or not wrapping.is_full(above, below)):
@@ -141,16 +147,16 @@ def line_break(above: str, below: str, wrapping: Wrapping) -> Break:
     if is_terminal(above) and below.isupper() and not is_terminal(below):
         return "line" if wrapping.style == "spaced" else "paragraph"
     full = wrapping.is_full(above, below)
-    set_in = wrapping.indent(below)
+    indent = wrapping.indent(below)
     if wrapping.style == "indented":
-        if set_in > 0 and not starts_lower(below):
+        if indent > 0 and not starts_lower(below):
             runs_on = full and not is_terminal(above) and wrapping.indent(above) > 0
             return "join" if runs_on else "paragraph"
         if full:
             return "join"
     elif full:
-        talk = above.rstrip()[-1:] in CLOSING and is_terminal(above) and below.lstrip()[:1] in OPENING
-        return "paragraph" if talk and wrapping.style == "plain" else "join"
+        is_dialogue = above.rstrip()[-1:] in CLOSING and is_terminal(above) and below.lstrip()[:1] in OPENING
+        return "paragraph" if is_dialogue and wrapping.style == "plain" else "join"
     if not is_terminal(above):
         least = SHORT if starts_lower(below) else NEARLY if wrapping.style == "indented" else math.inf
         if reach(above, below) >= least * wrapping.full:
@@ -159,7 +165,7 @@ def line_break(above: str, below: str, wrapping: Wrapping) -> Break:
 
 
 def page_break(above: str, below: str, wrapping: Wrapping) -> Break:
-    """Return what the end of a page is to the paragraph it falls in."""
+    """Decide what the end of a page becomes."""
     if is_kept(above) or is_kept(below):
         return "line"
     if starts_lower(below) and not is_terminal(above):
@@ -170,11 +176,11 @@ def page_break(above: str, below: str, wrapping: Wrapping) -> Break:
         return "paragraph"
     if not wrapping.is_full(above, below):
         return "paragraph"
-    talk = is_terminal(above) and below.lstrip()[:1] in OPENING
-    return "paragraph" if talk and wrapping.style != "indented" else "join"
+    is_dialogue = is_terminal(above) and below.lstrip()[:1] in OPENING
+    return "paragraph" if is_dialogue and wrapping.style != "indented" else "join"
 
 
-def _joined(current: Line, below: str, words: Counter[str], log: Log, hyphens: bool) -> str:
+def _joined(current: TextLine, below: str, words: Counter[str], log: ChangeLog, hyphens: bool) -> str:
     above = current.text.rstrip()
     if above.endswith("-") and not above.endswith("--") and above[-2:-1].isalpha() and below[:1].isalpha():
         if not hyphens:
@@ -191,7 +197,7 @@ def _joined(current: Line, below: str, words: Counter[str], log: Log, hyphens: b
 
 
 def _is_one_word(head: str, tail: str, words: Counter[str]) -> bool:
-    """Whether a word broken after `head-` is written without the hyphen, going by what the text writes elsewhere."""
+    """Whether a word broken after `head-` is written without the hyphen, as elsewhere in the text."""
     head = "".join(c for c in head.casefold() if c.isalpha() or c == "-")
     end = next((i for i, c in enumerate(tail) if not (c.isalpha() or c == "-")), len(tail))
     if tail[:1].isupper() and not head.isupper():
