@@ -10,7 +10,8 @@ from typing import Any
 from litegpt.errors import InputError
 from litegpt.results.ranking import rank
 from litegpt.results.state import StudyState
-from litegpt.study.edit.append import append_promotion
+from litegpt.study.edit.append import append_phase
+from litegpt.study.edit.phase_text import free_phase_name
 from litegpt.study.expand import Exclusion, Expansion, expand
 from litegpt.study.phase import RANKINGS, Promotion
 from litegpt.study.study import Study, parse_study
@@ -34,16 +35,10 @@ class Preview:
     unfinished: int  # trials of the source that could still change the promotion
     text: str  # the edited study file
 
-    @property
-    def rule(self) -> dict[str, Any]:
-        """The promotion as the study file names its parts."""
-        rule = self.promotion
-        return {"from": rule.source, "top": rule.top, "by": rule.by, "how": rule.how, "start": rule.start}
-
     def plain(self) -> dict[str, Any]:
         """Return the record of `litegpt promote --json`."""
         return {
-            "rule": self.rule,
+            "rule": self.promotion.table(),
             "phase": self.phase,
             "max_iters": self.max_iters,
             "count": len(self.trials),
@@ -63,7 +58,7 @@ def preview_promotion(
 ) -> Preview:
     """Preview a promotion; `text` is the study file as read, `state` its results.
 
-    Nothing is written; `litegpt.study.edit.append.save` writes the preview. InputError: the phase is unknown
+    Nothing is written; `litegpt.study.edit.save.save` writes the preview. InputError: the phase is unknown
     or has no trial to rank, the promotion is none, or the new phase would make the study no study.
     """
     source = study.phase(promotion.source)
@@ -71,10 +66,10 @@ def preview_promotion(
     ranked = rank(known.current(), promotion.by) if known else []
     if not ranked or known is None:
         raise InputError(f"phase '{source.name}' has no results to rank by {promotion.by}", study.path)
-    name = name or _free_name(study)
+    name = name or free_phase_name(phase.name for phase in study.phases)
     longest = max(trial.settings.max_iters for trial in ranked)
     iterations = LONGER * longest if max_iters is None else max_iters
-    edited = append_promotion(text, name, promotion, iterations)
+    edited = append_phase(text, {"name": name, "max_iters": iterations, "promote": promotion.table()})
     phase = parse_study(edited, study.path).phase(name)
     expansion = expand(phase, [trial.settings for trial in ranked]) or Expansion((), (), {})
     counts = known.counts()
@@ -93,9 +88,3 @@ def preview_promotion(
 def exclusion_reasons(excluded: Iterable[Exclusion]) -> list[tuple[str, int]]:
     """Return why permutations are left out, and how many for that: the most frequent reason first."""
     return Counter(exclusion.reason for exclusion in excluded).most_common()
-
-
-def _free_name(study: Study) -> str:
-    names = {phase.name.casefold() for phase in study.phases}
-    numbers = range(len(names) + 1, 2 * len(names) + 2)
-    return next(f"phase{number}" for number in numbers if f"phase{number}" not in names)

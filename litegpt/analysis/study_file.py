@@ -12,6 +12,8 @@ from litegpt.display import inert
 from litegpt.files import write_whole
 from litegpt.results.folder import StudyFolder
 from litegpt.study.document import read_text
+from litegpt.study.edit.append import append_phase
+from litegpt.study.edit.phase_text import value_text
 from litegpt.study.study import parse_study
 from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial
 
@@ -26,34 +28,18 @@ Table = dict[str, Any]
 
 
 def write_study_file(folder: StudyFolder, phases: Sequence[ImportedPhase], sources: Sequence[str]) -> None:
-    """Add the phases to the study file in the results, which is made where it is missing.
+    """Add the phases to the study file in the results folder, which is created if it is missing.
 
-    InputError, and nothing is written: the file would be no study; its names or values are not fit for one.
+    Each phase has a comment that names the source it was imported from. InputError, with nothing written: the phases or
+    their values would not make a legal study.
     """
     path = folder.snapshot
-    text = read_text(path) + "\n" if path.exists() else _head(folder.study)
-    edited = text + phases_text(phases, sources)
-    parse_study(edited, path)
-    write_whole(path, edited.encode())
-
-
-def phases_text(phases: Sequence[ImportedPhase], sources: Sequence[str]) -> str:
-    """Return the phases as a study file has them, each after where it was imported from."""
-    import tomlkit  # here, as in litegpt.study.edit.append
-
-    parts = []
+    text = read_text(path) if path.exists() else f"[study]\nname = {value_text(folder.study)}\n{CORPUS}"
     for phase, source in zip(phases, sources, strict=True):
         table = _phase_table(phase.name, [trial.settings for trial in phase.trials])
-        parts.append(
-            f"# {len(phase.trials):,} trials, imported from {inert(source)}\n{tomlkit.dumps({'phase': [table]})}"
-        )
-    return "\n".join(parts)
-
-
-def _head(study: str) -> str:
-    import tomlkit
-
-    return f"[study]\n{tomlkit.dumps({'name': study})}{CORPUS}\n"
+        text = append_phase(text, table, f"{len(phase.trials):,} trials, imported from {inert(source)}")
+    parse_study(text, path)
+    write_whole(path, text.encode())
 
 
 def _phase_table(name: str, trials: Sequence[Trial]) -> Table:

@@ -13,7 +13,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.ranking import ranking_of
 from litegpt.study.document import read_text
-from litegpt.study.edit.append import save
+from litegpt.study.edit.save import save
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Promotion
 from litegpt.study.study import parse_study
 from litegpt.study.trial import tokens_differ

@@ -33,9 +33,9 @@ from litegpt.run.requests import take_requests
 from litegpt.run.runner_journal import DiskPause, RunnerError, RunnerJournal
 from litegpt.run.watch import Watch
 from litegpt.run.workers import Lost, Mail, Worker, Workers
-from litegpt.study.edit.append import snapshot
 from litegpt.study.expand import Expansion
 from litegpt.study.phase import Phase
+from litegpt.study.snapshot import snapshot
 from litegpt.study.study import Study
 from litegpt.text.corpus import Corpus
 from litegpt.worker import messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from litegpt.study.expression import Expression
 from litegpt.study.hyperparameter import Value
@@ -33,6 +34,10 @@ class Promotion:
     by: str = "best_val_loss"
     how: str = "narrow"
     start: str = "scratch"
+
+    def table(self) -> dict[str, Any]:
+        """Return the promotion as the table of a study file."""
+        return {"from": self.source, "top": self.top, "by": self.by, "how": self.how, "start": self.start}
 
 
 @dataclass(frozen=True)

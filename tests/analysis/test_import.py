@@ -178,7 +178,7 @@ def test_phases_are_added_to_a_study_file_that_is_there(tmp_path: Path, capsys) 
     text = file.read_text()
     capsys.readouterr()
     assert main(["import", str(third), *command]) == 0
-    assert "two phases are named 'c'" in capsys.readouterr().err
+    assert "the study has a phase 'c' already" in capsys.readouterr().err
     assert file.read_text() == text
     assert list(read_journal(tmp_path / "r/s/journal.jsonl").phases) == ["a", "b", "c"]
 

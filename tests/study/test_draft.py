@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from litegpt.errors import InputError
+from litegpt.study.edit.append import append_chosen
 from litegpt.study.edit.blocks import join_blocks, split_blocks
 from litegpt.study.edit.draft import Draft
 from litegpt.study.edit.entries import Place
-from litegpt.study.edit.listed import append_chosen
-from litegpt.study.edit.typed import number_text, typed_axis, typed_combination, typed_setting
+from litegpt.study.edit.phase_text import number_text
+from litegpt.study.edit.typed import typed_axis, typed_combination, typed_setting
 from litegpt.study.expand import expand
 from litegpt.study.study import parse_study, read_study
 

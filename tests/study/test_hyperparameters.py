@@ -48,7 +48,7 @@ from litegpt.estimate.packs import pack_trials
 from litegpt.results.fields import trial as read_trial
 from litegpt.results.state import TrialState
 from litegpt.results.tuning import SPEED_KEY
-from litegpt.study.edit.append import snapshot
+from litegpt.study.snapshot import snapshot
 from litegpt.study.edit.typed import typed_axis
 from litegpt.study.study import parse_study
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from litegpt.errors import InputError
-from litegpt.study.edit.append import snapshot
+from litegpt.study.snapshot import snapshot
 from litegpt.study.split import SplitRule
 from litegpt.study.study import parse_study
 from litegpt.text.corpus import Corpus, read_corpus

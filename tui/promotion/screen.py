@@ -22,8 +22,9 @@ from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.speed import measured_speed
 from litegpt.results.state import TrialState
 from litegpt.study.document import read_text
-from litegpt.study.edit.append import save
-from litegpt.study.edit.listed import append_chosen
+from litegpt.study.edit.append import append_chosen
+from litegpt.study.edit.phase_text import free_phase_name
+from litegpt.study.edit.save import save
 from litegpt.study.expand import expand
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Exclusion, Promotion
 from litegpt.study.study import parse_study
@@ -160,8 +161,7 @@ class PromotionScreen(ModalScreen[None]):
         if self._start.value == "checkpoint":
             raise InputError("marked trials start from scratch: only a rule (the best n) goes on from their weights")
         study = parse_study(original, path)
-        names = {phase.name for phase in study.phases}
-        name = next(name for n in range(len(names) + 1, 2 * len(names) + 2) if (name := f"phase{n}") not in names)
+        name = free_phase_name(phase.name for phase in study.phases)
         rule = f"{len(chosen)} marked trials of {self._phase}, {self._how.value}"
         settings = [trial.settings for trial in chosen]
         text = append_chosen(study, original, name, settings, self._how.value, max_iters, rule)

@@ -1,55 +1,34 @@
-"""Writing study files: a promotion added to the user's own, and the snapshot that a run leaves in its results."""
+"""New phases at the end of a study file: a promotion rule, or trials that a user chose.
+
+The rest of the file stays as it is, byte for byte. Nothing here checks that the new phase is legal: `parse_study` does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from litegpt.errors import InputError
-from litegpt.files import write_whole
-from litegpt.study.document import Document, read_text
-from litegpt.study.expand import Expansion
+from litegpt.study.document import Document
+from litegpt.study.edit.phase_text import Table, phase_text
 from litegpt.study.expression import Expression
-from litegpt.study.hyperparameter import Value
-from litegpt.study.phase import Phase, Promotion
-from litegpt.study.settings import Setting, shown
-from litegpt.study.split import SPLIT_MODES
+from litegpt.study.settings import derived_value, shown
 from litegpt.study.study import Study
+from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial
 
 
-def append_promotion(
-    text: str,
-    name: str,
-    promotion: Promotion,
-    max_iters: int,
-    settings: Mapping[str, Value] | None = None,
-    grid: Mapping[str, Sequence[Value]] | None = None,
-) -> str:
-    """Return the text of a study file with one more phase at its end; the rest of it stays as it is, byte for byte.
+def append_phase(text: str, table: Table, remark: str = "") -> str:
+    """Return a study file's text with one more phase at its end, and `remark` as a comment above the phase.
 
-    `settings` are more hyperparameters that the phase fixes, `grid` its own axes. `parse_study` tells whether the
-    result is a study; InputError: the text is none, or has a phase of that name or no place for one.
+    InputError: the text is not TOML, has a phase of that name, or has its phases in one inline list.
     """
-    import tomlkit  # here, because planning alone does not need it
-
     phases = Document(text, Path("study.toml")).data.get("phase", [])
-    if not isinstance(phases, list) or any(isinstance(phase, dict) and phase.get("name") == name for phase in phases):
-        raise InputError(f"the study has a phase {shown(name)} already")
-    table = tomlkit.table()
-    table.update({"name": name, "max_iters": max_iters, **(settings or {})})
-    if grid:
-        table.add("grid", _nested({axis: list(values) for axis, values in grid.items()}))
-    table.add("promote", _nested(_promotion_table(promotion)))
-    tables = tomlkit.aot()
-    tables.append(table)
-    added = tomlkit.document()
-    added.add("phase", tables)
+    names = [phase.get("name") for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
+    if str(table["name"]).casefold() in [name.casefold() for name in names if isinstance(name, str)]:
+        raise InputError(f"the study has a phase {shown(table['name'])} already")
     line_end = "\r\n" if "\r\n" in text else "\n"
-    block = tomlkit.dumps(added).strip("\n").replace("\n", line_end)
     gap = line_end if text.endswith("\n") else line_end * 2
-    edited = f"{text}{gap}{block}{line_end}"
+    edited = f"{text}{gap}{phase_text(table, remark).replace(chr(10), line_end)}{line_end}"
     try:
         Document(edited, Path("study.toml"))
     except InputError:
@@ -57,72 +36,34 @@ def append_promotion(
     return edited
 
 
-def save(path: Path, text: str, expected: str) -> None:
-    """Replace a study file in one step; InputError where it no longer holds `expected`, the text as it was read."""
-    target = path.resolve()  # a link stays a link
-    if read_text(target) != expected:
-        raise InputError("changed on disk since it was read: nothing was written", path)
-    try:
-        write_whole(target, text.encode())
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", path) from None
+def append_chosen(
+    study: Study, text: str, name: str, trials: Sequence[Trial], how: str, max_iters: int, remark: str
+) -> str:
+    """Return a study file's text with a phase of chosen trials. No rule selects these, so they are written out.
 
-
-def snapshot(study: Study, expansions: Mapping[str, Expansion]) -> str:
-    """Return the study as it runs: a study file of its own, its corpus absolute and its known grids written out.
-
-    A grid that a promotion has spanned is written beside the promotion, so that reading the snapshot gives it again.
+    narrow: their values span a new grid; exact: the trials are listed. A value that [defaults] gives anyway is left
+    out. `remark` is a comment above the phase. InputError: as `append_phase`.
     """
-    import tomli_w  # here, because planning alone does not need it
-
-    document = {
-        "study": {
-            "name": study.name,
-            "corpus": study.corpus_location,
-            **{key: value for key, value in study.split.keys.items() if value != SPLIT_MODES[0]},
-            "keep": study.keep,
-        },
-        "defaults": _plain(study.defaults),
-        "phase": [_phase_table(phase, expansions.get(phase.name)) for phase in study.phases],
+    columns = {
+        key: [getattr(trial, key) for trial in trials]
+        for key in HYPERPARAMETERS
+        if key not in LENGTH and not all(_is_default(study, key, trial) for trial in trials)
     }
-    counts = [f"# {phase.name}: {_count(expansions.get(phase.name))}\n" for phase in study.phases]
-    return f"# The study as it ran.\n{''.join(counts)}\n{tomli_w.dumps(document)}"
+    shared = {key: values[0] for key, values in columns.items() if len(set(values)) == 1}
+    varying = {key: values for key, values in columns.items() if key not in shared}
+    table = {"name": name, "max_iters": max_iters, **shared}
+    if how == "narrow" and varying:
+        grid = {key: sorted(set(values)) for key, values in varying.items()}
+        return append_phase(text, {**table, "grid": grid}, remark)
+    listed = [{key: values[row] for key, values in varying.items()} for row in range(len(trials))]
+    return append_phase(text, {**table, "trial": listed}, remark)
 
 
-def _count(expansion: Expansion | None) -> str:
-    if expansion is None:
-        return "waits for its promotion"
-    return f"{len(expansion.trials):,} trials, {len(expansion.excluded):,} excluded"
-
-
-def _phase_table(phase: Phase, expansion: Expansion | None) -> dict[str, Any]:
-    table: dict[str, Any] = {"name": phase.name, **_plain(phase.fixed)}
-    spanned = expansion.axes if expansion is not None else {}
-    axes = spanned if spanned and all(spanned.values()) else phase.axes
-    if axes:
-        table["grid"] = {name: list(values) for name, values in axes.items()}
-    if phase.excludes:
-        table["exclude"] = [dict(exclude) for exclude in phase.excludes]
-    if phase.promotion:
-        table["promote"] = _promotion_table(phase.promotion)
-    if phase.listed:
-        table["trial"] = [_plain(settings) for settings in phase.listed]
-    return table
-
-
-def _promotion_table(promotion: Promotion) -> dict[str, Any]:
-    table = asdict(promotion)
-    return {"from": table.pop("source"), **table}
-
-
-def _plain(settings: Mapping[str, Setting]) -> dict[str, Value]:
-    return {name: rule.source if isinstance(rule, Expression) else rule for name, rule in settings.items()}
-
-
-def _nested(values: Mapping[str, object]) -> Any:
-    import tomlkit
-
-    table = tomlkit.table()
-    table.indent(0)
-    table.update(values)
-    return table
+def _is_default(study: Study, key: str, trial: Trial) -> bool:
+    rule = study.defaults.get(key, DEFAULTS.get(key))
+    if isinstance(rule, Expression):
+        try:
+            rule = derived_value(key, rule, vars(trial))
+        except ValueError:
+            return False
+    return bool(rule == getattr(trial, key))

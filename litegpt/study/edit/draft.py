@@ -7,22 +7,14 @@ from pathlib import Path
 
 from litegpt.errors import InputError
 from litegpt.study.document import Document, read_text
-from litegpt.study.edit.append import save
 from litegpt.study.edit.blocks import delete_phase, edit_block, insert_phase, move_phase, phase_bodies
 from litegpt.study.edit.entries import Entry, Place, phase_entries, phase_names, remove_entry, set_entry
+from litegpt.study.edit.phase_text import free_phase_name, phase_text
+from litegpt.study.edit.save import save
 from litegpt.study.study import Study, parse_study
-from litegpt.study.trial import LENGTH, REQUIRED
 
-_FIRST_VALUES = {
-    "n_layer": "2",
-    "n_head": "2",
-    "n_embd": "64",
-    "block_size": "64",
-    "batch_size": "16",
-    "learning_rate": "1e-3",
-    "max_iters": "100",
-}
-"""What a phase from nothing starts with where the study has no default."""
+_FIRST_VALUES = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 64, "batch_size": 16, "max_iters": 100}
+"""Values of a new phase for hyperparameters that have no default in the study."""
 
 
 class Draft:
@@ -69,20 +61,16 @@ class Draft:
 
     def add_phase(self, after: int) -> int:
         """Add a phase with a small grid after another; return its number."""
-        names = self.phases()
-        numbers = range(len(names) + 1, 2 * len(names) + 2)
-        name = next(f"phase{number}" for number in numbers if f"phase{number}" not in names)
         defaults = Document(self.text, self.path).data.get("defaults", {})
-        needed = [key for key in (*REQUIRED, LENGTH[0]) if key not in defaults and key != "learning_rate"]
-        fixed = [f"{key} = {_FIRST_VALUES[key]}" for key in dict.fromkeys(needed)]
-        lines = ["[[phase]]", f'name = "{name}"', *fixed, "[phase.grid]", "learning_rate = [1e-3, 3e-3]"]
-        self._take(insert_phase(self.text, after + 1, "\n".join(lines)))
+        needed = {name: value for name, value in _FIRST_VALUES.items() if name not in defaults}
+        table = {"name": free_phase_name(self.phases()), **needed, "grid": {"learning_rate": [1e-3, 3e-3]}}
+        self._take(insert_phase(self.text, after + 1, phase_text(table)))
         return after + 1
 
     def duplicate_phase(self, phase: int) -> int:
         """Add a copy of a phase after it; return its number."""
         names = self.phases()
-        name = next(name for number in range(2, len(names) + 3) if (name := f"{names[phase]}-{number}") not in names)
+        name = free_phase_name(names, f"{names[phase]}-", first=2)
         copied = insert_phase(self.text, phase + 1, phase_bodies(self.text)[phase])
         self._take(_renamed_copy(copied, phase + 1, name))
         return phase + 1

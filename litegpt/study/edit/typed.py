@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 
 from litegpt.errors import InputError, did_you_mean
+from litegpt.study.edit.phase_text import number_text
 from litegpt.study.expand import PERMUTATIONS_MAX
 from litegpt.study.settings import plain_value, setting, shown
 from litegpt.study.trial import HYPERPARAMETERS
@@ -76,15 +77,6 @@ def check_name(name: str) -> None:
     """InputError where a word names no hyperparameter."""
     if name not in HYPERPARAMETERS:
         raise InputError(f"no hyperparameter is called {shown(name)}{did_you_mean(name, HYPERPARAMETERS)}")
-
-
-def number_text(value: float, digits: int = 3) -> str:
-    """Return a number as a study file writes it: 0.05, 6e-5, 128."""
-    if value and not 0.01 <= abs(value) < 10**6:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:.{digits}g}" if value != int(value) else str(int(value))
 
 
 def _pieces(typed: str) -> Iterator[str]:
