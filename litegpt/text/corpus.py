@@ -144,7 +144,7 @@ class Corpus:
 def read_corpus(path: str, base: Path) -> Corpus:
     """Find a corpus: a file, all `.txt` and `.txt.gz` files below a folder, or a glob, sorted by name.
 
-    Files whose names end in `.gz` are decompressed. InputError: there are no such files.
+    Files whose names end in `.gz` are decompressed. InputError: no file matches.
     """
     return Corpus(path, base, tuple(_files(path, base)))
 
@@ -175,7 +175,7 @@ def _matching(pattern: str, base: Path) -> list[Path]:
 
 
 def _version(file: Path | int) -> tuple[int, int] | None:
-    """Return size and time of modification of a path or an open file; None if there is no such file."""
+    """Return size and time of modification of a path or an open file; None if the file is missing."""
     try:
         status = os.stat(file)
     except OSError:

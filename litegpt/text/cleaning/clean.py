@@ -57,7 +57,7 @@ ReportProgress = Callable[[int, int], None]
 
 @dataclass
 class CleaningResult:
-    """What the rules changed in a text, and its size before and after."""
+    """The changes made to a text, and its size before and after."""
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
@@ -179,7 +179,7 @@ def _reported(parts: Iterable[list[TextLine]], number: int, report: ReportProgre
 
 
 def _parts(source: Iterable[str], part_characters: int) -> Iterator[list[TextLine]]:
-    """Yield the text in parts, cut at a blank line after a sentence, or anywhere if there is none for too long."""
+    """Yield the text in parts, cut at a blank line after a sentence, or anywhere if a part becomes too long."""
     part: list[TextLine] = []
     characters = 0
     number = 0
