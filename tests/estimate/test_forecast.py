@@ -9,10 +9,10 @@ from litegpt.estimate.cost import training_flops
 from litegpt.estimate.device import PROFILES, DeviceSpec, device_profile, profile_of
 from litegpt.estimate.forecast import Measurement, Throughput, forecast, pack_seconds, step_seconds
 from litegpt.estimate.packs import pack_trials, pack_width
-from litegpt.study.trial import Trial
+from tests.builders import make_trial
 
 VOCAB, VALIDATION = 61, 11_220
-TINY = Trial(n_layer=2, n_head=1, n_embd=64, block_size=32, batch_size=32, learning_rate=6e-4, max_iters=500)
+TINY = make_trial()
 LARGE = replace(TINY, n_layer=6, n_head=12, n_embd=768, block_size=128, batch_size=48)
 H100 = PROFILES["h100-80g"]
 

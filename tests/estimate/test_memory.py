@@ -9,12 +9,10 @@ from litegpt.estimate.device import PROFILES, DeviceSpec
 from litegpt.estimate.fit import misfit
 from litegpt.estimate.memory import training_memory, widest_pack
 from litegpt.study.presets import PRESETS
-from litegpt.study.trial import Trial
+from tests.builders import make_trial
 
 VOCAB = 61
-TRIAL = Trial(
-    n_layer=2, n_head=2, n_embd=64, block_size=32, batch_size=32, learning_rate=1e-3, max_iters=9, precision="fp32"
-)
+TRIAL = make_trial(n_head=2, precision="fp32")
 CPU = DeviceSpec("here", "cpu", 16e9, "fp32")
 
 
@@ -46,7 +44,7 @@ def test_packs_are_no_wider_than_memory() -> None:
 
 def test_a_model_that_cannot_fit_says_what_would_help() -> None:
     device = PROFILES["rtx4090-24g"]
-    large = Trial(**PRESETS["gpt2-xl"], learning_rate=1e-4, batch_size=32, max_iters=10)  # type: ignore[arg-type]
+    large = make_trial(**PRESETS["gpt2-xl"])
     reason = misfit([TRIAL, large], VOCAB, device)
     assert reason is not None
     for words in ("n_layer 48", "has 24 GB", "gradient_accumulation = 32", "activation_checkpointing = true"):
@@ -62,7 +60,7 @@ def test_a_model_that_cannot_fit_says_what_would_help() -> None:
 
 def test_what_it_says_would_help_does() -> None:
     device = PROFILES["rtx2070-8g"]
-    trial = Trial(**PRESETS["gpt2"], learning_rate=1e-4, batch_size=32, max_iters=10)  # type: ignore[arg-type]
+    trial = make_trial(**PRESETS["gpt2"])
     reason = misfit([trial], VOCAB, device)
     assert reason is not None
     parts = int(reason.split("gradient_accumulation = ")[1].split()[0])

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from litegpt.estimate.packs import pack_trials
 from litegpt.study.trial import Trial
+from tests.builders import make_trial
 
-SMALL = Trial(n_layer=2, n_head=1, n_embd=64, block_size=32, batch_size=32, learning_rate=6e-4, max_iters=500)
+SMALL = make_trial()
 
 
 def seeds(trial: Trial, count: int) -> list[Trial]:

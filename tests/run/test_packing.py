@@ -18,9 +18,10 @@ from litegpt.run.device_discovery import WorkerSlot, present_device, throughput_
 from litegpt.run.packing import Packing
 from litegpt.study.trial import Trial
 from litegpt.worker.messages import ShapeTuned
+from tests.builders import make_trial
 
 VOCAB = 61
-TINY = Trial(n_layer=2, n_head=1, n_embd=64, block_size=32, batch_size=32, learning_rate=6e-4, max_iters=500)
+TINY = make_trial()
 LARGE = replace(TINY, n_layer=6, n_head=12, n_embd=768, block_size=128, batch_size=48, max_iters=10_000)
 GPU, CPU = [WorkerSlot("cuda:0", 1)], [WorkerSlot("cpu", 1)] * 2
 

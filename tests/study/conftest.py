@@ -9,6 +9,7 @@ import pytest
 
 from litegpt.study.study import Study, read_study
 from litegpt.study.trial import Trial
+from tests.builders import make_trial
 
 HEAD = """\
 [study]
@@ -41,4 +42,4 @@ def study_of(tmp_path: Path) -> StudyOf:
 
 @pytest.fixture
 def trial() -> Trial:
-    return Trial(n_layer=2, n_head=1, n_embd=64, block_size=32, batch_size=32, learning_rate=6e-4, max_iters=500)
+    return make_trial()

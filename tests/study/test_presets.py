@@ -11,6 +11,7 @@ from litegpt.study.expand import expand
 from litegpt.study.presets import PRESETS
 from litegpt.study.study import Study
 from litegpt.study.trial import Trial
+from tests.builders import make_trial
 
 StudyOf = Callable[[str], Study]
 GRID = "[phase.grid]\nseed = [1]\n"
@@ -33,7 +34,7 @@ def only_trial(study: Study, phase: str = "one") -> Trial:
 )
 def test_presets_have_the_published_sizes(name: str, billions: float) -> None:
     """With the published vocabulary of 50,257 symbols, counted once: those models tie their output layer."""
-    trial = Trial(**PRESETS[name], learning_rate=1e-3, batch_size=1, max_iters=1)  # type: ignore[arg-type]
+    trial = make_trial(**PRESETS[name])
     untied = parameter_count(trial, 50_257)
     assert untied - 50_258 * trial.n_embd == pytest.approx(billions * 1e9, rel=0.04)
     assert trial.n_embd % trial.n_head == 0
@@ -72,7 +73,7 @@ def test_a_preset_that_is_none(study_of: StudyOf, preset: str, words: str) -> No
 
 
 def test_options_that_a_study_does_not_use_rename_no_trial() -> None:
-    trial = Trial(n_layer=2, n_head=1, n_embd=64, block_size=32, batch_size=32, learning_rate=6e-4, max_iters=500)
+    trial = make_trial()
     assert trial.id == replace(trial, gradient_accumulation=1, activation_checkpointing=False).id
     assert trial.id == "2x64-t32-b32-lr0.0006-i500-9c5d998c"
     assert len({trial.id, replace(trial, gradient_accumulation=2).id}) == 2
