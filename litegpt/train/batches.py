@@ -1,4 +1,4 @@
-"""The batches of a pack's coming steps, prepared some steps at a time."""
+"""The batches of a pack's next steps, prepared for many steps at once."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ from litegpt.train.random import batch_starts
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 
 STEPS_AHEAD = 128
-STREAMED_TOKENS = 1 << 22  # of sequences that are looked up together, about
+STREAMED_TOKENS = 1 << 22  # about this many tokens are looked up at once from a streamed text
 
 
 class Batches:
-    """What the steps' batches are made of, on the device.
+    """Tables of batches on the device, one table for the next steps at a time.
 
-    While the device works on a table of steps, a thread looks up the sequences of the next one, where they are
-    streamed: it touches the host's memory alone, since a CUDA graph may be being captured.
+    If the text is streamed, a thread looks up the sequences of the next table while the device works on the current
+    one. The thread touches only the host's memory, because a CUDA graph may be in the middle of its capture.
     """
 
     def __init__(self, trials: Sequence[Trial], corpus: TokenizedCorpus) -> None:
-        self._trials, self._corpus = trials, corpus
+        self._trials = trials
+        self._corpus = corpus
         first = trials[0]
-        tokens = len(trials) * first.batch_size * (first.block_size + 1)  # of a step
-        self._ahead = max(1, min(STEPS_AHEAD, STREAMED_TOKENS // tokens)) if corpus.streamed else STEPS_AHEAD
-        self._steps = range(0)  # those that the table is of
+        tokens_per_step = len(trials) * first.batch_size * (first.block_size + 1)
+        self._ahead = max(1, min(STEPS_AHEAD, STREAMED_TOKENS // tokens_per_step)) if corpus.streamed else STEPS_AHEAD
+        self._steps = range(0)  # the steps in `_table`
         self._table: Tensor
-        self._coming: tuple[range, Future[Tensor]] | None = None
+        self._pending: tuple[range, Future[Tensor]] | None = None  # the table that the thread prepares
         self._thread = ThreadPoolExecutor(1) if corpus.streamed else None
 
     def at(self, step: int) -> Tensor:
-        """Return what the batch of a step is made of: see `TokenizedCorpus.look_up`."""
+        """Return the batch of a step in the form that `TokenizedCorpus.batch` takes."""
         if step not in self._steps:
-            self._turn_to(step)
+            self._load_table(step)
         return self._table[step - self._steps.start]
 
-    def _turn_to(self, step: int) -> None:
-        self._steps = self._from(step)
-        coming, self._coming = self._coming, None
-        known = coming is not None and coming[0] == self._steps
-        table = coming[1].result() if coming is not None and known else self._look_up(self._steps)
+    def _load_table(self, step: int) -> None:
+        self._steps = self._steps_from(step)
+        pending, self._pending = self._pending, None
+        is_pending = pending is not None and pending[0] == self._steps
+        table = pending[1].result() if pending is not None and is_pending else self._look_up(self._steps)
         self._table = table.to(self._corpus.device)
-        following = self._from(self._steps.stop)
+        following = self._steps_from(self._steps.stop)
         if self._thread is not None and following:
-            self._coming = following, self._thread.submit(self._look_up, following)
+            self._pending = following, self._thread.submit(self._look_up, following)
 
-    def _from(self, step: int) -> range:
+    def _steps_from(self, step: int) -> range:
         return range(step, min(step + self._ahead, self._trials[0].max_iters))
 
     def _look_up(self, steps: range) -> Tensor:

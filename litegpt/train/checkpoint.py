@@ -1,4 +1,4 @@
-"""A trial's checkpoints: safetensors with the state as JSON in their header, written whole or not at all."""
+"""Checkpoints and weights of a trial: safetensors with the state as JSON in their header, replaced atomically."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from litegpt.train.quantize import dequantized, quantized
 from litegpt.train.tokenizer import Tokenizer, from_state
 
 FORMAT = 1
-ROWS = ("weights", "first", "second")  # what has an element for each weight; the rest of the state is a number each
+ROWS = ("weights", "first", "second")  # the parts of the state with one element per weight; the rest are numbers
 
 
 @dataclass
 class Progress:
-    """How far a trial is: what a resumed one must know beyond its weights."""
+    """The progress of a trial, which a resumed trial needs in addition to its tensors."""
 
     step: int = 0
     seconds: float = 0.0  # the trial's own cost so far
@@ -38,20 +38,20 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint read back."""
+    """The content of a checkpoint."""
 
     tensors: dict[str, Tensor]
     trial: Trial  # the hyperparameters it was trained with
     progress: Progress
     tokenizer: Tokenizer
-    numbers: dict[str, float | None]  # the state beside weights and moments; None is NaN
+    numbers: dict[str, float | None]  # the state besides weights and moments; None is NaN
 
 
 def save_checkpoint(pack: Pack, index: int, progress: Progress, tokenizer: Tokenizer, path: Path) -> None:
-    """Write everything that trial `index` of a pack needs to go on, alone or in another pack.
+    """Write everything that trial `index` of a pack needs to resume, alone or in another pack.
 
-    No generator state is needed: batches and dropout are functions of seed and step. `state.json` beside the file holds
-    the header once more, for people and jq.
+    Generator states are not needed, because batches and dropout are functions of seed and step. `state.json` beside the
+    file repeats the header, for people and jq.
     """
     state = pack.row_state()
     tensors = {
@@ -59,7 +59,7 @@ def save_checkpoint(pack: Pack, index: int, progress: Progress, tokenizer: Token
     }
     numbers = {name: value[index].item() for name, value in state.items()}
     header = _header(pack.trials[index], progress, tokenizer) | {
-        "numbers": {name: value if value == value else None for name, value in numbers.items()},  # NaN is null
+        "numbers": {name: value if value == value else None for name, value in numbers.items()},  # NaN becomes null
         "precision": pack.precision,
     }
     write_whole(path, _file(tensors, header))
@@ -67,7 +67,7 @@ def save_checkpoint(pack: Pack, index: int, progress: Progress, tokenizer: Token
 
 
 def save_weights(pack: Pack, index: int, weights: Tensor, progress: Progress, tokenizer: Tokenizer, path: Path) -> None:
-    """Write one trial's weights, row `index` of `weights` [P, N], without the means to train on."""
+    """Write one trial's weights, row `index` of `weights` [P, N], without the optimizer's state."""
     tensors = {f"weights/{name}": view[index] for name, view in pack.model.views(weights).items()}
     write_whole(path, _file(tensors, _header(pack.trials[index], progress, tokenizer)))
 
@@ -80,13 +80,13 @@ def save_quantized(checkpoint: Checkpoint, bits: int, path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint or a file of weights onto the CPU; raises InputError where it is missing or damaged.
+    """Read a checkpoint or a file of weights onto the CPU; raises InputError if it is missing or damaged.
 
-    Its hyperparameters are those of a trial whose model it holds whole: who builds the model takes no more memory for
-    it than the file has bytes.
+    The hyperparameters in the header are checked against the weights in the file, so that a forged header cannot make
+    the caller build a model larger than the file.
     """
     if path.exists() and (path.is_symlink() or not path.is_file()):
-        raise InputError("the checkpoint cannot be read: it is no plain file", path)
+        raise InputError("the checkpoint cannot be read: it is not a regular file", path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -99,27 +99,28 @@ def read_checkpoint(path: Path) -> Checkpoint:
         trial, tokenizer = _trial(header["trial"]), from_state(header)
         if "bits" in header:
             tensors = dequantized(tensors, header["bits"], trial, tokenizer.vocab_size)
-        held = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("weights/"))
+        n_weights = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("weights/"))
         if vocabulary_size(trial, tokenizer.vocab_size) != tokenizer.vocab_size:
-            raise ValueError("its tokenizer is not what its hyperparameters ask for")
-        if parameter_count(trial, tokenizer.vocab_size) > held:
-            raise ValueError("its weights are fewer than its hyperparameters ask for")
+            raise ValueError("its tokenizer does not match its hyperparameters")
+        if parameter_count(trial, tokenizer.vocab_size) > n_weights:
+            raise ValueError("it has fewer weights than its hyperparameters ask for")
         return Checkpoint(tensors, trial, Progress(**header["progress"]), tokenizer, dict(header.get("numbers") or {}))
     except FileNotFoundError:
         raise InputError("no such checkpoint", path) from None
     except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
         what = " ".join(str(error).split())
-        raise InputError(f"the checkpoint cannot be read: {what}; delete it to begin afresh", path) from None
+        raise InputError(f"the checkpoint cannot be read: {what}; delete it to start again", path) from None
 
 
 @torch.no_grad()
 def restore(pack: Pack, index: int, checkpoint: Checkpoint) -> Progress:
-    """Put a checkpoint's whole state into row `index` of a pack; raises InputError where the shapes disagree."""
+    """Copy a checkpoint's whole state into row `index` of a pack; raises InputError if the shapes disagree."""
     state = pack.row_state()
     for kind in ROWS:
         _restore_row(pack, index, checkpoint, kind, state.pop(kind))
     for name, value in state.items():
-        if name in checkpoint.numbers:  # another precision has other numbers: then those of a new pack stand
+        # A checkpoint of another precision lacks some numbers; the pack keeps its initial ones.
+        if name in checkpoint.numbers:
             number = checkpoint.numbers[name]
             value[index] = float("nan") if number is None else number
     return checkpoint.progress
@@ -127,7 +128,7 @@ def restore(pack: Pack, index: int, checkpoint: Checkpoint) -> Progress:
 
 @torch.no_grad()
 def restore_weights(pack: Pack, index: int, checkpoint: Checkpoint) -> None:
-    """Put only a checkpoint's weights into row `index` of a pack; raises InputError where the shapes disagree."""
+    """Copy only a checkpoint's weights into row `index` of a pack; raises InputError if the shapes disagree."""
     _restore_row(pack, index, checkpoint, "weights", pack.model.weights)
 
 
@@ -140,10 +141,10 @@ def _restore_row(pack: Pack, index: int, checkpoint: Checkpoint, kind: str, rows
 
 
 def _trial(settings: dict[str, Any]) -> Trial:
-    """Return the trial of a header, each value of its type and in its range, and together a legal model."""
+    """Return the trial of a header; raises ValueError unless each value is in its range and the model is legal."""
     start_from = settings.pop("start_from", None)
     if not isinstance(start_from, str | None):
-        raise ValueError("start_from is no name")
+        raise ValueError("start_from is not a name")
     values, illegal = resolve({name: plain_value(name, value) for name, value in settings.items()})
     if illegal:
         raise ValueError(illegal)
@@ -160,10 +161,10 @@ def _header(trial: Trial, progress: Progress, tokenizer: Tokenizer) -> dict[str,
 
 
 def _file(tensors: dict[str, Tensor], header: dict[str, Any]) -> bytes:
-    """Return a safetensors file of these tensors, with the header and a checksum over everything in its metadata."""
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    """Return the bytes of a safetensors file whose metadata has the header and a checksum over everything."""
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     state = json.dumps(header)
-    return serialise(whole, {"state": state, "sha256": _digest(state, whole)})
+    return serialise(copies, {"state": state, "sha256": _digest(state, copies)})
 
 
 def _digest(state: str, tensors: dict[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""Text from a model."""
+"""Text generation."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ def generate(
     top_k: int | None = None,
     seed: int = 0,
 ) -> Iterator[list[int]]:
-    """Yield `length` times the next token of each trial [P], each continuing `prompt` (at least one token) on its own.
+    """Yield the next token of each trial [P], `length` times.
 
-    Tokens are drawn from the softmax of logits / temperature, or from its `top_k` likeliest; a temperature of 0 takes
-    the likeliest. All trials draw with the same random numbers, from `seed` alone.
+    All trials start with `prompt`, which has at least one token, and each continues its own text. A token is drawn from
+    the softmax of logits / temperature, or from its `top_k` most likely tokens. A temperature of 0 takes the most
+    likely token. All trials draw with the same random numbers, which depend on `seed` alone.
     """
     device = model.weights.device
     generator = torch.Generator().manual_seed(seed)
-    tokens = torch.tensor(prompt, device=device).expand(len(model.weights), 1, -1)
+    tokens = torch.tensor(prompt, device=device).expand(len(model.weights), 1, -1)  # [P, 1, T]
     for _ in range(length):
         context = tokens[..., -model.shape.block_size :]
-        logits = model.logits(context).view(*context.shape, -1)[:, 0, -1].float()
-        following = _choose(logits, temperature, top_k, torch.rand((), generator=generator).item())
+        logits = model.logits(context).view(*context.shape, -1)[:, 0, -1].float()  # [P, V]
+        following = _choose(logits, temperature, top_k, torch.rand((), generator=generator).item())  # [P]
         tokens = torch.cat([context, following[:, None, None]], dim=-1)
         yield following.tolist()
 

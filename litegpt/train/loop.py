@@ -1,4 +1,4 @@
-"""The training loop: advance a pack, evaluate it, keep checkpoints, and tell a callback what happened."""
+"""The training loop: advances a pack, evaluates it, writes checkpoints, and reports to a callback."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from litegpt.train.pack import Pack
 from litegpt.train.tokenizer import Tokenizer
 
 HEARTBEAT_SECONDS = 0.5
-CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints that the end does not need
+CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints during training
 
 
 @dataclass(frozen=True)
 class TrialFiles:
-    """Where one trial's checkpoints go."""
+    """The paths of one trial's checkpoints."""
 
     checkpoint: Path
     best: Path
@@ -30,24 +30,24 @@ class TrialFiles:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation of the trial at `index` of the pack; losses are None where they are not finite."""
+    """One evaluation of the trial at `index` of the pack; losses that are not finite are None."""
 
     index: int
     step: int
     train_loss: float | None
     val_loss: float | None
-    final_loss: float | None  # the last minibatch's; None before the first update
-    seconds: float  # the trial's own cost so far: shared time is divided by the pack's width
+    final_loss: float | None  # of the last minibatch; None before the first update
+    seconds: float  # the trial's cost so far: the pack's time is divided by its width
     tokens_per_second: float | None
     learning_rate: float
     loss_scale: float | None
     skipped_steps: int | None
-    pack_width: int  # how many trials shared the time
+    pack_width: int  # the number of trials that shared the time
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The trial at `index` is over: 'done' or 'diverged'; or 'stopped' by request, with a checkpoint to go on from."""
+    """The end of the trial at `index`: 'done', 'diverged', or 'stopped' on request with a checkpoint to resume from."""
 
     index: int
     state: str
@@ -56,23 +56,23 @@ class Ended:
 
     @property
     def best_was_earlier(self) -> bool:
-        """Whether the best validation loss was met before the last evaluation."""
+        """Return whether the best validation loss came before the last evaluation."""
         best = self.progress.best_val_step
         return best is not None and (self.evaluation is None or best != self.evaluation.step)
 
 
 @dataclass(frozen=True)
 class Beat:
-    """The pack is alive and has made `step` updates."""
+    """A sign of life: the pack has made `step` updates."""
 
     step: int
 
 
 class Training:
-    """One pack's training from where it stands to the end, or until told to stop.
+    """The training of one pack, from its current step to the end or to a stop request.
 
-    The checkpoints carry the `tokenizer`. `report` is called with Evaluated, Ended and Beat events;
-    an evaluation is reported before the checkpoint that contains it, and is repeated after a resume.
+    `report` is called with Evaluated, Ended and Beat events. An evaluation is reported before the checkpoint that
+    contains it is written, so it may be repeated after a resume. The checkpoints contain the `tokenizer`.
     """
 
     def __init__(
@@ -84,21 +84,24 @@ class Training:
         progress: Sequence[Progress] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.pack, self.files, self.tokenizer = pack, list(files), tokenizer
-        self.report, self.clock = report, clock
-        self.indices = list(range(len(pack.trials)))  # where the pack's rows stood at first: what events name
+        self.pack = pack
+        self.files = list(files)
+        self.tokenizer = tokenizer
+        self.report = report
+        self.clock = clock
+        self.indices = list(range(len(pack.trials)))  # each row's index in the original pack, which events carry
         self.progress = list(progress or (Progress() for _ in pack.trials))
         self.pack.step = self.progress[0].step
         self.best: Tensor | None = None  # [P, N], the weights at each trial's best validation loss so far
         self._best_unsaved = [False] * len(pack.trials)
         self._evaluations: list[Evaluated | None] = [None] * len(pack.trials)
-        self._mark = clock()  # up to where time has been accounted for
+        self._mark = clock()  # the time up to here has been charged to the trials
         self._mark_step = pack.step
         self._checkpoint_due = self._mark
         self._beat_due = self._mark
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Train to the last step; where `should_stop` turns true, write checkpoints and end the trials as 'stopped'."""
+        """Train to the last step. If `should_stop` returns true, write checkpoints and end the trials as 'stopped'."""
         pack = self.pack
         evaluate_at = set(evaluation_steps(pack.trials[0]))
         last = pack.trials[0].max_iters
@@ -132,7 +135,7 @@ class Training:
     def _evaluate(self) -> None:
         pack, step = self.pack, self.pack.step
         losses = pack.evaluate()
-        pack.alive &= losses[0].isfinite() & losses[1].isfinite()  # the last update may have been the fatal one
+        pack.alive &= losses[0].isfinite() & losses[1].isfinite()  # the last update may have made a trial diverge
         train_losses, val_losses = (split.tolist() for split in losses)
         final_losses = pack.minibatch_losses.tolist()
         alive = pack.alive.tolist()
@@ -170,7 +173,7 @@ class Training:
         self._best_unsaved[index] = True
 
     def _compact(self) -> Pack:
-        """End the trials that have diverged, once they are half of the pack, and go on with the others."""
+        """End the diverged trials once they are half of the pack, and return a narrower pack of the others."""
         alive = self.pack.alive.tolist()
         rows = [row for row, is_alive in enumerate(alive) if is_alive]
         if len(rows) > len(alive) / 2:
@@ -188,7 +191,7 @@ class Training:
         return self.pack
 
     def _save_if_due(self) -> None:
-        """Write checkpoints, unless that would take more than its share of the time."""
+        """Write checkpoints, if the last ones are long enough ago for CHECKPOINT_SHARE."""
         started = self.clock()
         if self.pack.step and started >= self._checkpoint_due:
             self._save()

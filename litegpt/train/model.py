@@ -212,7 +212,7 @@ class GPT:
         if not isinstance(dropout, DropoutMasks):
             return checkpoint(self._block, layer, x, B, dropout, use_reentrant=False)  # type: ignore[no-any-return]
 
-        # A CPU's masks are handed out in order. Both computations of this block must start at the same mask, and the
+        # A CPU's masks are taken in order. Both computations of this block must start at the same mask, and the
         # second one, which comes after the later blocks took theirs, must not move the position back.
         start = dropout.used
 

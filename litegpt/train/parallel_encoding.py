@@ -1,4 +1,4 @@
-"""A long text's tokens, one part after another: words and byte pairs take minutes a gigabyte, so every core helps."""
+"""Encoding of a long text by several processes: words and byte pairs take minutes per gigabyte on one core."""
 
 from __future__ import annotations
 
@@ -18,58 +18,58 @@ import numpy as np
 from litegpt.estimate.device import cores
 from litegpt.train.tokenizer import LearnedTokenizer, Tokenizer, cut_between_words
 
-PROCESSES_MAX = 8  # each keeps the words that it has met, 100 MB at most
-PARTS_WAITING = 2  # for each process: a text larger than memory must not pile up
+PROCESSES_MAX = 8  # each remembers the tokens of the words it has seen, in 100 MB at most
+PARTS_WAITING = 2  # per process, so that a text larger than memory does not pile up
 
 
 def encode_long(tokenizer: Tokenizer, parts: Iterable[str]) -> Generator[np.ndarray, None, None]:
-    """Yield the tokens of a text that comes in parts, in order: what `encode_parts` yields, sooner.
+    """Yield the tokens of a text that comes in parts, in order, as `encode_parts` does but sooner.
 
-    Where a process is killed, for its memory perhaps, or none can be started, this one does what is left.
+    If a process is killed (for its memory, perhaps) or cannot be started, this process encodes its parts.
     """
     processes = min(cores(), PROCESSES_MAX)
     if processes == 1 or not isinstance(tokenizer, LearnedTokenizer):
         yield from tokenizer.encode_parts(parts)
         return
-    # a fork would copy a process that has threads, locks and a GPU
+    # This process has threads, locks and perhaps a GPU, which a forked copy could not use.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _begin, (tokenizer.definition,))
+    pool = ProcessPoolExecutor(processes, context, _start_process, (tokenizer.definition,))
     waiting: deque[tuple[str, Future[np.ndarray] | None]] = deque()
     try:
         for part in cut_between_words(parts):
-            waiting.append((part, _submitted(pool, part)))
+            waiting.append((part, _submit(pool, part)))
             if len(waiting) > PARTS_WAITING * processes:
-                yield _encoded(tokenizer, *waiting.popleft())
+                yield _result(tokenizer, *waiting.popleft())
         while waiting:
-            yield _encoded(tokenizer, *waiting.popleft())
+            yield _result(tokenizer, *waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _submitted(pool: ProcessPoolExecutor, part: str) -> Future[np.ndarray] | None:
+def _submit(pool: ProcessPoolExecutor, part: str) -> Future[np.ndarray] | None:
     with contextlib.suppress(BrokenProcessPool, OSError):
         return pool.submit(_encode, part)
     return None
 
 
-def _encoded(tokenizer: Tokenizer, part: str, future: Future[np.ndarray] | None) -> np.ndarray:
+def _result(tokenizer: Tokenizer, part: str, future: Future[np.ndarray] | None) -> np.ndarray:
     if future is not None:
         with contextlib.suppress(BrokenProcessPool):
             return future.result()
     return tokenizer.encode(part)
 
 
-def _begin(definition: str) -> None:
-    """Prepare a process of the pool. It leaves with the one that started it, however that ends."""
+def _start_process(definition: str) -> None:
+    """Prepare a process of the pool, which exits when its parent does, even if the parent is killed."""
     global _tokenizer
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
+    threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
     _tokenizer = LearnedTokenizer(definition)
 
 
-def _leave_with(sentinel: int) -> None:
+def _exit_after(sentinel: int) -> None:
     connection.wait([sentinel])
     os._exit(1)
 
@@ -78,4 +78,4 @@ def _encode(part: str) -> np.ndarray:
     return _tokenizer.encode(part)
 
 
-_tokenizer: LearnedTokenizer  # in a process of the pool
+_tokenizer: LearnedTokenizer  # set in the processes of the pool

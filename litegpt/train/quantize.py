@@ -1,8 +1,9 @@
-"""Weights in 8 or 4 bits, to keep and to sample from.
+"""Weights in 8 or 4 bits, for storage and sampling.
 
-Every 64 neighbouring weights share a scale, and each is rounded to the nearest of the 255 (15) levels that lie about
-zero: rounding to nearest, what Frantar et al. 2022 ("GPTQ", arXiv:2210.17323) measure against. It needs no data, and
-small models lose little by it (docs/variants.md). What is no matrix, a hundredth of the weights, stays as it is.
+Groups of 64 neighbouring weights share a scale, and each weight is rounded to the nearest of 255 (or 15) levels around
+zero. This is the rounding to nearest that Frantar et al. 2022 ("GPTQ", arXiv:2210.17323) compare with. It needs no
+data, and small models lose little by it (docs/variants.md). Norm weights and biases keep 32 bits; they are a hundredth
+of all weights.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ GROUP = 64  # weights that share a scale
 
 
 def quantized(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
-    """Return tensors to store in place of these: levels (uint8) and scales (fp32) of each matrix, by name."""
+    """Return the tensors to store instead of these: levels (uint8) and scales (fp32) for each matrix, by name."""
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if tensor.dim() > 1:
-            stored[f"{name}.levels"], stored[f"{name}.scales"] = _rounded(tensor, bits)
+            stored[f"{name}.levels"], stored[f"{name}.scales"] = _round(tensor, bits)
         else:
             stored[name] = tensor
     return stored
 
 
 def dequantized(stored: Mapping[str, Tensor], bits: int, trial: Trial, vocab_size: int) -> dict[str, Tensor]:
-    """Return the weights of a trial's model as fp32; raises ValueError where what is stored is not of its shape."""
+    """Return the weights of a trial's model in fp32; raises ValueError if the stored tensors do not fit its shape."""
     if bits not in BITS:
         raise ValueError(f"its weights have {bits!r} bits, and this version reads {BITS}")
     tensors: dict[str, Tensor] = {}
@@ -46,12 +47,12 @@ def dequantized(stored: Mapping[str, Tensor], bits: int, trial: Trial, vocab_siz
         groups = -(-size // GROUP)
         if scales.shape != (groups,) or levels.shape != (groups * GROUP * bits // 8,) or levels.dtype != torch.uint8:
             raise ValueError(f"'{parameter}' is misshapen")
-        tensors[name] = _restored(levels, scales, bits).flatten()[:size].view(shape)
+        tensors[name] = _restore(levels, scales, bits).flatten()[:size].view(shape)
     return tensors
 
 
-def _rounded(tensor: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Return levels and scales of a tensor: its elements in order, two in a byte where they have 4 bits."""
+def _round(tensor: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Return a tensor's levels, in the order of its elements, and scales; at 4 bits a byte holds two levels."""
     highest = 2 ** (bits - 1) - 1
     groups = F.pad(tensor.flatten(), (0, -tensor.numel() % GROUP)).view(-1, GROUP)
     scales = groups.abs().amax(dim=1) / highest
@@ -62,7 +63,7 @@ def _rounded(tensor: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     return levels.to(torch.uint8).flatten(), scales
 
 
-def _restored(levels: Tensor, scales: Tensor, bits: int) -> Tensor:
+def _restore(levels: Tensor, scales: Tensor, bits: int) -> Tensor:
     """Return the weights [groups, GROUP]."""
     if bits == 4:
         levels = torch.stack([levels % 16, levels // 16], dim=-1)

@@ -1,7 +1,7 @@
-"""Tokenizers: characters, bytes, and vocabularies of words or byte pairs that are learned from a text.
+"""Tokenizers: characters, bytes, and learned vocabularies of words or byte pairs.
 
-Whatever the tokenizer, a text comes back from its tokens as it was: words and byte pairs that a vocabulary lacks are
-spelled in bytes.
+Every tokenizer is lossless: decoding the tokens of a text gives the same text. Words that a learned vocabulary lacks
+are spelled in bytes.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ import numpy as np
 from litegpt.study.trial import BYTES
 
 WHITE_SPACE = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""Unicode's, as a regular expression's class has it.
+"""Unicode's white space, in the syntax of a regular expression's character class.
 
-No word has any after anything else, so a text may be cut before white space that follows something else.
+A word has white space only at its start, so a text may be cut before any white space that follows another character.
 """
-REMEMBERED_WORDS = 200_000  # whose tokens are kept at hand, some 200 bytes each
-CHARACTERS_AT_ONCE = 1 << 20  # of a long text
+REMEMBERED_WORDS = 200_000  # their tokens stay in memory, about 200 bytes each
+CHARACTERS_AT_ONCE = 1 << 20  # long texts are encoded in parts of about this size
 
 _INSIDE = re.compile(f"[^{WHITE_SPACE}](?=[{WHITE_SPACE}])")
 
 
 def _byte_characters() -> dict[int, str]:
-    """Return the character that stands for each byte in a byte-level vocabulary.
+    """Return the character that a byte-level vocabulary writes for each byte.
 
-    Printable Latin-1 stands for itself, the other bytes in order for the characters from U+0100 on: GPT-2's convention.
+    By GPT-2's convention, printable Latin-1 characters represent themselves, and the other bytes are written as the
+    characters from U+0100 on, in order.
     """
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = itertools.count(BYTES)
@@ -43,53 +44,54 @@ _BYTE_OF = {character: byte for byte, character in CHARACTER_OF.items()}
 
 
 class Tokenizer(Protocol):
-    """Text as tokens, each below `vocab_size`, in the smallest integers that hold them all."""
+    """Converts text to tokens and back. Tokens are below `vocab_size`, in the smallest integer type that holds them."""
 
     @property
     def vocab_size(self) -> int: ...
 
     @property
     def opening(self) -> str:
-        """What a sample goes on from where nobody says otherwise."""
+        """Return the default prompt of a sample."""
 
     def encode(self, text: str) -> np.ndarray:
-        """Return the tokens of `text` [N]; ValueError names a character that there is no token for."""
+        """Return the tokens of `text` [N]; raises ValueError with the character that has no token."""
 
     def encode_parts(self, parts: Iterable[str]) -> Iterator[np.ndarray]:
-        """Yield the tokens of a text that comes in parts: together those of the whole text."""
+        """Yield the tokens of a text that comes in parts; together they are the tokens of the whole text."""
 
     def decode(self, tokens: Iterable[int]) -> Iterator[str]:
-        """Yield the text of tokens, each piece as soon as it is certain; bytes that are no text are U+FFFD."""
+        """Yield the text of tokens, each piece as soon as it is complete; invalid UTF-8 becomes U+FFFD."""
 
     def state(self) -> dict[str, str]:
-        """Return what `from_state` makes the same tokenizer of."""
+        """Return the data from which `from_state` builds an equal tokenizer."""
 
 
 def from_state(state: Mapping[str, Any]) -> Tokenizer:
-    """Return the tokenizer of which a checkpoint holds the state. Raises ValueError or KeyError where it is none."""
+    """Return the tokenizer that a checkpoint describes; raises ValueError or KeyError for a damaged state."""
     if "symbols" in state:
         return CharacterTokenizer(state["symbols"])
     return LearnedTokenizer(state["tokenizer"]) if state["tokenizer"] else ByteTokenizer()
 
 
 def token_dtype(vocab_size: int) -> type[np.integer[Any]]:
-    """Return the smallest integers that hold the tokens, of those that torch looks up on every device."""
+    """Return the smallest integer type for the tokens that torch can index with on every device."""
     return np.uint8 if vocab_size <= 1 << 8 else np.int16 if vocab_size <= 1 << 15 else np.int32
 
 
 class CharacterTokenizer:
-    """One token a character; `symbols` is the vocabulary in code point order."""
+    """One token per character; `symbols` is the vocabulary in code point order."""
 
     def __init__(self, symbols: tuple[str, ...] | str) -> None:
         self.symbols = tuple(symbols)
         self._dtype = token_dtype(self.vocab_size)
         code_points = [ord(symbol) for symbol in self.symbols]
-        self._tokens = np.full(max(code_points, default=0) + 2, -1, dtype=np.int32)  # by code point; the last: others
+        # Tokens by code point. The last entry serves all higher code points, which have no token.
+        self._tokens = np.full(max(code_points, default=0) + 2, -1, dtype=np.int32)
         self._tokens[code_points] = np.arange(self.vocab_size)
 
     @property
     def vocab_size(self) -> int:
-        """How many symbols there are."""
+        """Return the number of symbols."""
         return len(self.symbols)
 
     @property
@@ -114,7 +116,7 @@ class CharacterTokenizer:
 
 
 class ByteTokenizer:
-    """One token a byte of UTF-8."""
+    """One token per byte of UTF-8."""
 
     vocab_size = BYTES
     opening = "\n"
@@ -133,11 +135,11 @@ class ByteTokenizer:
 
 
 class LearnedTokenizer:
-    """Words or byte pairs, as a `tokenizers.Tokenizer` of byte-level BPE: `definition` is its JSON.
+    """A vocabulary of words or byte pairs. `definition` is the JSON of a byte-level BPE of Hugging Face's tokenizers.
 
-    A text is cut into words here, by the pattern that the definition has for the library, and each is looked up among
-    those that were met before: the library takes three times as long for a long text (docs/LOG.md).
-    Raises ValueError, KeyError or TypeError where the definition is none.
+    The text is split into words here, by the pattern in the definition, and the tokens of words seen before are
+    remembered. The library alone takes three times as long for a long text (docs/LOG.md). Raises ValueError, KeyError
+    or TypeError if the definition is invalid.
     """
 
     opening = "\n"
@@ -155,7 +157,7 @@ class LearnedTokenizer:
         self._words: _Words | None = None
 
     def encode(self, text: str) -> np.ndarray:
-        if self._words is None:  # decoding does without
+        if self._words is None:  # created at the first use, because decoding does not need it
             self._words = _Words(self.definition, self._dtype)
         return np.frombuffer(b"".join(map(self._words.__getitem__, self._words.cut(text))), dtype=self._dtype)
 
@@ -170,7 +172,7 @@ class LearnedTokenizer:
 
 
 class _Words(dict[str, bytes]):
-    """The tokens of words, found when they are first asked for; as bytes, which take a quarter of a list's room."""
+    """The tokens of each word, computed at its first use. They are kept as bytes, a quarter of the size of a list."""
 
     def __init__(self, definition: str, dtype: type[np.integer[Any]]) -> None:
         import tokenizers
@@ -180,15 +182,15 @@ class _Words(dict[str, bytes]):
             (split, *_) = json.loads(definition)["pre_tokenizer"]["pretokenizers"]
             self.cut: Callable[[str], list[str]] = re.compile(split["pattern"]["Regex"]).findall
             self._encode: Callable[[str], Any] = tokenizers.Tokenizer.from_str(definition).encode
-        except Exception as error:  # the library has no narrower one, and a file can hold anything
+        except Exception as error:  # the library raises plain Exception for a damaged definition
             raise ValueError(f"its tokenizer is damaged: {' '.join(str(error).split())}") from None
         self._dtype = dtype
 
     def __missing__(self, word: str) -> bytes:
         if len(self) >= REMEMBERED_WORDS:
             self.clear()
-        whole = word.encode(errors="replace").decode()  # the library takes no lone surrogates
-        tokens = np.array(self._encode(whole).ids, dtype=self._dtype).tobytes()
+        valid = word.encode(errors="replace").decode()  # the library rejects lone surrogates
+        tokens = np.array(self._encode(valid).ids, dtype=self._dtype).tobytes()
         self[word] = tokens
         return tokens
 
@@ -201,14 +203,14 @@ def _decoded(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def cut_between_words(parts: Iterable[str]) -> Iterator[str]:
-    """Yield a text that comes in parts in others, of about CHARACTERS_AT_ONCE, which end where a word does."""
+    """Yield a text in parts of about CHARACTERS_AT_ONCE characters that end between two words."""
     held = ""
     for part in parts:
         held += part
         if len(held) < CHARACTERS_AT_ONCE:
             continue
         last = max((match.end() for match in _INSIDE.finditer(held, len(held) - 1000)), default=0)
-        cut = last or len(held)  # a text without white space is cut anywhere
+        cut = last or len(held)  # text without white space is cut anywhere
         yield held[:cut]
         held = held[cut:]
     if held:

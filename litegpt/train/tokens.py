@@ -1,7 +1,7 @@
-"""The splits as tokens: in memory where a text is short, else in files that are mapped into it.
+"""Both splits as tokens: in memory for a short text, in memory-mapped files for a long one.
 
-The files are made once for a text, its split and a tokenizer, whichever study asks first. They are a cache: whoever
-deletes or damages them loses the time that it takes to make them again.
+The files are a cache that all studies share. There is one set of files per text, split and tokenizer, and deleting or
+damaging them costs only the time to write them again.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ from litegpt.text.split import SplitText
 from litegpt.train.parallel_encoding import encode_long
 from litegpt.train.tokenizer import Tokenizer, token_dtype
 
-MAPPED_FROM = 1 << 24  # characters; a shorter text is tokenised in a moment
-UNUSED_DAYS = 30  # after which a text's tokens are deleted
+MAPPED_FROM = 1 << 24  # characters; a shorter text is tokenised within seconds
+UNUSED_DAYS = 30  # files that were not used for so long are deleted
 FORMAT = 1
 FILES = ("train.bin", "validation.bin")
 CHECKED_AT_ONCE = 1 << 24  # bytes; a gigabyte takes a second or less
 
 Tokens = tuple[np.ndarray, np.ndarray]
-"""The training split and the validation split [N], each in the tokenizer's integers."""
+"""The tokens of the training split and of the validation split, each [N] in the tokenizer's integer type."""
 
 
 class CacheError(OSError):
-    """The folder of the tokens cannot be used; the message says what to do."""
+    """The cache folder cannot be used; the message says what to do."""
 
 
 def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable[[], None] = lambda: None) -> Tokens:
-    """Return the tokens of both splits; each is tokenised by itself, so nothing of one is in a token of the other.
+    """Return the tokens of both splits.
 
-    `beat` is called every now and then while a long text is tokenised, which takes no more memory than a short one;
-    what it raises ends that. Raises ValueError for a character that there is no token for, CacheError.
+    Each split is tokenised separately, so that no token spans both. A long text takes no more memory than a short one,
+    and `beat` is called often meanwhile; an exception from it ends the work. Raises ValueError for a character without
+    a token, and CacheError.
     """
     if text.corpus.characters < MAPPED_FROM:
         train, validation = (
@@ -53,9 +54,9 @@ def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable
     key = json.dumps([FORMAT, text.digest, tokenizer.state()], sort_keys=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:32]
     dtype = token_dtype(tokenizer.vocab_size)
-    tokens = _opened(folder, dtype, beat)  # without a lock, for whoever may only read
+    tokens = _read(folder, dtype, beat)  # without the lock, because the cache may be read-only
     try:
-        tokens = tokens or _made(text, tokenizer, folder, beat)
+        tokens = tokens or _create(text, tokenizer, folder, beat)
     except OSError as error:
         what = f"the tokens cannot be kept in {cache} ({error.strerror or error})"
         raise CacheError(f"{what}: make room there, or set XDG_CACHE_HOME") from error
@@ -64,21 +65,21 @@ def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable
     return tokens
 
 
-def _opened(folder: Path, dtype: type[np.integer[Any]], beat: Callable[[], None]) -> Tokens | None:
-    """Return tokens that are whole; None where there are none, or not those that were written."""
+def _read(folder: Path, dtype: type[np.integer[Any]], beat: Callable[[], None]) -> Tokens | None:
+    """Return the tokens in a folder, or None if the files are missing or differ from what was written."""
     try:
         written = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         train, validation = (np.memmap(folder / name, dtype, mode="r") for name in FILES)
         for name, tokens in zip(FILES, (train, validation), strict=True):
             if written[name]["tokens"] != len(tokens) or written[name]["crc32"] != _checksum(folder / name, beat):
                 return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # whatever is there instead
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # the folder may hold anything
         return None
     return train, validation
 
 
 def _checksum(path: Path, beat: Callable[[], None]) -> int:
-    """Return a file's checksum, read piece by piece: what is mapped would count as this process's memory."""
+    """Return a file's checksum. It is read in pieces, because mapped pages would count as this process's memory."""
     checksum = 0
     with path.open("rb", buffering=0) as file:
         while data := file.read(CHECKED_AT_ONCE):
@@ -87,17 +88,17 @@ def _checksum(path: Path, beat: Callable[[], None]) -> int:
     return checksum
 
 
-def _made(text: SplitText, tokenizer: Tokenizer, folder: Path, beat: Callable[[], None]) -> Tokens:
-    """Return tokens that are made now, unless another worker has made them meanwhile."""
+def _create(text: SplitText, tokenizer: Tokenizer, folder: Path, beat: Callable[[], None]) -> Tokens:
+    """Write the tokens, unless another worker has written them meanwhile, and return them."""
     dtype = token_dtype(tokenizer.vocab_size)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_suffix(".lock"), beat):
-        tokens = _opened(folder, dtype, beat)
+        tokens = _read(folder, dtype, beat)
         if tokens is None:
             _delete_unused(folder.parent)
             _delete(folder)
             _write(text, tokenizer, folder, beat)
-            tokens = _opened(folder, dtype, beat)
+            tokens = _read(folder, dtype, beat)
     if tokens is None:
         raise OSError(errno.EIO, "what was written cannot be read back")
     return tokens
@@ -105,7 +106,7 @@ def _made(text: SplitText, tokenizer: Tokenizer, folder: Path, beat: Callable[[]
 
 @contextlib.contextmanager
 def _locked(path: Path, beat: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock file: of several workers that want the same tokens one makes them."""
+    """Hold a lock file, so that only one of several workers writes the same tokens."""
     with path.open("a") as file:
         while True:
             try:
@@ -119,29 +120,29 @@ def _locked(path: Path, beat: Callable[[], None]) -> Iterator[None]:
 
 def _write(text: SplitText, tokenizer: Tokenizer, folder: Path, beat: Callable[[], None]) -> None:
     unfinished = folder.with_suffix(".tmp")
-    _delete(unfinished)  # of a worker that was killed
+    _delete(unfinished)  # a killed worker may have left it
     unfinished.mkdir()
     written: dict[str, dict[str, int]] = {}
     try:
         for name, parts in zip(FILES, (text.train(), text.validation()), strict=True):
             count = checksum = 0
-            with _kept(unfinished / name) as file, contextlib.closing(encode_long(tokenizer, parts)) as encoded:
+            with _synced(unfinished / name) as file, contextlib.closing(encode_long(tokenizer, parts)) as encoded:
                 for tokens in encoded:
                     file.write(tokens.data)
                     count, checksum = count + len(tokens), zlib.crc32(tokens.data, checksum)
                     beat()
             written[name] = {"tokens": count, "crc32": checksum}
-        with _kept(unfinished / "meta.json") as file:
+        with _synced(unfinished / "meta.json") as file:
             file.write(json.dumps(written).encode())
         unfinished.rename(folder)
-    except BaseException:  # the disk may be full: what is half done is in the way
+    except BaseException:  # the disk may be full, so the unfinished files must go
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
 
 @contextlib.contextmanager
-def _kept(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file whose content is on the disk afterwards."""
+def _synced(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file and sync it to the disk at the end."""
     with path.open("wb") as file:
         yield file
         file.flush()
@@ -149,7 +150,7 @@ def _kept(path: Path) -> Iterator[BinaryIO]:
 
 
 def _delete(path: Path) -> None:
-    """Delete whatever is there."""
+    """Delete a file, a link or a folder with its content."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -157,7 +158,7 @@ def _delete(path: Path) -> None:
 
 
 def _delete_unused(cache: Path) -> None:
-    """Delete what nobody has asked for in a long time."""
+    """Delete the tokens that were not used in UNUSED_DAYS."""
     for folder in cache.iterdir():
         with contextlib.suppress(OSError):
             if folder.is_dir() and time.time() - folder.stat().st_mtime > UNUSED_DAYS * 86400:

@@ -1,7 +1,7 @@
-"""Finding out how a shape trains fastest on this device: pack width, attention kernel, compilation.
+"""Search for the fastest way to train a shape on this device: pack width, attention kernel, compilation.
 
-What fails on the way (memory that runs out, a kernel that the device does not have) is an answer, not an error. Nothing
-is tried that costs more than it can be expected to save.
+A candidate that fails, because memory runs out or the device lacks a kernel, is skipped. A candidate is tried only if
+it can be expected to save more time than the trial costs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,18 @@ from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 
-PLATEAU = 0.9  # of the best speed is as good as the best: narrower packs end and are evaluated more evenly
-BETTER = 1.03  # times faster is more than noise
-WARM_UP_STEPS, STEPS, SECONDS = 3, 50, 0.5  # a measurement: so many steps, or as many as fit into the time
-WIDTH_GAIN, KERNEL_GAIN, COMPILE_GAIN = 0.25, 0.1, 0.2  # what a try may save of the time, at best
+PLATEAU = 0.9  # the narrowest pack with this share of the best speed is chosen, because it ends more evenly
+BETTER = 1.03  # a kernel or compilation must be this many times faster, so that noise does not choose it
+
+# A measurement takes STEPS steps, or as many as fit into SECONDS.
+WARM_UP_STEPS = 3
+STEPS = 50
+SECONDS = 0.5
+
+# The share of the training time that each kind of candidate may save at best
+WIDTH_GAIN = 0.25
+KERNEL_GAIN = 0.1
+COMPILE_GAIN = 0.2
 COMPILE_SECONDS = 60.0
 KERNELS = ("flash", "efficient", "cudnn")
 
@@ -30,16 +38,16 @@ Measure = Callable[[Tuning], float | None]
 
 @dataclass(frozen=True)
 class Tuned:
-    """The fastest way found, and its speed in updates of single trials a second."""
+    """The fastest tuning and its speed, in updates of single trials per second."""
 
     tuning: Tuning
     updates_per_second: float
 
 
 def tune(trials: Sequence[Trial], measure: Measure, clock: Callable[[], float] = time.perf_counter) -> Tuned | None:
-    """Return how to train these trials of one shape; None where not even one of them could be tried.
+    """Return the fastest way to train these trials of one shape, or None if not even a single trial could be tried.
 
-    `measure` gives the updates of single trials a second under a tuning, None where it fails.
+    `measure` returns the updates of single trials per second under a tuning, or None if it fails.
     """
     updates = sum(trial.max_iters for trial in trials)
     speeds: dict[int, float] = {}
@@ -77,7 +85,7 @@ def updates_per_second(
     seconds: float = SECONDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float | None:
-    """Return the updates of single trials a second of a pack as wide as the tuning says, None where it fails."""
+    """Return a pack's updates of single trials per second under a tuning, or None if it fails."""
     try:
         longer = [replace(trial, max_iters=trial.max_iters + WARM_UP_STEPS + STEPS) for trial in trials[: tuning.width]]
         pack = Pack(longer, corpus, precision, tuning=tuning)
@@ -93,7 +101,7 @@ def updates_per_second(
     except Exception:  # a compiler or a kernel may fail in ways of its own
         return None
     finally:
-        pack = None  # type: ignore[assignment]  # its memory is the next one's
+        pack = None  # type: ignore[assignment]  # frees its memory for the next pack
         gc.collect()
         if corpus.device.type == "cuda":
             torch.cuda.empty_cache()

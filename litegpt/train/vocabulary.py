@@ -1,6 +1,6 @@
-"""Vocabularies of words and byte pairs, learned from a training split with Hugging Face's tokenizers.
+"""Learning of vocabularies of words and byte pairs from a training split, with Hugging Face's tokenizers.
 
-The library is imported when it is asked for: characters and bytes do without it.
+The library is imported at its first use, because characters and bytes do not need it.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     import tokenizers
 
 LEARNING_CHARACTERS = 1 << 25
-"""Of a longer training split, about so many characters are learned from, in parts spread evenly over it."""
+"""A vocabulary is learned from at most about this many characters, in parts spread evenly over the training split."""
 
 
 def tokenizer_for(trial: Trial, text: SplitText, folder: Path, beat: Callable[[], None] = lambda: None) -> Tokenizer:
-    """Return a trial's tokenizer on a text. One that is learned is kept in `folder`, and the same from then on.
+    """Return a trial's tokenizer for a text.
 
-    `beat` is called every now and then while a text is read to learn from; what it raises ends that. Raises OSError
-    where the tokenizer cannot be written there.
+    A learned vocabulary is written to `folder` and read from there the next time. `beat` is called often while the text
+    is read; an exception from it ends the learning. Raises OSError if the file cannot be written.
     """
     if trial.tokenizer == "char":
         return CharacterTokenizer(text.corpus.symbols)
     if trial.tokenizer == "byte":
         return ByteTokenizer()
     path = folder / f"{trial.tokenizer}-{trial.vocab_size}-{text.digest[:8]}.json"
-    tokenizer = _kept(path)
+    tokenizer = _read_learned(path)
     if tokenizer is None or tokenizer.vocab_size != trial.vocab_size:
         learn = learn_words if trial.tokenizer == "word" else learn_byte_pairs
         tokenizer = learn(_sample(text, beat), trial.vocab_size)
@@ -54,11 +54,11 @@ def tokenizer_for(trial: Trial, text: SplitText, folder: Path, beat: Callable[[]
     return tokenizer
 
 
-def _kept(path: Path) -> LearnedTokenizer | None:
-    """Return a tokenizer that was learned before; None where there is none yet, or it is damaged."""
+def _read_learned(path: Path) -> LearnedTokenizer | None:
+    """Return the tokenizer in a file, or None if the file is missing or damaged."""
     try:
         tokenizer = LearnedTokenizer(path.read_text(encoding="utf-8"))
-        tokenizer.encode("")  # the library reads the definition for that
+        tokenizer.encode("")  # makes the library read the definition
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return tokenizer
@@ -66,10 +66,10 @@ def _kept(path: Path) -> LearnedTokenizer | None:
 
 @cache
 def _word_pattern() -> str:
-    r"""Return the regular expression of a word, with the space before it, as GPT-2 cuts them (Radford et al. 2019).
+    r"""Return the regular expression of a word with the space before it, similar to GPT-2's (Radford et al. 2019).
 
-    A contraction is one word, though. Classes are spelled out, because Python and the library, which both read this,
-    differ in \w and \s: a word is of anything but white space and symbols, so of combining marks too.
+    Unlike GPT-2's, it keeps contractions whole. A word is made of all characters except white space and symbols, so
+    combining marks belong to it. Both classes are spelled out, because Python and the library disagree about \w and \s.
     """
     symbols = _symbols()
     word = f"[^{WHITE_SPACE}{symbols}]+"
@@ -77,12 +77,13 @@ def _word_pattern() -> str:
 
 
 def _symbols() -> str:
-    """Return punctuation and symbols, as a regular expression's class has them.
+    """Return punctuation and symbols in the syntax of a regular expression's character class.
 
-    Beyond U+FFFF in two blocks, music and emoji: Python is slow where a class has many ranges there.
+    Beyond U+FFFF only a few blocks count, because Python is slow if a class has many ranges there.
     """
     codes = [code for code in range(1 << 16) if unicodedata.category(chr(code))[0] in "PS" and chr(code) != "_"]
-    codes += [*range(0xFE00, 0xFE10), *range(0x1D000, 0x1D400), *range(0x1F000, 0x1FC00)]  # the first vary emoji
+    # Variation selectors, which modify emoji, then musical and mathematical symbols, then emoji.
+    codes += [*range(0xFE00, 0xFE10), *range(0x1D000, 0x1D400), *range(0x1F000, 0x1FC00)]
     runs = itertools.groupby(enumerate(sorted(codes)), key=lambda pair: pair[1] - pair[0])
     ranges = [[code for _, code in run] for _, run in runs]
     return "".join(f"{re.escape(chr(run[0]))}-{re.escape(chr(run[-1]))}" for run in ranges)
@@ -91,7 +92,7 @@ def _symbols() -> str:
 def learn_byte_pairs(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
     """Return a byte-level BPE of `vocab_size` tokens (Sennrich et al. 2016, arXiv:1508.07909).
 
-    A pair that occurs once is none; tokens that never occur fill the vocabulary up.
+    Only pairs that occur at least twice are merged. If there are too few, unused tokens fill the vocabulary.
     """
     from tokenizers import models, trainers
 
@@ -105,9 +106,10 @@ def learn_byte_pairs(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
 
 
 def learn_words(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
-    """Return the single bytes and the most frequent words, `vocab_size` tokens together.
+    """Return a vocabulary of the 256 bytes and the most frequent words, `vocab_size` tokens in all.
 
-    In the library's terms a BPE without merges that looks whole words up first; tokens that never occur fill it up.
+    For the library it is a BPE without merges that looks up whole words first. If there are too few words, unused
+    tokens fill the vocabulary.
     """
     from tokenizers import models
 
