@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from speed import eager, flops_per_update, name_of, packs, read_novella, shape
 
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
 from litegpt.results.tuning import TunedShape
 from litegpt.run.device_discovery import WorkerSlot, present_device
 from litegpt.train.pack import resolve_precision

@@ -33,7 +33,7 @@ from speed import compiled, eager, flops_per_update, in_turns, name_of, packs, r
 
 from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import widest_pack
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
 from litegpt.results.tuning import TunedShape
 from litegpt.run.device_discovery import WorkerSlot, present_device
 from litegpt.study.trial import Trial

@@ -129,7 +129,7 @@ def training(folder: Path) -> dict[str, float]:
     import torch
     from speed import in_turns, packs, read_novella, shape
 
-    from litegpt.estimate.tuning import Tuning
+    from litegpt.estimate.packs import Tuning
     from litegpt.train.pack import resolve_precision
     from litegpt.train.tokenized_corpus import TokenizedCorpus
     from litegpt.train.tokenizer import CharacterTokenizer

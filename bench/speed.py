@@ -20,7 +20,7 @@ from baseline import LanguageModel
 from torch import Tensor, nn
 
 from litegpt.estimate.cost import training_flops
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.pack import DTYPES
 from litegpt.train.tokenized_corpus import TokenizedCorpus

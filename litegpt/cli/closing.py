@@ -20,6 +20,7 @@ from litegpt.results.metrics import read_metrics
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.samples import Sample, read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.study.evaluation import SAMPLE_CHARACTERS
 from litegpt.study.study import Study
 from litegpt.study.trial import HYPERPARAMETERS
 
@@ -27,7 +28,6 @@ LEADERBOARD_ROWS = 10
 CHART_TRIALS = 6
 DRAWN_BASELINES = ("trigram", "5-gram")  # the others are off the chart soon
 CHART_HEIGHT = 16
-SAMPLE_CHARACTERS = 300
 
 
 def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:

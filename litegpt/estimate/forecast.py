@@ -16,7 +16,8 @@ from litegpt.estimate.cost import parameter_count, training_flops
 from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import ROWS, training_memory
 from litegpt.estimate.packs import pack_trials, pack_width
-from litegpt.study.trial import EVALUATED_TOKENS, Trial, evaluation_steps
+from litegpt.study.evaluation import EVALUATED_TOKENS, SAMPLE_CHARACTERS, evaluation_steps
+from litegpt.study.trial import Trial
 
 PEAK_SHARE, BANDWIDTH_SHARE = 0.5, 0.8  # what well-filled kernels reach of a peak
 ACTIVATION_PASSES = 4  # written, read back, and their gradients as well
@@ -26,7 +27,6 @@ LAYER_KERNELS, OTHER_KERNELS = 70, 80  # in a step
 MUON_KERNELS = 100  # more for each layer: four batches of matrices, five times three products each
 EAGER_LAUNCH_SECONDS = 10e-6  # a kernel launched from Python
 FORWARD_SHARE = 1 / 3  # of training's arithmetic
-SAMPLE_CHARACTERS = 600  # a pack writes at its end and once more from its best weights
 DISK_BYTES_PER_SECOND = 1e9
 PACK_SECONDS = 0.5  # drawing initial weights, warming up, capturing the graph
 
@@ -92,7 +92,7 @@ def pack_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: in
     evaluated = 2 * min(validation_tokens, EVALUATED_TOKENS)
     evaluations = len(evaluation_steps(trial)) * evaluated / tokens * FORWARD_SHARE
     eager = EAGER_LAUNCH_SECONDS if throughput.device.kind == "cuda" else 0.0
-    samples = SAMPLE_CHARACTERS * (trial.n_layer * LAYER_KERNELS + OTHER_KERNELS) * FORWARD_SHARE * eager
+    samples = 2 * SAMPLE_CHARACTERS * (trial.n_layer * LAYER_KERNELS + OTHER_KERNELS) * FORWARD_SHARE * eager
     written = width * ROWS * 4 * parameter_count(trial, n_symbols) / DISK_BYTES_PER_SECOND
     return (trial.max_iters + evaluations) * step + samples + written + PACK_SECONDS
 

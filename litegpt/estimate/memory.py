@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from litegpt.estimate.cost import mlp_widths, parameter_count
 from litegpt.estimate.device import DeviceSpec
+from litegpt.study.evaluation import EVALUATION_BATCH_TOKENS
 from litegpt.study.trial import HYPERPARAMETERS, Trial, of_scope, vocabulary_size
 
 FLOAT = 4  # bytes
 WORKSPACE = {"cpu": 400e6, "cuda": 1000e6}  # torch's code and the CUDA context, libraries' workspaces, a small corpus
-EVALUATION_TOKENS = {"cpu": 4096, "cuda": 131072}  # of a forward pass: what the caches, or the memory, hold well
 ROWS = 5  # of weights: themselves, gradients, two moments, and the best weights so far
 CHECKPOINT_ROWS = 9  # one trial's weights and moments in the host's memory: as tensors, as bytes, as a file
 
@@ -61,7 +61,7 @@ def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int
         masks = 2 * trial.n_embd + trial.n_head * trial.block_size
         activations += trial.n_layer * masks * (number + 2) * tokens
     backward = max(7 * number * trial.n_embd, 2 * FLOAT * vocabulary) * tokens
-    evaluated = max(EVALUATION_TOKENS[device.kind] / width / trial.gradient_accumulation, trial.block_size)
+    evaluated = max(EVALUATION_BATCH_TOKENS[device.kind] / width / trial.gradient_accumulation, trial.block_size)
     evaluation = max((4 * number + FLOAT) * trial.n_embd, 2 * FLOAT * vocabulary) * evaluated
     if device.kind == "cuda":  # a CUDA graph keeps its memory to itself
         passing = width * (backward + evaluation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
@@ -15,6 +16,20 @@ T = TypeVar("T")
 
 WIDEST_PACK = 64
 FILLING_ACTIVATIONS = 1 << 25  # elements in one layer of a pack that keep a large GPU busy
+
+
+ATTENTIONS = ("flash", "efficient", "cudnn", "math")
+"""The kernels of torch's scaled_dot_product_attention."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The choices that change a pack's speed and no result but for rounding and dropout masks."""
+
+    width: int | None = None  # trials in a pack; None: as wide as the pack comes
+    attention: str | None = None  # one of ATTENTIONS; None: torch chooses
+    compiled: bool = False
+    micro_batches: int = 1  # parts of a batch that are computed one after another
 
 
 def pack_key(trial: Trial) -> Hashable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from litegpt.estimate.forecast import Measurement
-from litegpt.estimate.tuning import ATTENTIONS, Tuning
+from litegpt.estimate.packs import ATTENTIONS, Tuning
 from litegpt.files import write_whole
 from litegpt.results import fields
 from litegpt.study.trial import Trial, of_scope

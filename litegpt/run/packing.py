@@ -11,8 +11,7 @@ from pathlib import Path
 from litegpt.estimate.device import PROFILES, DeviceSpec
 from litegpt.estimate.forecast import Throughput, step_seconds
 from litegpt.estimate.memory import widest_pack
-from litegpt.estimate.packs import pack_width
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning, pack_width
 from litegpt.results.tuning import TunedShape, Tunings
 from litegpt.run.device_discovery import WorkerSlot, present_device
 from litegpt.study.trial import Trial, vocabulary_size

@@ -24,8 +24,6 @@ from litegpt.study.hyperparameter import (
 BYTES = 256
 VOCABULARY_MAX = 1_000_000
 """Each file of weights has the vocabulary in its header, which takes 40 bytes per token."""
-EVALUATED_TOKENS = 1 << 18
-"""An evaluation reads at most about this many tokens per split, in evenly spaced windows."""
 ID_FORMAT = "{n_layer}x{n_embd}-t{block_size}-b{batch_size}-lr{learning_rate:g}-i{max_iters}"
 """The part of a trial's id that people read; a digest of all hyperparameters follows it."""
 
@@ -245,9 +243,3 @@ def vocabulary_size(trial: Trial, n_symbols: int) -> int:
 def tokens_differ(trials: Iterable[Trial]) -> bool:
     """Tell whether trials have different tokenizers or vocabularies. Their losses per token then do not compare."""
     return len({(trial.tokenizer, trial.vocab_size) for trial in trials}) > 1
-
-
-def evaluation_steps(trial: Trial) -> list[int]:
-    """Return the steps (updates made) at which a trial is evaluated: 0, every `eval_interval`, and the last."""
-    steps = list(range(0, trial.max_iters, trial.eval_interval))
-    return [*steps, trial.max_iters]

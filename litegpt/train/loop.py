@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from litegpt.study.trial import evaluation_steps
+from litegpt.study.evaluation import evaluation_steps
 from litegpt.train.checkpoint import Progress, save_checkpoint, save_weights
 from litegpt.train.optimizer import learning_rate
 from litegpt.train.pack import Pack

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from litegpt.estimate.memory import EVALUATION_TOKENS
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
+from litegpt.study.evaluation import EVALUATION_BATCH_TOKENS
 from litegpt.study.trial import Trial
 from litegpt.train.batches import STEPS_AHEAD, Batches
 from litegpt.train.model import GPT, ModelShape
@@ -214,7 +214,7 @@ class Pack:
 
         # As many windows go through the model at once as fit the caches of a CPU, or the memory that the plan reserves
         # on a GPU. Every trial sees the same windows: `expand` adds the trial axis without copying them.
-        tokens_at_once = EVALUATION_TOKENS[self.device.type] // self.micro_batches
+        tokens_at_once = EVALUATION_BATCH_TOKENS[self.device.type] // self.micro_batches
         at_once = max(1, tokens_at_once // (P * T))  # windows
         total = torch.zeros(P, dtype=torch.float64, device=self.device)
         parts = zip(torch.split(windows.inputs, at_once), torch.split(windows.targets, at_once), strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from litegpt.study.trial import EVALUATED_TOKENS
+from litegpt.study.evaluation import EVALUATED_TOKENS
 
 IGNORED = -100  # cross_entropy skips targets with this value
 HELD_SHARE = 0.02

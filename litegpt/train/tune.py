@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus

@@ -15,10 +15,10 @@ import torch
 
 from litegpt.errors import InputError
 from litegpt.estimate.cost import training_flops
-from litegpt.estimate.packs import evenly
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning, evenly
 from litegpt.results.folder import token_cache
 from litegpt.results.samples import Copied
+from litegpt.study.evaluation import SAMPLE_CHARACTERS
 from litegpt.study.split import SplitRule
 from litegpt.study.trial import Trial
 from litegpt.text.copied import CorpusIndex
@@ -40,8 +40,6 @@ from litegpt.worker.messages import (
     ShapeTuned,
     TrainPack,
 )
-
-SAMPLE_CHARACTERS = 300  # and at most as many tokens
 
 
 class StoppedError(Exception):

@@ -12,7 +12,7 @@ import pytest
 
 from litegpt.estimate.device import PROFILES
 from litegpt.estimate.memory import training_memory
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
 from litegpt.results.tuning import FILE, TunedShape, Tunings, read_tuned
 from litegpt.run.device_discovery import WorkerSlot, present_device, throughput_of
 from litegpt.run.packing import Packing

@@ -10,7 +10,7 @@ from litegpt.errors import InputError
 from litegpt.study.edit.append import append_chosen
 from litegpt.study.edit.blocks import join_blocks, split_blocks
 from litegpt.study.edit.draft import Draft
-from litegpt.study.edit.entries import Place
+from litegpt.study.edit.entries import EntryAddress
 from litegpt.study.edit.phase_text import number_text
 from litegpt.study.edit.typed import typed_axis, typed_combination, typed_setting
 from litegpt.study.expand import expand
@@ -131,13 +131,13 @@ def test_the_blocks_of_a_text_are_the_text(draft: Draft) -> None:
 
 
 def test_an_entry_is_set_and_the_rest_stays(draft: Draft) -> None:
-    draft.set(0, Place("grid", "learning_rate"), "1e-4, 1e-3")
-    draft.set(0, Place("grid", "n_layer"), "2, 4")
-    draft.set(0, Place("grid", "seed"), "1..3")
-    draft.set(0, Place("phase", "dropout"), "0.1")
-    draft.set(0, Place("defaults", "n_head"), "n_embd // 16")
-    draft.set(1, Place("promote", "top"), "5")
-    draft.set(1, Place("promote", "how"), "exact")
+    draft.set(0, EntryAddress("grid", "learning_rate"), "1e-4, 1e-3")
+    draft.set(0, EntryAddress("grid", "n_layer"), "2, 4")
+    draft.set(0, EntryAddress("grid", "seed"), "1..3")
+    draft.set(0, EntryAddress("phase", "dropout"), "0.1")
+    draft.set(0, EntryAddress("defaults", "n_head"), "n_embd // 16")
+    draft.set(1, EntryAddress("promote", "top"), "5")
+    draft.set(1, EntryAddress("promote", "how"), "exact")
     assert changes(draft) == [
         '-n_head = "n_embd // 32"   # derived',
         '+n_head = "n_embd // 16"   # derived',
@@ -161,44 +161,44 @@ def test_an_entry_is_set_and_the_rest_stays(draft: Draft) -> None:
 def test_every_entry_can_be_typed_as_it_is_shown(draft: Draft) -> None:
     for phase in range(2):
         for entry in draft.entries(phase):
-            assert draft.tried(phase, entry.place, entry.text) == draft.text
+            assert draft.tried(phase, entry.address, entry.text) == draft.text
 
 
 def test_an_axis_that_is_set_varies_no_more(draft: Draft) -> None:
-    draft.set(0, Place("phase", "n_embd"), "64")
+    draft.set(0, EntryAddress("phase", "n_embd"), "64")
     assert "n_embd" not in draft.check().phase("one").axes
-    draft.set(0, Place("grid", "n_embd"), "32, 64")
+    draft.set(0, EntryAddress("grid", "n_embd"), "32, 64")
     assert draft.check().phase("one").axes["n_embd"] == (32, 64)
     assert "n_embd" not in draft.check().phase("one").fixed
 
 
 def test_exclusions_and_listed_trials(draft: Draft) -> None:
-    draft.set(0, Place("exclude"), "n_layer = 1")
-    draft.set(0, Place("exclude", number=0), "n_layer = 2, learning_rate = 3e-3")
-    draft.set(1, Place("trial"), "n_layer = 3, n_embd = 96, learning_rate = 1e-3")
+    draft.set(0, EntryAddress("exclude"), "n_layer = 1")
+    draft.set(0, EntryAddress("exclude", number=0), "n_layer = 2, learning_rate = 3e-3")
+    draft.set(1, EntryAddress("trial"), "n_layer = 3, n_embd = 96, learning_rate = 1e-3")
     study = draft.check()
     assert study.phase("one").excludes == ({"n_layer": 2, "learning_rate": 3e-3}, {"n_layer": 1})
     assert len(study.phase("two").listed) == 1
     assert "# dear" in draft.text
-    draft.remove(0, Place("exclude", number=1))
-    draft.remove(0, Place("exclude", number=0))
+    draft.remove(0, EntryAddress("exclude", number=1))
+    draft.remove(0, EntryAddress("exclude", number=0))
     assert draft.check().phase("one").excludes == ()
 
 
 def test_the_last_axis_takes_the_grid_along(draft: Draft) -> None:
-    draft.set(1, Place("grid", "seed"), "1, 2")
-    draft.remove(1, Place("grid", "seed"))
+    draft.set(1, EntryAddress("grid", "seed"), "1, 2")
+    draft.remove(1, EntryAddress("grid", "seed"))
     assert "grid" not in draft.text.split("# Its best.")[1]
     with pytest.raises(InputError, match="top cannot be left out"):
-        draft.remove(1, Place("promote", "top"))
+        draft.remove(1, EntryAddress("promote", "top"))
 
 
 def test_a_phase_is_renamed_with_those_promoted_from_it(draft: Draft) -> None:
-    draft.set(0, Place("phase", "name"), "coarse")
+    draft.set(0, EntryAddress("phase", "name"), "coarse")
     assert draft.phases() == ["coarse", "two"]
     assert draft.check().phase("two").promotion is not None
     with pytest.raises(InputError, match="two phases would be named 'two'"):
-        draft.set(0, Place("phase", "name"), "two")
+        draft.set(0, EntryAddress("phase", "name"), "two")
 
 
 def test_phases_are_added_copied_moved_and_deleted(draft: Draft) -> None:
@@ -235,12 +235,12 @@ def test_a_promotion_moved_before_its_source_is_no_study(draft: Draft) -> None:
 
 def test_edits_are_undone_and_done_again(draft: Draft) -> None:
     assert not draft.undo()
-    draft.set(0, Place("grid", "seed"), "1")
+    draft.set(0, EntryAddress("grid", "seed"), "1")
     once = draft.text
     draft.add_phase(0)
     twice = draft.text
     with pytest.raises(InputError):
-        draft.set(0, Place("grid", "seed"), "x")
+        draft.set(0, EntryAddress("grid", "seed"), "x")
     assert draft.text == twice
     assert draft.undo()
     assert draft.text == once
@@ -253,7 +253,7 @@ def test_edits_are_undone_and_done_again(draft: Draft) -> None:
 
 
 def test_saving_is_refused_where_the_file_has_changed(draft: Draft) -> None:
-    draft.set(0, Place("grid", "seed"), "1")
+    draft.set(0, EntryAddress("grid", "seed"), "1")
     theirs = STUDY + "# theirs\n"
     draft.path.write_text(theirs, encoding="utf-8")
     assert draft.is_behind()
@@ -263,7 +263,7 @@ def test_saving_is_refused_where_the_file_has_changed(draft: Draft) -> None:
     draft.reload()
     assert (draft.text, draft.is_changed) == (theirs, False)
     draft.undo()
-    draft.set(0, Place("grid", "seed"), "1, 2")
+    draft.set(0, EntryAddress("grid", "seed"), "1, 2")
     draft.save()
     assert not draft.is_changed
     assert read_study(draft.path).phase("one").axes["seed"] == (1, 2)
@@ -275,10 +275,10 @@ def test_other_ways_to_write_a_study(tmp_path: Path) -> None:
         "n_embd = 64\n[study]\ncorpus = 'a'\n[defaults]\nn_head=2\nblock_size=8\nbatch_size=8\nmax_iters=9\n"
     ).replace("\n", "\r\n")
     draft = Draft(tmp_path / "s.toml", text)
-    draft.set(0, Place("grid", "n_layer"), "1..3")
-    draft.set(0, Place("grid", "seed"), "1, 2")
-    draft.set(0, Place("exclude"), "n_layer = 2")
-    draft.set(0, Place("defaults", "dropout"), "0.1")
+    draft.set(0, EntryAddress("grid", "n_layer"), "1..3")
+    draft.set(0, EntryAddress("grid", "seed"), "1, 2")
+    draft.set(0, EntryAddress("exclude"), "n_layer = 2")
+    draft.set(0, EntryAddress("defaults", "dropout"), "0.1")
     draft.add_phase(0)
     study = draft.check()
     assert study.phase("one").axes == {"n_layer": (1, 2, 3), "learning_rate": (1e-3,), "seed": (1, 2)}
@@ -292,7 +292,7 @@ def test_other_ways_to_write_a_study(tmp_path: Path) -> None:
 
 def test_a_study_without_defaults_gets_them(tmp_path: Path) -> None:
     draft = Draft(tmp_path / "s.toml", "[study]\ncorpus = 'a'\n\n[[phase]]\nname = 'one'\n")
-    draft.set(0, Place("defaults", "dropout"), "0.1")
+    draft.set(0, EntryAddress("defaults", "dropout"), "0.1")
     assert draft.text == "[study]\ncorpus = 'a'\n\n[defaults]\ndropout = 0.1\n\n[[phase]]\nname = 'one'\n"
 
 

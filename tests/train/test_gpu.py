@@ -10,7 +10,7 @@ import torch
 
 from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.memory import training_memory
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.model import SDPA_BATCH, attend
 from litegpt.train.pack import Pack

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from litegpt.study.trial import Trial, evaluation_steps
+from litegpt.study.evaluation import evaluation_steps
+from litegpt.study.trial import Trial
 from litegpt.train.optimizer import learning_rate
 
 

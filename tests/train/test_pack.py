@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.checkpoint import read_checkpoint
 from litegpt.train.pack import Pack

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from litegpt.estimate.tuning import Tuning
+from litegpt.estimate.packs import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus

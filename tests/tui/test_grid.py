@@ -195,7 +195,7 @@ def test_phases_are_added_copied_moved_and_deleted(finished: StudyLocation) -> N
         assert any("promoted from phase1" in toast.message for toast in app._notifications)
         await pilot.press("l", "G", "k", "k", "k", "k", "d")
         assert app.screen.query_one("#grid-entries", Table).has_focus
-        assert "batch_size" not in [entry.place.name for entry in grid_of(app).draft.entries(0)]  # type: ignore[union-attr]
+        assert "batch_size" not in [entry.address.name for entry in grid_of(app).draft.entries(0)]  # type: ignore[union-attr]
 
     run(app, drive)
 

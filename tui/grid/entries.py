@@ -15,7 +15,7 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input
 
 from litegpt.display import inert
-from litegpt.study.edit.entries import Entry, Kind, Place
+from litegpt.study.edit.entries import Entry, EntryAddress, Kind
 from litegpt.study.edit.typed import typed_assignment
 from litegpt.study.trial import HYPERPARAMETERS
 from tui.widgets.table import Cell, Column, Table
@@ -58,16 +58,16 @@ class Entries(Vertical):
     class Typing(Message):
         """The line changed; `is_taken`: the user is done with it."""
 
-        place: Place
+        address: EntryAddress
         text: str
         is_taken: bool
 
-        def addressed(self) -> tuple[Place, str]:
+        def addressed(self) -> tuple[EntryAddress, str]:
             """Return which entry is meant, and its value: a new one is typed with its name. InputError: without."""
-            if self.place.name or self.place.kind in ("exclude", "trial"):
-                return self.place, self.text
+            if self.address.name or self.address.kind in ("exclude", "trial"):
+                return self.address, self.text
             name, value = typed_assignment(self.text)
-            return Place(self.place.kind, name), value
+            return EntryAddress(self.address.kind, name), value
 
     class Closed(Message):
         """The line was left without an edit."""
@@ -75,7 +75,7 @@ class Entries(Vertical):
     def __init__(self) -> None:
         super().__init__(id="grid-right", classes="pane")
         self._entries: Sequence[Entry] = ()
-        self._place: Place | None = None  # what is being typed
+        self._address: EntryAddress | None = None  # what is being typed
         self._row = 0
 
     def compose(self) -> ComposeResult:
@@ -93,33 +93,33 @@ class Entries(Vertical):
 
     @property
     def is_typing(self) -> bool:
-        return self._place is not None
+        return self._address is not None
 
     @property
     def _name_width(self) -> int:
         return NAME if self.table.content_size.width >= NARROW else NARROW_NAME
 
-    def show(self, entries: Sequence[Entry], empty: str, cursor: Place | None = None) -> None:
+    def show(self, entries: Sequence[Entry], empty: str, cursor: EntryAddress | None = None) -> None:
         """Show a phase's entries, with the cursor on one of them."""
         self._entries = entries
-        places = [entry.place for entry in entries]
+        addresses = [entry.address for entry in entries]
         self.table.empty = empty
-        self._arrange(places.index(cursor) if cursor in places else None)
+        self._arrange(addresses.index(cursor) if cursor in addresses else None)
 
     def on_table_resized(self) -> None:
         self._arrange(None)
         self._lay_line()
 
-    def edit(self, place: Place, text: str) -> None:
+    def edit(self, address: EntryAddress, text: str) -> None:
         """Open the line on an entry: on its row, or on a new row below all."""
-        places = [entry.place for entry in self._entries]
-        self._place = place
-        self._row = places.index(place) if place in places else len(places)
-        self._arrange(min(self._row, len(places)))
+        addresses = [entry.address for entry in self._entries]
+        self._address = address
+        self._row = addresses.index(address) if address in addresses else len(addresses)
+        self._arrange(min(self._row, len(addresses)))
         line = self.query_one(EntryInput)
-        is_named = place in places or place.kind in ("exclude", "trial")
+        is_named = address in addresses or address.kind in ("exclude", "trial")
         line.suggester = None if is_named else SuggestFromList([f"{name} = " for name in HYPERPARAMETERS])
-        line.placeholder = "" if place in places else _placeholder(place.kind)
+        line.placeholder = "" if address in addresses else _placeholder(address.kind)
         line.value = text
         line.cursor_position = len(text)
         line.add_class("-open")
@@ -129,7 +129,7 @@ class Entries(Vertical):
 
     def close(self) -> None:
         """Take the line away."""
-        self._place = None
+        self._address = None
         self.query_one(EntryInput).remove_class("-open")
         self._arrange(None)
         self.table.focus()
@@ -146,12 +146,12 @@ class Entries(Vertical):
             Column("value", "values", value, is_left=True),
             Column("count", "#", COUNT),
         ]
-        is_new = self._place is not None and self._row >= len(self._entries)
+        is_new = self._address is not None and self._row >= len(self._entries)
         self.table.show(columns, len(self._entries) + is_new, cursor=cursor)
 
     def _lay_line(self) -> None:
         """Put the line over its row; a new entry's takes its name in, too."""
-        if self._place is None:
+        if self._address is None:
             return
         table, line = self.table, self.query_one(EntryInput)
         is_new = self._row >= len(self._entries)
@@ -161,13 +161,13 @@ class Entries(Vertical):
 
     def _cells(self, row: int) -> list[Cell]:
         if row >= len(self._entries):
-            place = self._place or Place("grid")
-            return [(TITLES[place.kind], ROLES.get(place.kind, "")), ("", ""), ("", ""), ("", "")]
+            address = self._address or EntryAddress("grid")
+            return [(TITLES[address.kind], ROLES.get(address.kind, "")), ("", ""), ("", ""), ("", "")]
         entry = self._entries[row]
-        kind = entry.place.kind
+        kind = entry.address.kind
         count = str(entry.count) if kind == "grid" else ""
         role = "dim" if kind == "defaults" else ""
-        name = inert(entry.place.name)
+        name = inert(entry.address.name)
         return [
             (TITLES[kind], ROLES.get(kind, "")),
             (name, role or "strong"),
@@ -191,14 +191,14 @@ class Entries(Vertical):
     @on(Input.Changed, "#grid-entry")
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        if self._place is not None:
-            self.post_message(self.Typing(self._place, event.value, False))
+        if self._address is not None:
+            self.post_message(self.Typing(self._address, event.value, False))
 
     @on(Input.Submitted, "#grid-entry")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if self._place is not None:
-            self.post_message(self.Typing(self._place, event.value, True))
+        if self._address is not None:
+            self.post_message(self.Typing(self._address, event.value, True))
 
 
 def _placeholder(kind: Kind) -> str:

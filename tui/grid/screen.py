@@ -14,7 +14,7 @@ from textual.widgets import Static
 from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.study.edit.draft import Draft
-from litegpt.study.edit.entries import Entry, Place
+from litegpt.study.edit.entries import Entry, EntryAddress
 from tui.actions import may_change
 from tui.grid.diff import DiffScreen
 from tui.grid.drafts import open_draft, remember
@@ -110,7 +110,7 @@ class GridScreen(StudyScreen):
                 self._problem = str(error)
         self._show()
 
-    def _show(self, phase: int | None = None, place: Place | None = None) -> None:
+    def _show(self, phase: int | None = None, address: EntryAddress | None = None) -> None:
         """Draw the draft."""
         draft, table = self.draft, self._table
         names: list[str] = []
@@ -123,12 +123,12 @@ class GridScreen(StudyScreen):
         table.border_subtitle = "not saved: ctrl+s" if draft and draft.is_changed else ""
         table.empty = "no phases"
         table.show_phases(names, phase)
-        self._show_entries(place)
+        self._show_entries(address)
         if draft is not None:
             remember(draft, self.view.of(self.TAB))
         self._estimate()
 
-    def _show_entries(self, place: Place | None = None) -> None:
+    def _show_entries(self, address: EntryAddress | None = None) -> None:
         entries: list[Entry] = []
         names = self._table.names
         if self.draft is not None and names:
@@ -137,7 +137,7 @@ class GridScreen(StudyScreen):
             except InputError as error:
                 self._problem = str(error)
         self._entries.border_title = literal(inert(names[self.phase] if names else ""))
-        self._entries.show(entries, inert(self._problem or ""), place)
+        self._entries.show(entries, inert(self._problem or ""), address)
 
     def _estimate(self, *, is_news: bool = False) -> None:
         """Have the preview made anew, in a thread; the one that is shown stays until then."""
@@ -171,7 +171,7 @@ class GridScreen(StudyScreen):
     @on(Table.Opened, "#grid-entries")
     def _entry_opened(self) -> None:
         if (entry := self._entries.entry) is not None and self._may_edit():
-            self._entries.edit(entry.place, entry.text)
+            self._entries.edit(entry.address, entry.text)
 
     @on(Entries.Typing)
     def _typed(self, event: Entries.Typing) -> None:
@@ -180,8 +180,8 @@ class GridScreen(StudyScreen):
         if draft is None:
             return
         try:
-            place, typed = event.addressed()
-            self._tried = draft.tried(self.phase, place, typed)
+            address, typed = event.addressed()
+            self._tried = draft.tried(self.phase, address, typed)
         except InputError as error:
             self._tried, self._mistake = None, str(error) if event.text.strip() else None
             self._entries.mark_wrong(bool(self._mistake))
@@ -192,7 +192,7 @@ class GridScreen(StudyScreen):
         if event.is_taken:
             self._tried = None
             self._entries.close()
-            self._edit(lambda draft: draft.set(self.phase, place, typed), place)
+            self._edit(lambda draft: draft.set(self.phase, address, typed), address)
         else:
             self._estimate()
 
@@ -213,7 +213,7 @@ class GridScreen(StudyScreen):
     def action_add(self, kind: str) -> None:
         """Open a line for a new entry."""
         if self._may_edit():
-            self._entries.edit(Place(kind), "")  # type: ignore[arg-type]
+            self._entries.edit(EntryAddress(kind), "")  # type: ignore[arg-type]
 
     def action_add_phase(self) -> None:
         self._edit(lambda draft: draft.add_phase(self.phase))
@@ -230,9 +230,9 @@ class GridScreen(StudyScreen):
         if self._table.has_focus:
             self._edit(lambda draft: draft.delete_phase(self.phase))
         elif (entry := self._entries.entry) is not None:
-            self._edit(lambda draft: draft.remove(self.phase, entry.place))
+            self._edit(lambda draft: draft.remove(self.phase, entry.address))
 
-    def _edit(self, change: Callable[[Draft], int | None], place: Place | None = None) -> None:
+    def _edit(self, change: Callable[[Draft], int | None], address: EntryAddress | None = None) -> None:
         """Make an edit, where one may be made; what it cannot do is said, and nothing changes."""
         if not self._may_edit() or self.draft is None:
             return
@@ -241,7 +241,7 @@ class GridScreen(StudyScreen):
         except InputError as error:
             self.notify(inert(str(error)), severity="warning", markup=False)
             return
-        self._show(phase, place)
+        self._show(phase, address)
 
     def action_undo(self) -> None:
         if self._may_edit() and self.draft is not None and self.draft.undo():

@@ -14,8 +14,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from litegpt.errors import InputError
-from litegpt.study.document import Document
-from litegpt.study.locate import KeyPath, key_lines
+from litegpt.study.document import Document, KeyPath, key_lines
 
 ANYWHERE = Path("study.toml")
 
@@ -67,11 +66,11 @@ def edit_block(text: str, phase: int | None, change: Callable[[Any], object]) ->
     for the block's end.
     """
     blocks, line_end = split_blocks(text), line_end_of(text)
-    place = next(index for index, block in enumerate(blocks) if block.phase == phase)
+    index = next(index for index, block in enumerate(blocks) if block.phase == phase)
     if phase is None:
         holders = (n for n, block in enumerate(blocks) if block.phase is None and "defaults" in parsed(block.body))
-        place = next(holders, place)
-    block = blocks[place]
+        index = next(holders, index)
+    block = blocks[index]
     document = parsed(block.body + line_end)
     try:
         more = change(document if phase is None else document["phase"][0])
@@ -82,30 +81,30 @@ def edit_block(text: str, phase: int | None, change: Callable[[Any], object]) ->
         body += f"\n{more.rstrip()}"
     if line_end != "\n":
         body = body.replace("\r\n", "\n").replace("\n", line_end)
-    blocks[place] = replace(block, body=body, gap=block.gap or line_end)
+    blocks[index] = replace(block, body=body, gap=block.gap or line_end)
     edited = "".join(block.body + block.gap for block in blocks)
     Document(edited, ANYWHERE)
     return edited
 
 
-def insert_phase(text: str, place: int, body: str) -> str:
-    """Return the text with one more phase, so that it is the phase number `place`."""
+def insert_phase(text: str, phase: int, body: str) -> str:
+    """Return the text with one more phase, which becomes phase number `phase`."""
     line_end, bodies = line_end_of(text), phase_bodies(text)
-    bodies.insert(place, body.rstrip().replace("\r\n", "\n").replace("\n", line_end))
+    bodies.insert(phase, body.rstrip().replace("\r\n", "\n").replace("\n", line_end))
     return _with_bodies(text, bodies)
 
 
-def delete_phase(text: str, place: int) -> str:
+def delete_phase(text: str, phase: int) -> str:
     """Return the text without a phase and the comments right above it."""
     bodies = phase_bodies(text)
-    del bodies[place]
+    del bodies[phase]
     return _with_bodies(text, bodies)
 
 
-def move_phase(text: str, place: int, to: int) -> str:
-    """Return the text with a phase in another place."""
+def move_phase(text: str, phase: int, to: int) -> str:
+    """Return the text with a phase moved to number `to`."""
     bodies = phase_bodies(text)
-    bodies.insert(to, bodies.pop(place))
+    bodies.insert(to, bodies.pop(phase))
     return _with_bodies(text, bodies)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from litegpt.errors import InputError
 from litegpt.study.document import Document, read_text
 from litegpt.study.edit.blocks import delete_phase, edit_block, insert_phase, move_phase, phase_bodies
-from litegpt.study.edit.entries import Entry, Place, phase_entries, phase_names, remove_entry, set_entry
+from litegpt.study.edit.entries import Entry, EntryAddress, phase_entries, phase_names, remove_entry, set_entry
 from litegpt.study.edit.phase_text import free_phase_name, phase_text
 from litegpt.study.edit.save import save
 from litegpt.study.study import Study, parse_study
@@ -47,17 +47,17 @@ class Draft:
         """Return what the file says of a phase, the study's defaults last."""
         return phase_entries(self.text, phase)
 
-    def tried(self, phase: int, place: Place, typed: str) -> str:
+    def tried(self, phase: int, address: EntryAddress, typed: str) -> str:
         """Return the text as it would be with an entry set; nothing changes."""
-        return set_entry(self.text, phase, place, typed)
+        return set_entry(self.text, phase, address, typed)
 
-    def set(self, phase: int, place: Place, typed: str) -> None:
+    def set(self, phase: int, address: EntryAddress, typed: str) -> None:
         """Set an entry, or add it: an axis takes a list of values, the others one value or a combination."""
-        self._take(self.tried(phase, place, typed))
+        self._take(self.tried(phase, address, typed))
 
-    def remove(self, phase: int, place: Place) -> None:
+    def remove(self, phase: int, address: EntryAddress) -> None:
         """Leave an entry out."""
-        self._take(remove_entry(self.text, phase, place))
+        self._take(remove_entry(self.text, phase, address))
 
     def add_phase(self, after: int) -> int:
         """Add a phase with a small grid after another; return its number."""
@@ -89,7 +89,7 @@ class Draft:
             raise InputError("a study needs at least one phase")
         for other, name in enumerate(names):
             for entry in self.entries(other):
-                if entry.place == Place("promote", "from") and entry.text == names[phase] and other != phase:
+                if entry.address == EntryAddress("promote", "from") and entry.text == names[phase] and other != phase:
                     raise InputError(f"{name} is promoted from {names[phase]}: change or delete {name} first")
         self._take(delete_phase(self.text, phase))
 

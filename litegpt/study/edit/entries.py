@@ -25,7 +25,7 @@ _NEEDED = ("name", "from", "top")
 
 
 @dataclass(frozen=True)
-class Place:
+class EntryAddress:
     """Where an entry is: a key of its table, or (exclude, trial) the number of the table, None for a new one."""
 
     kind: Kind
@@ -37,7 +37,7 @@ class Place:
 class Entry:
     """One entry as it is shown and typed: a list of values, a value, or a combination of settings."""
 
-    place: Place
+    address: EntryAddress
     text: str
     count: int = 1  # values of an axis
 
@@ -51,55 +51,55 @@ def phase_entries(text: str, phase: int) -> list[Entry]:
     """Return what the file says of a phase, the study's defaults last."""
     table = _phase(phase_bodies(text)[phase])
     entries = [
-        Entry(Place("phase", name), _shown(value))
+        Entry(EntryAddress("phase", name), _shown(value))
         for name, value in table.items()
         if name == "name" or name in SETTINGS
     ]
-    entries += [Entry(Place("promote", name), _shown(value)) for name, value in _table(table, "promote").items()]
+    entries += [Entry(EntryAddress("promote", name), _shown(value)) for name, value in _table(table, "promote").items()]
     for name, values in _table(table, "grid").items():
         items = list(values) if isinstance(values, list) else [values]
-        entries.append(Entry(Place("grid", name), ", ".join(map(_shown, items)), len(items)))
+        entries.append(Entry(EntryAddress("grid", name), ", ".join(map(_shown, items)), len(items)))
     kinds: tuple[Kind, Kind] = ("exclude", "trial")
     for kind in kinds:
         for number, combination in enumerate(table.get(kind, [])):
-            entries.append(Entry(Place(kind, number=number), _combination(combination)))
+            entries.append(Entry(EntryAddress(kind, number=number), _combination(combination)))
     for block in split_blocks(text):
         if block.phase is None:
             defaults = _table(parsed(block.body), "defaults")
-            entries += [Entry(Place("defaults", name), _shown(value)) for name, value in defaults.items()]
+            entries += [Entry(EntryAddress("defaults", name), _shown(value)) for name, value in defaults.items()]
     return entries
 
 
-def set_entry(text: str, phase: int, place: Place, typed: str) -> str:
+def set_entry(text: str, phase: int, address: EntryAddress, typed: str) -> str:
     """Return the text with an entry set to what is typed, or added. InputError: it cannot be that."""
-    if place.kind in ("exclude", "trial"):
-        settings = typed_combination(typed, may_derive=place.kind == "trial")
-        return edit_block(text, phase, lambda table: _set_combination(table, place, settings))
-    if place.kind == "defaults":
-        item = _value(_typed_setting(place.name, typed))
-        return edit_block(text, None, lambda document: _set_default(document, place.name, item))
-    if place.kind == "grid":
-        items = typed_axis(place.name, typed)
-        return edit_block(text, phase, lambda table: _set_axis(table, place.name, items))
-    if place.kind == "promote":
-        item = _value(_typed_promotion(place.name, typed))
-        return edit_block(text, phase, lambda table: _put(table["promote"], place.name, item))
-    if place.name == "name":
+    if address.kind in ("exclude", "trial"):
+        settings = typed_combination(typed, may_derive=address.kind == "trial")
+        return edit_block(text, phase, lambda table: _set_combination(table, address, settings))
+    if address.kind == "defaults":
+        item = _value(_typed_setting(address.name, typed))
+        return edit_block(text, None, lambda document: _set_default(document, address.name, item))
+    if address.kind == "grid":
+        items = typed_axis(address.name, typed)
+        return edit_block(text, phase, lambda table: _set_axis(table, address.name, items))
+    if address.kind == "promote":
+        item = _value(_typed_promotion(address.name, typed))
+        return edit_block(text, phase, lambda table: _put(table["promote"], address.name, item))
+    if address.name == "name":
         return _rename(text, phase, typed.strip())
-    item = _value(_typed_setting(place.name, typed))
-    return edit_block(text, phase, lambda table: _set_fixed(table, place.name, item))
+    item = _value(_typed_setting(address.name, typed))
+    return edit_block(text, phase, lambda table: _set_fixed(table, address.name, item))
 
 
-def remove_entry(text: str, phase: int, place: Place) -> str:
+def remove_entry(text: str, phase: int, address: EntryAddress) -> str:
     """Return the text without an entry. InputError: it cannot be left out."""
-    if place.kind in ("phase", "promote") and place.name in _NEEDED:
-        raise InputError(f"{place.name} cannot be left out")
-    if place.kind == "defaults":
-        return edit_block(text, None, lambda document: _remove(document, "defaults", place.name))
-    if place.kind == "phase":
-        return edit_block(text, phase, lambda table: table.remove(place.name))
-    key = place.name if place.number is None else place.number
-    return edit_block(text, phase, lambda table: _remove(table, place.kind, key))
+    if address.kind in ("phase", "promote") and address.name in _NEEDED:
+        raise InputError(f"{address.name} cannot be left out")
+    if address.kind == "defaults":
+        return edit_block(text, None, lambda document: _remove(document, "defaults", address.name))
+    if address.kind == "phase":
+        return edit_block(text, phase, lambda table: table.remove(address.name))
+    key = address.name if address.number is None else address.number
+    return edit_block(text, phase, lambda table: _remove(table, address.kind, key))
 
 
 def _set_axis(table: Any, name: str, items: tuple[str, ...]) -> str | None:
@@ -139,15 +139,15 @@ def _set_default(document: Any, name: str, item: Any) -> str | None:
     return None
 
 
-def _set_combination(table: Any, place: Place, settings: Mapping[str, str]) -> str | None:
-    known = table.get(place.kind)
-    if place.number is None:
+def _set_combination(table: Any, address: EntryAddress, settings: Mapping[str, str]) -> str | None:
+    known = table.get(address.kind)
+    if address.number is None:
         lines = [f"{name} = {item}" for name, item in settings.items()]
         if known is None or not isinstance(known, tomlkit.items.Array):
-            return "\n".join([f"[[phase.{place.kind}]]", *lines])
+            return "\n".join([f"[[phase.{address.kind}]]", *lines])
         known.append(_value(f"{{{', '.join(lines)}}}"))
         return None
-    combination = known[place.number]
+    combination = known[address.number]
     for name in [name for name in combination if name not in settings]:
         combination.remove(name)
     for name, item in settings.items():
