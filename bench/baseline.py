@@ -1,4 +1,4 @@
-"""How such a study was trained by hand: one trial after another, in one process, on one plain model.
+"""Baseline: a study trained by hand, one trial after another, in one process, with one plain model.
 
 A straightforward port of the method behind the original study (https://github.com/torial/liteGPT), in our own code,
 and the yardstick `make bench` measures liteGPT against:
@@ -57,7 +57,7 @@ class Head(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm: attention, then a four times wider ReLU layer."""
+    """Pre-norm block: attention, then a ReLU layer four times as wide."""
 
     def __init__(self, n_embd: int, n_head: int, block_size: int, dropout: float) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def train(trial: dict, splits: dict[str, Tensor], vocab_size: int, device: str) 
 
 @torch.no_grad()
 def exact_loss(model: LanguageModel, tokens: Tensor, block_size: int) -> float:
-    """Mean loss over all fixed windows of a split: liteGPT's own measure, taken after the clock has stopped."""
+    """Return the mean loss over all fixed windows of a split, as liteGPT computes it; the clock has stopped by then."""
     model.eval()
     windows = (len(tokens) - 1) // block_size
     inputs = tokens[: windows * block_size].view(windows, block_size)

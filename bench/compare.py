@@ -1,7 +1,7 @@
-"""`make bench`: the same trials, trained by liteGPT and as by hand (bench/baseline.py), in one run.
+"""`make bench`: train the same trials with liteGPT and by hand (bench/baseline.py), and compare.
 
-Prints the ratio of whole wall times, process start included, and how the final validation losses compare, measured
-the same way (exactly, over the whole validation split). Machines are noisy: read ratios, not seconds.
+Prints the ratio of wall times, process start included, and the final validation losses, which are measured the same
+way: over the whole validation split. Machines are noisy, so read the ratios and not the seconds.
 
     python bench/compare.py                    # both sweeps
     python bench/compare.py --sweep small      # 8 trials of 500 iterations at 64/32/32/2 (width/batch/block/layers)
@@ -105,7 +105,7 @@ def compare(name: str, sweep: dict) -> dict:
 
 
 def cpu() -> dict:
-    """Return what decides a CPU's speed here."""
+    """Return the features of the CPU that decide its speed here."""
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return {"machine": platform.machine(), "cores": os.cpu_count(), "avx512_bf16": "avx512_bf16" in flags}
 

@@ -1,6 +1,6 @@
-"""How quick the console is, on a generated study of 1,689 trials. `python bench/console.py`; figures go to stdout.
+"""Speed of the console on a generated study of 1,689 trials: `python bench/console.py`. It prints to stdout.
 
-The process is watched from outside, in a terminal of its own, and so pays for everything a user pays for.
+The console runs in its own pseudo-terminal and is measured from outside, so the figures include everything.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Result:
 
 @contextmanager
 def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Process, int, float]]:
-    """Start the console in a pseudo-terminal; yield its process, the terminal, and when it was started."""
+    """Start the console in a pseudo-terminal; yield its process, the terminal and the time of the start."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     environment = {
@@ -68,7 +68,7 @@ def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Pr
         "XDG_CONFIG_HOME": str(state),
         "PYTHONPATH": str(ROOT),
     }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's console is compiled once, at its first start
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have bytecode after the first start
     begun = time.perf_counter()
     command = [sys.executable, "-m", "tui.app", str(study), "--results", str(results)]
     process = subprocess.Popen(
@@ -84,7 +84,7 @@ def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Pr
 
 
 def read_until(terminal: int, wanted: bytes, seconds: float = 20) -> float:
-    """Read the terminal until a text is painted; return when it was."""
+    """Read the terminal until it shows a text; return the time when it did."""
     seen = b""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -96,7 +96,7 @@ def read_until(terminal: int, wanted: bytes, seconds: float = 20) -> float:
 
 
 def drain(terminal: int, seconds: float) -> int:
-    """Read what is painted for a while; return how many bytes."""
+    """Read the terminal for some seconds; return the number of bytes."""
     count = 0
     end = time.perf_counter() + seconds
     while (left := end - time.perf_counter()) > 0:
@@ -106,7 +106,7 @@ def drain(terminal: int, seconds: float) -> int:
 
 
 def cpu_share(process: psutil.Process, terminal: int, seconds: float) -> tuple[float, int]:
-    """Return the CPU time a process takes in percent of a core, and the bytes it paints."""
+    """Return the CPU time of a process in percent of a core, and the number of bytes it writes to the terminal."""
     before = sum(process.cpu_times()[:2])
     painted = drain(terminal, seconds)
     return (sum(process.cpu_times()[:2]) - before) / seconds * 100, painted
@@ -133,7 +133,7 @@ def measure_start(folder: StudyFolder, study: Path, state: Path) -> list[Result]
             charts.append(read_until(terminal, "★".encode()) - begun)
     return [
         Result("start to the first leaderboard (best of 5)", min(boards), 0.6, "s"),
-        Result("  of it CPU, whatever else the machine does", min(cpu), 0.6, "s"),
+        Result("  of that, CPU time of the console alone", min(cpu), 0.6, "s"),
         Result("start to the first chart (best of 5)", min(charts), 0.8, "s"),
     ]
 
@@ -156,7 +156,7 @@ def measure_rest(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
 
 
 def measure_writing(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
-    """Let 21 trials log twice a second."""
+    """Let 21 trials log twice per second."""
     phase = "phase4"
     trials = [
         Trial(
@@ -204,7 +204,7 @@ def measure_writing(folder: StudyFolder, study: Path, state: Path) -> list[Resul
 
 
 def measure_keys(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
-    """From a key's byte to the first byte of the frame it makes, and until the frame is whole."""
+    """Measure the time from a key to the first byte of the next frame, and to its last byte."""
     remember_tab(state, folder, "leaderboard")
     delays = []
     with console(study, folder.root, state) as (_, terminal, _):
@@ -226,7 +226,7 @@ def measure_keys(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
 
 
 def measure_chart() -> list[Result]:
-    """A whole frame of the chart widget's drawing: reduced, drawn, as strips."""
+    """Measure the chart widget drawing a whole frame: reduce the points, draw them, build the strips."""
     from tui.charts.plot import Line
     from tui.widgets.chart import Chart
 

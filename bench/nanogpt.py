@@ -1,4 +1,4 @@
-"""nanoGPT's documented CPU setting, by liteGPT and by a plain port of nanoGPT's training loop, on the same text.
+"""nanoGPT's documented CPU setting, trained by liteGPT and by a plain port of nanoGPT's loop, on the same text.
 
 4 layers, 4 heads, 128 wide, block 64, batch 12, no dropout, 2,000 iterations, rate 1e-3 with cosine to 1e-4 after 100
 iterations of warm-up, clip 1.0, beta2 0.99 (https://github.com/karpathy/nanoGPT, "I only have a macbook"). nanoGPT's
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 
 class PlainGPT(nn.Module):
-    """GPT-2 as nanoGPT has it: GELU, no biases, tied weights."""
+    """nanoGPT's GPT-2: GELU, no biases, tied weights."""
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()

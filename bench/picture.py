@@ -1,4 +1,4 @@
-"""A picture of the console on a real study: `python bench/picture.py STUDY.toml RESULTS OUT.svg [SIZE [KEY ...]]`."""
+"""Take a picture of the console: `python bench/picture.py STUDY.toml RESULTS OUT.svg [SIZE [KEY ...]]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tui.app import ConsoleApp
 from tui.location import find_location
 
-SECONDS = 3.0  # for everything to be read
+SECONDS = 3.0  # until everything has been read
 
 
 async def take(study: Path, results: Path, size: tuple[int, int], keys: list[str]) -> str:
@@ -26,7 +26,8 @@ async def take(study: Path, results: Path, size: tuple[int, int], keys: list[str
         while "Computing" in app.export_screenshot():
             await pilot.pause(SECONDS)
         svg = app.export_screenshot(title="litegpt-tui")
-    return re.sub(r"@font-face\s*{[^}]*}\s*", "", svg)  # nothing is fetched to look at a picture
+    # Without its font faces the picture loads nothing from the network.
+    return re.sub(r"@font-face\s*{[^}]*}\s*", "", svg)
 
 
 def main() -> None:

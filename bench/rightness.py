@@ -1,6 +1,6 @@
-"""Whether packs train right on a device: against solo runs, eager steps, other precisions, and a real fp16 overflow.
+"""Checks that packs train correctly on a device: against solo runs, eager steps, other precisions, and an overflow.
 
-Each part of the model that can be replaced is checked as well, and a text that is streamed.
+Model variants and streamed texts are checked as well.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 def check_all(corpus: TokenizedCorpus, precision: str, quick: bool = False) -> dict[str, Any]:
-    """Return every check's figures; a check that fails to run says why."""
+    """Return the figures of every check, or the error of a check that fails."""
     small = TINY if quick else SMALL
     checks = {
         "pack against solo, largest difference of a loss": lambda: solo(small, corpus, "fp32"),
@@ -50,7 +50,7 @@ def check_all(corpus: TokenizedCorpus, precision: str, quick: bool = False) -> d
     for name, check in checks.items():
         try:
             found[name] = check()
-        except Exception as error:  # an answer, too
+        except Exception as error:
             found[name] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     return found
 
@@ -65,12 +65,12 @@ def losses(pack: Pack, steps: int = STEPS) -> torch.Tensor:
 
 
 def trials_of(trial: Trial) -> list[Trial]:
-    """Return trials of one shape that differ in what a pack allows."""
+    """Return trials that differ, but can share a pack."""
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 
 def solo(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
-    """Of fp32 proper, without TF32."""
+    """Compare a pack with solo runs in fp32, without TF32."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -95,7 +95,7 @@ def dropout(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
 
 
 def mixed_rates(small: Trial, corpus: TokenizedCorpus, precision: str) -> list[float]:
-    """Higher rates make higher training losses."""
+    """Check that higher dropout rates make higher training losses."""
     trials = [replace(small, dropout=rate, seed=1) for rate in (0.0, 0.2, 0.6)]
     return losses(Pack(trials, corpus, precision), 100)[50:].mean(dim=0).tolist()
 
@@ -124,13 +124,13 @@ def variants(
     precision: str,
     check: Callable[[Trial, TokenizedCorpus, str], float],
 ) -> dict[str, float]:
-    """Return a check's figure for every part of the model that can be replaced."""
+    """Return the figure of a check for every model variant."""
     named = {" ".join(f"{name}={value}" for name, value in parts.items()): parts for parts in VARIANTS}
     return {name: check(replace(small, **parts), corpus, precision) for name, parts in named.items()}
 
 
 def streamed(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
-    """Batches that are looked up on the host while a graph is captured, and after a pack is narrowed."""
+    """Compare batches looked up on the host with batches on the device, also after a pack is narrowed."""
     splits = (corpus.train.cpu().numpy(), corpus.validation.cpu().numpy(), corpus.vocab_size, corpus.device)
     found = []
     for is_streamed in (False, True):
@@ -141,7 +141,7 @@ def streamed(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
 
 
 def chunked(device: torch.device) -> float:
-    """More sequences than one call of a fused kernel takes, each like the first."""
+    """Check attention with more sequences than one call of a fused kernel accepts."""
     count = SDPA_BATCH + 10 if device.type == "cuda" else 100
     q, k, v = (torch.randn(1, 1, 16, 32, device=device).expand(count, -1, -1, -1).contiguous() for _ in range(3))
     whole = attend(q, k, v, [(count, 0.0)])
