@@ -12,7 +12,7 @@ from speed import flops_per_update
 
 from litegpt.display import duration
 from litegpt.estimate.device import DeviceSpec
-from litegpt.estimate.forecast import Measurement, Throughput, forecast, pack_seconds
+from litegpt.estimate.forecast import Measurement, Throughput, estimate_phase, pack_seconds
 from litegpt.estimate.packs import pack_width
 from litegpt.results.tuning import SPEED_KEY
 from litegpt.study.expand import expand
@@ -60,7 +60,7 @@ def project(device: DeviceSpec, shapes: list[dict[str, Any]], vocab_size: int) -
         return {}
     total, told = START_SECONDS, {}
     for name, (trials, most) in phases.items():
-        found = forecast(trials, most, throughput, vocab_size, 11_220)
+        found = estimate_phase(trials, most, throughput, vocab_size, 11_220)
         assert found is not None
         assert found.seconds is not None
         total += found.seconds

@@ -5,32 +5,37 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from litegpt.display import duration, inert
 from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.fit import gigabytes, misfit
-from litegpt.estimate.forecast import Forecast, Throughput, forecast
+from litegpt.estimate.forecast import PhaseEstimate, Throughput, estimate_phase
 from litegpt.estimate.outline import Outline
+from litegpt.results.folder import StudyFolder
+from litegpt.results.forecast import Forecast, reached_steps
+from litegpt.results.state import StudyState
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """The forecasts of a plan's phases, by name; one that nothing is known of is missing."""
+    """Memory and time of a plan's phases, by name. A phase without known trials is absent."""
 
     device: DeviceSpec
     workers: int
     source: str  # of the speed, measured or stated; empty where none is known
-    phases: Mapping[str, Forecast]
+    phases: Mapping[str, PhaseEstimate]
     misfits: Mapping[str, str]
-    is_bound: bool  # some phase waits, and counts with the most that it can take
+    is_bound: bool  # a phase that waits for its promotion counts with its upper bound
+    seconds_left: float | None = None  # of the phases planned so far; None before the first results
 
     @classmethod
     def of(cls, plan: Outline, throughput: Throughput, n_symbols: int, validation_tokens: int) -> Outlook:
         """Return the outlook of a plan."""
         phases, misfits = {}, {}
         for phase in plan.phases:
-            found = forecast(phase.candidates, phase.trials_max, throughput, n_symbols, validation_tokens)
+            found = estimate_phase(phase.candidates, phase.trials_max, throughput, n_symbols, validation_tokens)
             if found is not None:
                 phases[phase.name] = found
             if found is not None and found.memory > throughput.device.memory:
@@ -38,14 +43,21 @@ class Outlook:
         is_bound = any(phase.trials is None for phase in plan.phases)
         return cls(throughput.device, throughput.workers, throughput.source, phases, misfits, is_bound)
 
-    def at_speed(self, plan: Outline, speed: float) -> Outlook:
-        """Return the outlook at a study's own measured training FLOP/s."""
-        costs = {phase.name: phase.cost for phase in plan.phases}
-        phases = {
-            name: replace(found, seconds=cost.flops / speed) if (cost := costs[name]) else found
-            for name, found in self.phases.items()
-        }
+    def at_measured_speed(self, plan: Outline, forecast: Forecast, state: StudyState) -> Outlook:
+        """Return the outlook at the speed of the study's own trials; the same outlook if none has ended."""
+        if forecast.speed(state) is None:
+            return self
+        phases = dict(self.phases)
+        for phase in plan.phases:
+            if phase.name in phases:
+                seconds = forecast.seconds(phase.candidates, state, phase.trials_max)
+                phases[phase.name] = replace(phases[phase.name], seconds=seconds)
         return replace(self, phases=phases, source="measured (this study's own trials)")
+
+    def with_time_left(self, forecast: Forecast, state: StudyState, folder: StudyFolder, now: datetime) -> Outlook:
+        """Return the outlook with the time that a started study still takes."""
+        left = forecast.seconds_left(state, reached_steps(folder, state), now)
+        return replace(self, seconds_left=max(left.values(), default=None))
 
     @property
     def seconds(self) -> float | None:
@@ -60,6 +72,8 @@ class Outlook:
         yield f"device: {inert(self.device.name)}{memory}{' each' if workers and memory else ''}{workers}"
         if self.seconds is not None:
             yield f"time: {'at most ' if self.is_bound else ''}{duration(self.seconds)} in all"
+        if self.seconds_left is not None:
+            yield f"time left: {duration(self.seconds_left)} in the phases planned so far"
         yield f"throughput: {self.source or 'not known yet; the first trials tell'}"
         for name, reason in self.misfits.items():
             yield f"{name}: {reason}"
@@ -80,4 +94,10 @@ class Outlook:
             "workers": self.workers,
             "throughput": self.source or None,
         }
-        return {**plain, "phases": phases, "device": device, "seconds": self.seconds and round(self.seconds, 1)}
+        return {
+            **plain,
+            "phases": phases,
+            "device": device,
+            "seconds": self.seconds and round(self.seconds, 1),
+            "seconds_left": self.seconds_left and round(self.seconds_left, 1),
+        }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich import box
@@ -16,11 +17,11 @@ from litegpt.cli.outlook import Outlook
 from litegpt.display import duration, inert, short_range
 from litegpt.estimate.device import PROFILES, device_profile
 from litegpt.estimate.fit import gigabytes
-from litegpt.estimate.forecast import Forecast, Throughput
+from litegpt.estimate.forecast import PhaseEstimate, Throughput
 from litegpt.estimate.outline import Outline, PhaseOutline, outline
 from litegpt.results.folder import StudyFolder
+from litegpt.results.forecast import Forecast
 from litegpt.results.journal import read_journal
-from litegpt.results.speed import measured_speed
 from litegpt.run.device_discovery import present_device, throughput_of, worker_slots
 from litegpt.run.phases import resolve_study
 from litegpt.study.study import read_study
@@ -40,15 +41,17 @@ def run(arguments: argparse.Namespace) -> Exit:
     """Print one row a phase."""
     study = read_study(arguments.study)
     corpus = read_corpus(study.corpus, study.corpus_base)
-    state = read_journal(StudyFolder(arguments.results, study.name).journal)
+    folder = StudyFolder(arguments.results, study.name)
+    state = read_journal(folder.journal)
     n_symbols = len(corpus.symbols)
     plan = outline(study, n_symbols, resolve_study(study, state))
     throughput = _throughput(arguments)
     validation = SplitText(corpus, study.split).validation_characters
     outlook = Outlook.of(plan, throughput, n_symbols, validation)
-    speed = None if arguments.device_profile else measured_speed(state, n_symbols)
-    if speed is not None:
-        outlook = outlook.at_speed(plan, speed)
+    if not arguments.device_profile:
+        forecast = Forecast.of(state, study.split)
+        outlook = outlook.at_measured_speed(plan, forecast, state)
+        outlook = outlook.with_time_left(forecast, state, folder, datetime.now(UTC))
     if arguments.json:
         print(json.dumps(outlook.added_to(plan.plain()), indent=2))
         return Exit.WELL
@@ -90,7 +93,7 @@ def plan_notes(plan: Outline) -> list[str]:
     return notes
 
 
-def _cells(phase: PhaseOutline, forecast: Forecast | None) -> list[str]:
+def _cells(phase: PhaseOutline, estimate: PhaseEstimate | None) -> list[str]:
     most = "" if phase.trials is not None else "≤ "
     cost = phase.cost
     return [
@@ -99,8 +102,8 @@ def _cells(phase: PhaseOutline, forecast: Forecast | None) -> list[str]:
         "" if phase.max_iters is None else f"{phase.max_iters:,}",
         "" if cost is None else _range(cost.parameters_min, cost.parameters_max),
         "" if cost is None else f"{most}{cost.flops:.2e}",
-        "" if forecast is None else gigabytes(forecast.memory),
-        "" if forecast is None or forecast.seconds is None else f"{most}{duration(forecast.seconds)}",
+        "" if estimate is None else gigabytes(estimate.memory),
+        "" if estimate is None or estimate.seconds is None else f"{most}{duration(estimate.seconds)}",
     ]
 
 

@@ -56,16 +56,16 @@ class Throughput:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class PhaseEstimate:
     """What a phase takes of a device."""
 
     memory: float  # bytes, of the largest pack
     seconds: float | None  # None: no speed is known
 
 
-def forecast(
+def estimate_phase(
     trials: Iterable[Trial], most: int, throughput: Throughput, n_symbols: int, validation_tokens: int
-) -> Forecast | None:
+) -> PhaseEstimate | None:
     """Return the forecast for the `most` dearest of these trials in packs; None where there are none.
 
     `validation_tokens` are the validation split's: every evaluation runs over them, or over EVALUATED_TOKENS of them
@@ -77,12 +77,12 @@ def forecast(
         return None
     memory = max(training_memory(pack[0], n_symbols, device, len(pack)).total for pack in packs)
     if not throughput.is_known:
-        return Forecast(memory, None)
+        return PhaseEstimate(memory, None)
     each: list[float] = []
     for pack in packs:
         seconds = pack_seconds(pack[0], len(pack), throughput, n_symbols, validation_tokens)
         each += [seconds / len(pack)] * len(pack)
-    return Forecast(memory, sum(heapq.nlargest(most, each)) / throughput.workers)
+    return PhaseEstimate(memory, sum(heapq.nlargest(most, each)) / throughput.workers)
 
 
 def pack_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: int, validation_tokens: int) -> float:

@@ -77,9 +77,9 @@ class Runner:
         return self._journal.state
 
     @property
-    def n_symbols(self) -> int:
-        """The number of different characters in the corpus."""
-        return self._context.n_symbols
+    def study(self) -> Study:
+        """The study as it was when the run started."""
+        return self._context.study
 
     @property
     def running(self) -> list[RunningTrial]:
@@ -101,7 +101,7 @@ class Runner:
         return self._next_phase() is not None
 
     def _next_phase(self) -> Phase | None:
-        return next_phase(self._context.study, self.state, [phase.name for phase in self.phases])
+        return next_phase(self.study, self.state, [phase.name for phase in self.phases])
 
     def run(self, observe: Callable[[Runner], None] | None = None) -> None:
         """Run until every trial has ended or the run is interrupted; call `observe` often. Raises RunnerError."""
@@ -133,7 +133,7 @@ class Runner:
 
     def _plan_phase(self, phase: Phase) -> Expansion:
         """Record the phase's trials in the journal and in the snapshot of the study. Raises RunnerError."""
-        expansion = resolve_study(self._context.study, self.state).get(phase.name)
+        expansion = resolve_study(self.study, self.state).get(phase.name)
         if expansion is None:
             source = phase.source and phase.source.name
             raise RunnerError(f"phase '{phase.name}' waits for phase '{source}'; run that first")
@@ -266,5 +266,5 @@ class Runner:
             )
 
     def _write_snapshot(self) -> None:
-        study = self._context.study
+        study = self.study
         write_whole(self._context.folder.snapshot, snapshot(study, resolve_study(study, self.state)).encode())

@@ -1,10 +1,11 @@
-"""How far a run is, on a terminal as a live view and elsewhere as plain lines. Narration: it all goes to stderr."""
+"""The progress of a run on stderr: redrawn in place on a terminal, as plain lines everywhere else."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.display import FIGURE_NAMES, duration, inert
-from litegpt.estimate.cost import training_flops
+from litegpt.results.forecast import Forecast
 from litegpt.results.ranking import best_of, ranking_of
 from litegpt.results.state import FAILED_STATES, PhaseState, StudyState
 from litegpt.run.phase_run import RunningTrial
@@ -37,7 +38,7 @@ class View(Protocol):
     ) -> None: ...
 
     def observe(self, runner: Runner) -> None:
-        """Show how far the run is now, if it is time to."""
+        """Update the display if it is due."""
 
 
 def view_for(console: Console) -> View:
@@ -45,62 +46,65 @@ def view_for(console: Console) -> View:
     return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else PlainView(console)
 
 
-class Forecast:
-    """How fast this run is, and how long the known phases still take at that."""
+class ProgressLine:
+    """Speed and time left of a run, in one line."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._begun: tuple[float, float] | None = None  # when the first trial was at work, and the flops done by then
-        self._recent: deque[tuple[float, float]] = deque()  # times and the tokens trained by then
-        self.seconds_left: float | None = None  # until every planned trial has ended
-        self.tokens_per_second: float | None = None  # of all workers together, over the last seconds
+        self._forecast: Forecast | None = None
+        self._recent: deque[tuple[float, float]] = deque()  # times, and the tokens trained until then
 
-    def update(self, runner: Runner) -> None:
-        """Take in how far a run is now."""
-        flops_done, flops, tokens_done = _work_done(runner)
-        now = self._clock()
-        if self._begun is None and runner.running:
-            self._begun = (now, flops_done)
-        if self._begun is not None:
-            elapsed, gained = now - self._begun[0], flops_done - self._begun[1]
-            self.seconds_left = (flops - flops_done) * elapsed / gained if gained > 0 and elapsed > 1 else None
-        self._recent.append((now, tokens_done))
+    def text(self, runner: Runner, now: datetime) -> str:
+        """Return the line for a run as it is now."""
+        state = runner.state
+        if state.corpus is None or not runner.running:
+            return "starting workers"
+        self._forecast = self._forecast or Forecast.of(state, runner.study.split)
+        left = list(self._forecast.seconds_left(state, _reached_steps(runner), now).values())
+        names = [phase.name for phase in runner.phases]
+        number = names.index(runner.running[0].phase) + 1
+        speed = self._tokens_per_second(runner)
+        parts = [] if speed is None else [f"{speed:,.0f} tokens/s"]
+        parts.append(f"{duration(left[-1]) if left else '-'} left (phase {number} of {len(names)})")
+        return ", ".join(parts)
+
+    def _tokens_per_second(self, runner: Runner) -> float | None:
+        """Return the training speed of all workers together over the last seconds."""
+        now, tokens = self._clock(), _trained_tokens(runner)
+        self._recent.append((now, tokens))
         while now - self._recent[0][0] > RECENT_SECONDS:
             self._recent.popleft()
-        since, tokens = self._recent[0]
-        self.tokens_per_second = (tokens_done - tokens) / (now - since) if now > since else None
-
-    def words(self) -> str:
-        """Return speed and time left in a few words."""
-        speed = "-" if self.tokens_per_second is None else f"{self.tokens_per_second:,.0f}"
-        return f"{speed} tokens/s, {duration(self.seconds_left)} left in the phases planned so far"
+        then, tokens_then = self._recent[0]
+        return (tokens - tokens_then) / (now - then) if now > then else None
 
 
-def _work_done(runner: Runner) -> tuple[float, float, float]:
-    """Return the flops done and in all, and the tokens trained, of the phases planned so far."""
-    n_symbols = runner.n_symbols
+def _reached_steps(runner: Runner) -> dict[tuple[str, str], int]:
+    """Return the steps of the running trials that have been evaluated at least once."""
+    return {
+        (trial.phase, trial.settings.id): trial.step
+        for trial in runner.running
+        if trial.step or trial.val_loss is not None
+    }
+
+
+def _trained_tokens(runner: Runner) -> float:
     steps = {(trial.phase, trial.settings.id): trial.step for trial in runner.running}
-    flops_done = flops = tokens = 0.0
-    for phase in runner.state.phases.values():
-        for trial in phase.current():
-            settings = trial.settings
-            ended = trial.is_ended
-            done = 1.0 if ended else steps.get((phase.name, trial.id), 0) / settings.max_iters
-            whole = training_flops(settings, n_symbols)
-            flops += whole
-            flops_done += done * whole
-            tokens += done * settings.max_iters * settings.batch_size * settings.block_size
-    return flops_done, flops, tokens
+    tokens = 0.0
+    for trial in runner.state.trials():
+        settings = trial.settings
+        step = settings.max_iters if trial.is_ended else steps.get((trial.phase, trial.id), 0)
+        tokens += step * settings.batch_size * settings.block_size
+    return tokens
 
 
 class PlainView:
-    """A line every few seconds."""
+    """Prints a line every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._forecast = Forecast()
+        self._progress = ProgressLine()
         self._due = 0.0
-        self._phase_ends: set[str] = set()
+        self._ended_phases: set[str] = set()
         self._paused: str | None = None
 
     def __enter__(self) -> PlainView:
@@ -110,21 +114,21 @@ class PlainView:
         pass
 
     def observe(self, runner: Runner) -> None:
-        """Print a line for each phase that has ended, and one on the phase at work every few seconds."""
+        """Print a line for each phase that has ended, and every few seconds one about the running phase."""
         for phase in runner.state.phases.values():
-            if phase.ended is not None and phase.name not in self._phase_ends:
-                self._phase_ends.add(phase.name)
+            if phase.ended is not None and phase.name not in self._ended_phases:
+                self._ended_phases.add(phase.name)
                 self._print(_phase_line(phase, runner.state))
         if runner.paused != self._paused:
             self._paused = runner.paused
             if self._paused or not runner.interrupted:
-                self._print(f"paused: {inert(self._paused)}" if self._paused else "going on")
+                self._print(f"paused: {inert(self._paused)}" if self._paused else "resumed")
         now = time.monotonic()
         if runner.running and now >= self._due:
             self._due = now + LINE_SECONDS
-            self._forecast.update(runner)
             phase = runner.state.phases[runner.running[0].phase]
-            self._print(f"{_phase_line(phase, runner.state)}, {self._forecast.words()}")
+            progress = self._progress.text(runner, datetime.now(UTC))
+            self._print(f"{_phase_line(phase, runner.state)}, {progress}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -133,18 +137,18 @@ class PlainView:
 def _phase_line(phase: PhaseState, state: StudyState) -> str:
     counts, figure = phase.counts(), ranking_of(state.trials())
     parts = [f"{phase.name}: {counts.ended}/{counts.total} trials"]
-    parts += [f"{counts[state]} {state}" for state in FAILED_STATES if counts[state]]
+    parts += [f"{counts[failed]} {failed}" for failed in FAILED_STATES if counts[failed]]
     if (best := best_of(phase.current())) is not None and (value := getattr(best, figure)) is not None:
         parts.append(f"{FIGURE_NAMES[figure]} {value:.3f}")
     return ", ".join(parts)
 
 
 class LiveView:
-    """Phases with bars, the trials at work and the forecast, redrawn in place."""
+    """Shows the phases with bars, the running trials and the time left, redrawn in place."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=False)
-        self._forecast = Forecast()
+        self._progress = ProgressLine()
         self._due = 0.0
 
     def __enter__(self) -> LiveView:
@@ -157,7 +161,7 @@ class LiveView:
         self._live.__exit__(kind, error, trace)
 
     def observe(self, runner: Runner) -> None:
-        """Redraw, at most four times a second."""
+        """Redraw, at most four times per second."""
         now = time.monotonic()
         if now < self._due:
             return
@@ -165,13 +169,13 @@ class LiveView:
         self._live.update(self._draw(runner), refresh=True)
 
     def _draw(self, runner: Runner) -> Group:
-        self._forecast.update(runner)
-        footer = self._forecast.words()
+        footer = self._progress.text(runner, datetime.now(UTC))
         if runner.paused:
             footer = f"paused: {inert(runner.paused)}"
         if runner.interrupted:
             footer = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
-        figure = ranking_of(runner.state.trials())  # what the best of all phases compare by
+        # One metric for all phases, so that their best trials compare.
+        figure = ranking_of(runner.state.trials())
         phases, running = _phase_table(runner, figure), _running_table(runner.running, figure.removeprefix("best_"))
         return Group(phases, Text(), running, Text(), Text(footer, style="dim"))
 

@@ -27,7 +27,7 @@ def test_the_plan_of_the_original_study(litegpt) -> None:  # type: ignore[no-unt
     ran = litegpt("plan", FOUR_PHASES, "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
     plan = json.loads(ran.stdout)
-    assert plan.keys() == {"study", "phases", "device", "seconds"}
+    assert plan.keys() == {"study", "phases", "device", "seconds", "seconds_left"}
     assert plan["study"] == "four-phases"
     one, two, three, four = plan["phases"]
     assert one.keys() == three.keys() == KEYS

@@ -7,7 +7,7 @@ import pytest
 from litegpt.errors import InputError
 from litegpt.estimate.cost import training_flops
 from litegpt.estimate.device import PROFILES, DeviceSpec, device_profile, profile_of
-from litegpt.estimate.forecast import Measurement, Throughput, forecast, pack_seconds, step_seconds
+from litegpt.estimate.forecast import Measurement, Throughput, estimate_phase, pack_seconds, step_seconds
 from litegpt.estimate.packs import pack_trials, pack_width
 from tests.builders import make_trial
 
@@ -61,18 +61,18 @@ def test_a_measurement_of_the_same_optimizer_goes_first() -> None:
 
 def test_the_forecast_of_a_phase() -> None:
     trials = [replace(trial, seed=seed) for trial in (TINY, LARGE) for seed in range(7)]
-    stated = forecast(trials, 14, Throughput(H100), VOCAB, VALIDATION)
+    stated = estimate_phase(trials, 14, Throughput(H100), VOCAB, VALIDATION)
     assert stated is not None
     assert stated.seconds is not None
-    few = forecast(trials, 3, Throughput(H100), VOCAB, VALIDATION)
-    both = forecast(trials, 14, Throughput(H100, workers=2), VOCAB, VALIDATION)
+    few = estimate_phase(trials, 3, Throughput(H100), VOCAB, VALIDATION)
+    both = estimate_phase(trials, 14, Throughput(H100, workers=2), VOCAB, VALIDATION)
     assert few is not None
     assert few.seconds is not None
     assert few.seconds < stated.seconds
     assert both is not None
     assert both.seconds == pytest.approx(stated.seconds / 2)
-    assert forecast([], 0, Throughput(H100), VOCAB, VALIDATION) is None
-    unknown = forecast(trials, 14, Throughput(DeviceSpec("here", "cuda", 80e9, "bf16")), VOCAB, VALIDATION)
+    assert estimate_phase([], 0, Throughput(H100), VOCAB, VALIDATION) is None
+    unknown = estimate_phase(trials, 14, Throughput(DeviceSpec("here", "cuda", 80e9, "bf16")), VOCAB, VALIDATION)
     assert unknown is not None
     assert (unknown.seconds, unknown.memory) == (None, stated.memory)
 

@@ -13,7 +13,7 @@ from litegpt.results.state import StudyState
 from litegpt.run.view import PlainView
 
 
-@pytest.mark.parametrize(("interrupted", "told"), [(False, ["paused: full", "going on"]), (True, ["paused: full"])])
+@pytest.mark.parametrize(("interrupted", "told"), [(False, ["paused: full", "resumed"]), (True, ["paused: full"])])
 def test_only_a_run_that_goes_on_says_so(interrupted: bool, told: list[str]) -> None:
     console = Console(file=io.StringIO())
     view = PlainView(console)

@@ -9,7 +9,7 @@ from pathlib import Path
 from litegpt.analysis.promote import exclusion_reasons
 from litegpt.errors import InputError
 from litegpt.estimate.cost import cost_bound, parameter_count, training_flops
-from litegpt.results.speed import measured_speed
+from litegpt.results.forecast import Forecast
 from litegpt.results.state import StudyState
 from litegpt.run.phases import resolve_study
 from litegpt.study.document import Document
@@ -81,8 +81,10 @@ class Previewer:
         self, study: Study, phase: Phase, resolved: dict[str, Expansion], state: StudyState, n_symbols: int | None
     ) -> PhasePreview:
         expansion, bound = resolved.get(phase.name), study.bounds[phase.name]
+        forecast = Forecast.of(state, study.split)
         if expansion is None:
             cost = cost_bound(bound, n_symbols) if n_symbols else None
+            candidates = bound.candidates.trials if bound.candidates else ()
             return PhasePreview(
                 phase.name,
                 permutations=bound.trials_max,
@@ -91,7 +93,7 @@ class Previewer:
                 promotion=phase.promotion,
                 parameters=(cost.parameters_min, cost.parameters_max) if cost else None,
                 flops=cost.flops if cost else None,
-                seconds=_seconds(cost.flops if cost else None, state, n_symbols),
+                seconds=forecast.seconds(candidates, state, bound.trials_max) if candidates else None,
             )
         own = state.phases.get(phase.name)
         ended = {trial.id for trial in own.trials.values() if not trial.is_waiting} if own else set()
@@ -105,7 +107,7 @@ class Previewer:
             done=len(expansion.trials) - len(left),
             parameters=(min(sizes), max(sizes)) if sizes else None,
             flops=flops,
-            seconds=_seconds(flops, state, n_symbols),
+            seconds=forecast.seconds(left, state),
         )
 
     def _vocabulary(self, study: Study, state: StudyState) -> tuple[int | None, str | None]:
@@ -129,11 +131,6 @@ def grid_sizes(text: str) -> list[int]:
 def _size(table: object) -> int:
     grid = table.get("grid") if isinstance(table, dict) else None
     return math.prod(len(v) if isinstance(v, list) else 1 for v in grid.values()) if isinstance(grid, dict) else 0
-
-
-def _seconds(flops: float | None, state: StudyState, n_symbols: int | None) -> float | None:
-    speed = measured_speed(state, n_symbols) if n_symbols else None
-    return None if flops is None or speed is None else flops / speed
 
 
 def _counted(name: str, expansion: Expansion) -> PhasePreview:

@@ -15,8 +15,10 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from litegpt.results.forecast import Forecast
 from litegpt.results.ranking import rank
-from litegpt.results.state import TrialState
+from litegpt.results.state import CorpusIdentity, TrialState
+from litegpt.study.split import SplitRule
 from litegpt.study.trial import tokens_differ
 from tui.curve import CurveMetric
 from tui.devices import DeviceSampler, DeviceUsage
@@ -29,7 +31,6 @@ from tui.live.chart import (
     baseline_lines,
     trial_lines,
 )
-from tui.live.forecast import Forecast
 from tui.live.phases import devices_content, phases_content
 from tui.live.running import running_cells, running_columns
 from tui.messages import FeedChanged, TrialKey
@@ -73,7 +74,7 @@ class LiveScreen(StudyScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._envelopes: dict[tuple[str, CurveMetric], Envelope] = {}
-        self._forecast = Forecast(self.feed)
+        self._forecasts: dict[tuple[CorpusIdentity, SplitRule | None], Forecast] = {}
         self._listed: list[TrialKey] = []
         # The names of the listed trials.
         self._names: dict[TrialKey, str] = {}
@@ -124,7 +125,18 @@ class LiveScreen(StudyScreen):
         pane = self.query_one("#phases", Static)
         names = [phase.name for phase in self.feed.study.phases] if self.feed.study else list(self.feed.state.phases)
         width = max(20, self.size.width - (4 if self.has_class("-narrow") else 40))
-        pane.update(phases_content(names, self.feed.state, self._forecast.seconds_left(), width, self._empty_text()))
+        pane.update(phases_content(names, self.feed.state, self._seconds_left(), width, self._empty_text()))
+
+    def _seconds_left(self) -> dict[str, float]:
+        state = self.feed.state
+        if state.corpus is None:
+            return {}
+        split = self.feed.study.split if self.feed.study else None
+        forecast = self._forecasts.setdefault((state.corpus, split), Forecast.of(state, split))
+        running = [(trial.phase, trial.id) for trial in state.trials() if trial.state == "running"]
+        curves = {key: curve for key in running if (curve := self.feed.curve(key)) is not None and len(curve)}
+        steps = {key: int(curve.steps[-1]) for key, curve in curves.items()}
+        return forecast.seconds_left(state, steps, self.feed.now())
 
     def _empty_text(self) -> str:
         if self.feed.problem:

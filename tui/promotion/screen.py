@@ -18,8 +18,8 @@ from litegpt.analysis.promote import LONGER, PER_TOKEN, exclusion_reasons, previ
 from litegpt.display import duration, inert, short_range
 from litegpt.errors import InputError
 from litegpt.estimate.cost import parameter_count, training_flops
+from litegpt.results.forecast import Forecast
 from litegpt.results.ranking import rank, ranking_of
-from litegpt.results.speed import measured_speed
 from litegpt.results.state import TrialState
 from litegpt.study.document import read_text
 from litegpt.study.edit.append import append_chosen
@@ -186,9 +186,9 @@ class PromotionScreen(ModalScreen[None]):
         if state.corpus is not None and outcome.trials:
             n_symbols = state.corpus.vocab_size
             flops = sum(training_flops(trial, n_symbols) for trial in outcome.trials)
-            speed = measured_speed(state, n_symbols)
+            seconds = Forecast.of(state).seconds(outcome.trials, state)
             sizes = [parameter_count(trial, n_symbols) for trial in outcome.trials]
-            time = f"about {duration(flops / speed)}" if speed else "time unknown until something has run"
+            time = f"about {duration(seconds)}" if seconds is not None else "time unknown until something has run"
             parts.append(f"{short_range(min(sizes), max(sizes))} parameters · {flops:.2e} FLOP · {time}\n")
         if outcome.excluded:
             parts += [*reasons_text(exclusion_reasons(outcome.excluded), REASON_LINES), "\n"]
