@@ -1,4 +1,4 @@
-"""Builders of trials. Each value has a default, so that a test states only what matters to it."""
+"""Builders of trials and studies. Each value has a default, so that a test states only what matters to it."""
 
 from __future__ import annotations
 
@@ -24,3 +24,23 @@ def make_trial(**settings: object) -> Trial:
 def make_trials(count: int, **settings: object) -> list[Trial]:
     """Return trials that differ in their seed."""
     return [make_trial(**{"seed": seed, **settings}) for seed in range(count)]
+
+
+def study_text(
+    phases: str, *, name: str = "small", corpus: str = "text.txt", study: str = "", defaults: str = ""
+) -> str:
+    """Return a study file of tiny trials: `phases` after a [study] and a [defaults] table, with keys added to each."""
+    return f"""\
+[study]
+name = "{name}"
+corpus = "{corpus}"
+{study}
+[defaults]
+n_layer = 1
+n_head = 2
+n_embd = 16
+block_size = 8
+batch_size = 4
+learning_rate = 1e-2
+{defaults}
+{phases}"""

@@ -8,19 +8,9 @@ from pathlib import Path
 
 import pytest
 
-STUDY = """\
-[study]
-name = "small"
-corpus = "text.txt"
+from tests.builders import study_text
 
-[defaults]
-n_layer = 1
-n_head = 2
-n_embd = 16
-block_size = 8
-batch_size = 4
-learning_rate = 1e-2
-
+STUDY = study_text("""\
 [[phase]]
 name = "one"
 max_iters = 20
@@ -33,7 +23,7 @@ max_iters = 20
 [phase.promote]
 from = "one"
 top = 1
-"""
+""")
 TEXT = "the cat sat on the mat and the dog ran over the hill " * 20
 
 BAD = {

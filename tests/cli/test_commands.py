@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from litegpt.cli.main import COMMANDS
+from tests.builders import study_text
 
 ROOT = Path(__file__).parents[2]
 FOUR_PHASES = str(ROOT / "studies" / "four_phases.toml")
@@ -169,11 +170,8 @@ def test_a_phase_whose_name_looks_like_markup_is_impossible_and_a_corpus_is_text
     """A glob in brackets is a glob, not a style."""
     (tmp_path / "a.txt").write_text("to be or not to be " * 50, encoding="utf-8")
     study = tmp_path / "s.toml"
-    study.write_text(
-        '[study]\ncorpus = "[a-c].txt"\n[[phase]]\nname = "one"\nmax_iters = 5\n[phase.grid]\nseed = [1]\n'
-        "[defaults]\nn_layer = 1\nn_head = 1\nn_embd = 16\nblock_size = 8\nbatch_size = 2\nlearning_rate = 1e-3\n",
-        encoding="utf-8",
-    )
+    phase = '[[phase]]\nname = "one"\nmax_iters = 5\n[phase.grid]\nseed = [1]\n'
+    study.write_text(study_text(phase, corpus="[a-c].txt"), encoding="utf-8")
     ran = litegpt("plan", "s.toml")
     assert ran.returncode == 0, ran.stderr
     assert "one" in ran.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from litegpt.cli.main import main
+from tests.builders import study_text
 
 ROOT = Path(__file__).parents[2]
 NOVELLA = ROOT / "data" / "novella.txt"
@@ -249,12 +250,8 @@ def test_names_of_frequent_characters_are_printed_whole(tmp_path: Path, capsys) 
 
 def test_the_corpus_and_split_of_a_study_are_described(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     study = tmp_path / "s.toml"
-    study.write_text(
-        '[study]\ncorpus = "wrapped.txt"\nvalidation_fraction = 0.25\n[[phase]]\nname = "one"\nmax_iters = 5\n'
-        "[phase.grid]\nseed = [1]\n"
-        "[defaults]\nn_layer = 1\nn_head = 1\nn_embd = 16\nblock_size = 8\nbatch_size = 2\nlearning_rate = 1e-3\n",
-        encoding="utf-8",
-    )
+    phase = '[[phase]]\nname = "one"\nmax_iters = 5\n[phase.grid]\nseed = [1]\n'
+    study.write_text(study_text(phase, corpus="wrapped.txt", study="validation_fraction = 0.25"), encoding="utf-8")
     assert main(["corpus", str(study), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["characters"] == len(LINES)

@@ -12,19 +12,14 @@ from litegpt.study.split import SplitRule
 from litegpt.study.study import parse_study
 from litegpt.text.corpus import Corpus, read_corpus
 from litegpt.text.split import SplitText, cut, last, spread
+from tests.builders import study_text
 
 TEXTS = {"a.txt": "alpha " * 70, "b.txt": "beta " * 90, "c.txt": "gamma " * 50, "d.txt": "delta " * 30}
 PHASE = """\
 [[phase]]
 name = "one"
-[[phase.trial]]
-n_layer = 1
-n_head = 1
-n_embd = 8
-block_size = 8
-batch_size = 1
-learning_rate = 1
 max_iters = 1
+[[phase.trial]]
 """
 
 
@@ -141,7 +136,7 @@ def test_ranges_are_cut_and_sampled() -> None:
     ],
 )
 def test_a_snapshot_keeps_the_split_of_its_study(keys: str, rule: SplitRule) -> None:
-    study = parse_study(f"[study]\ncorpus = 'x'\n{keys}{PHASE}", Path("/[here]/s.toml"))
+    study = parse_study(study_text(PHASE, study=keys), Path("/[here]/s.toml"))
     assert study.split == rule
     written = snapshot(study, {})
     assert parse_study(written, Path("/elsewhere/study.toml")).split == rule
