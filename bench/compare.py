@@ -59,7 +59,7 @@ def run_litegpt(sweep: dict, folder: Path) -> tuple[float, list[float]]:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     trials = read_journal(folder / "bench" / "journal.jsonl").phases["bench"].current()
-    return seconds, [trial.val_loss for trial in trials]
+    return seconds, [trial.metrics.val_loss for trial in trials]
 
 
 def run_baseline(sweep: dict) -> tuple[float, list[float]]:

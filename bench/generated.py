@@ -7,11 +7,11 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from litegpt.results.bits import bits_per_char
 from litegpt.results.events import PhasePlanned, StudyStarted, TrialEnded, TrialQueued, TrialStarted
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.lines import LineWriter
+from litegpt.results.metric import TrialMetrics, bits_per_char
 from litegpt.results.metrics import Evaluation
 from litegpt.results.state import CorpusIdentity
 from litegpt.study.expand import expand
@@ -89,12 +89,14 @@ def ended(phase: str, trial: Trial, last: Evaluation, best: Evaluation) -> Trial
         trial=trial.id,
         attempt=1,
         state="done",
-        step=last.step,
-        seconds=last.seconds,
-        train_loss=last.train_loss,
-        val_loss=last.val_loss,
-        best_val_loss=best.val_loss,
-        best_val_step=best.step,
-        final_loss=last.final_loss,
-        tokens_per_second=last.tokens_per_second,
+        metrics=TrialMetrics(
+            step=last.step,
+            seconds=last.seconds,
+            train_loss=last.train_loss,
+            val_loss=last.val_loss,
+            best_val_loss=best.val_loss,
+            best_val_step=best.step,
+            final_loss=last.final_loss,
+            tokens_per_second=last.tokens_per_second,
+        ),
     )

@@ -147,7 +147,7 @@ def train_litegpt(corpus: Path) -> tuple[float, float]:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
         trial = read_journal(Path(folder) / "nanogpt" / "journal.jsonl").phases["cpu"].current()[0]
-        return seconds, trial.val_loss
+        return seconds, trial.metrics.val_loss
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ import pytest
 from litegpt.results.events import PhasePlanned, StudyEnded, StudyStarted, TrialEnded, TrialQueued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
 from litegpt.results.state import CorpusIdentity
@@ -141,13 +142,15 @@ def _mixed_end(trial: Trial, last: Evaluation) -> TrialEnded:
         trial=trial.id,
         attempt=1,
         state="done",
-        step=last.step,
-        seconds=last.seconds,
-        train_loss=last.train_loss,
-        val_loss=last.val_loss,
-        best_val_loss=last.val_loss,
-        best_val_step=last.step,
-        bits_per_char=last.bits_per_char,
-        best_bits_per_char=last.bits_per_char,
-        final_loss=last.final_loss,
+        metrics=TrialMetrics(
+            step=last.step,
+            seconds=last.seconds,
+            train_loss=last.train_loss,
+            val_loss=last.val_loss,
+            best_val_loss=last.val_loss,
+            best_val_step=last.step,
+            bits_per_char=last.bits_per_char,
+            best_bits_per_char=last.bits_per_char,
+            final_loss=last.final_loss,
+        ),
     )

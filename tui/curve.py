@@ -12,80 +12,64 @@ from typing import Literal
 from litegpt.results.metrics import Evaluation
 
 CurveMetric = Literal["train_loss", "val_loss", "final_loss", "bits_per_char", "seconds"]
+COLUMNS = ("train_loss", "val_loss", "final_loss", "bits_per_char", "seconds", "tokens_per_second")
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Columns of equal length, by step; nan stands for a missing value. Losses are in nats per token."""
+    """A `History` of columns of equal length, by step; nan for a metric that was not measured."""
 
     steps: array[float]
     train_loss: array[float]
     val_loss: array[float]
     final_loss: array[float]
-    # The validation loss in bits per character.
-    bits_per_char: array[float]
+    bits_per_char: array[float]  # of the validation loss
     seconds: array[float]
-    # The latest evaluation with all its values.
-    last: Evaluation | None
+    tokens_per_second: array[float]
+    last: Evaluation | None  # the latest evaluation, whole
 
     @classmethod
     def of(cls, rows: Iterable[Evaluation]) -> Curve:
-        """Build the curve from a trial's evaluations, which are sorted by step."""
+        """Return the curve of a trial's evaluations, sorted by step."""
         rows = list(rows)
         return cls(
-            array("d", [row.step for row in rows]),
-            array("d", [_gap(row.train_loss) for row in rows]),
-            array("d", [_gap(row.val_loss) for row in rows]),
-            array("d", [_gap(row.final_loss) for row in rows]),
-            array("d", [_gap(row.bits_per_char) for row in rows]),
-            array("d", [_gap(row.seconds) for row in rows]),
-            rows[-1] if rows else None,
+            steps=array("d", [row.step for row in rows]),
+            last=rows[-1] if rows else None,
+            **{name: array("d", [_gap(getattr(row, name)) for row in rows]) for name in COLUMNS},
         )
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def column(self, metric: CurveMetric) -> array[float]:
+    def column(self, name: str) -> array[float]:
         """Return the values of a metric, one per step."""
-        column: array[float] = getattr(self, metric)
+        column: array[float] = getattr(self, name)
         return column
 
-    def evaluations(self) -> list[Evaluation]:
-        """Rebuild the evaluations; the values that a curve does not keep are None."""
-        losses = (self.train_loss, self.val_loss, self.final_loss, self.bits_per_char)
-        columns = zip(self.steps, *losses, self.seconds, strict=True)
-        return [
-            Evaluation(
-                step=int(step),
-                train_loss=_or_none(train),
-                val_loss=_or_none(val),
-                final_loss=_or_none(final),
-                bits_per_char=_or_none(bits),
-                seconds=_or_none(seconds),
-                tokens_per_second=None,
-                learning_rate=None,
-            )
-            for step, train, val, final, bits, seconds in columns
-        ]
+    def step_at(self, step: float) -> int | None:
+        """Return the step of the last evaluation up to a step."""
+        end = bisect_right(self.steps, step)
+        return int(self.steps[end - 1]) if end else None
 
-    def at(self, step: float, metric: CurveMetric) -> float | None:
-        """Return the latest value of a metric at or before a step."""
+    def points(self, name: str) -> list[tuple[int, float]]:
+        """Return the steps at which a metric was measured, each with its value."""
+        pairs = zip(self.steps, self.column(name), strict=True)
+        return [(int(step), value) for step, value in pairs if not math.isnan(value)]
+
+    def at(self, step: float, name: str) -> float | None:
+        """Return the latest value of a metric that was measured up to a step."""
+        column = self.column(name)
         for index in range(bisect_right(self.steps, step) - 1, -1, -1):
-            value = self.column(metric)[index]
-            if not math.isnan(value):
-                return value
+            if not math.isnan(column[index]):
+                return column[index]
         return None
 
-    def least(self, metric: CurveMetric, step: float = math.inf) -> tuple[float, int] | None:
-        """Return the smallest value of a metric at or before a step, and the step of that value."""
+    def least(self, name: str, step: float = math.inf) -> tuple[float, int] | None:
+        """Return the least value of a metric up to a step, and the step where it was measured."""
         end = bisect_right(self.steps, step)
-        pairs = zip(self.column(metric)[:end], self.steps[:end], strict=True)
+        pairs = zip(self.column(name)[:end], self.steps[:end], strict=True)
         return min(((value, int(at)) for value, at in pairs if not math.isnan(value)), default=None)
 
 
 def _gap(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

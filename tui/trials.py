@@ -32,9 +32,9 @@ def short_names(trials: Sequence[TrialState]) -> dict[TrialKey, str]:
 
 def sample_bits(sample: Sample, trial: TrialState) -> float | None:
     """Return a sample's loss in bits per character: a trial's tokens have the same length all along."""
-    if sample.loss is None or not trial.best_val_loss or trial.best_bits_per_char is None:
+    if sample.loss is None or not trial.metrics.best_val_loss or trial.metrics.best_bits_per_char is None:
         return None
-    return sample.loss * trial.best_bits_per_char / trial.best_val_loss
+    return sample.loss * trial.metrics.best_bits_per_char / trial.metrics.best_val_loss
 
 
 def reasons_text(reasons: Sequence[tuple[str, int]], height: int) -> list[tuple[str, str]]:

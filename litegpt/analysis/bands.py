@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from litegpt.analysis.curves import Curves, Key, key_of
-from litegpt.results.metrics import Evaluation
+from litegpt.results.metric import History
 from litegpt.results.state import TrialState
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH
 
@@ -67,8 +67,8 @@ def bands(trials: Iterable[TrialState], curves: Curves, name: str, figure: str =
 def _segments(trials: Sequence[TrialState], curves: Curves, figure: str) -> tuple[Segment, ...]:
     known: dict[Key, dict[int, float]] = {}
     for trial in trials:
-        points = ((evaluation.step, getattr(evaluation, figure)) for evaluation in curves.get(key_of(trial), ()))
-        measured = {step: value for step, value in points if value is not None}
+        curve = curves.get(key_of(trial))
+        measured = dict(curve.points(figure)) if curve is not None else {}
         if measured:
             known[key_of(trial)] = measured
     spans = {key: (min(measured), max(measured)) for key, measured in known.items()}
@@ -96,23 +96,21 @@ def _segments(trials: Sequence[TrialState], curves: Curves, figure: str) -> tupl
     )
 
 
-def median_course(
-    curves: Sequence[Sequence[Evaluation]], figure: str = "val_loss"
-) -> tuple[list[int], list[float], list[float]]:
+def median_course(curves: Iterable[History], metric: str = "val_loss") -> tuple[list[int], list[float], list[float]]:
     """Return (steps, median training losses, median validation losses) of several curves.
 
-    Of another figure of the validation text, such as bits per character, without training losses.
+    For another metric of the validation text, such as bits per character, training losses are left out.
     """
     train: dict[int, list[float]] = defaultdict(list)
     validation: dict[int, list[float]] = defaultdict(list)
     for curve in curves:
-        for evaluation in curve:
-            measured = getattr(evaluation, figure)
-            if evaluation.train_loss is not None and measured is not None:
-                train[evaluation.step].append(evaluation.train_loss)
-                validation[evaluation.step].append(measured)
+        losses = dict(curve.points("train_loss"))
+        for step, value in curve.points(metric):
+            if step in losses:
+                train[step].append(losses[step])
+                validation[step].append(value)
     steps = sorted(validation)
-    training = [statistics.median(train[step]) for step in steps] if figure == "val_loss" else []
+    training = [statistics.median(train[step]) for step in steps] if metric == "val_loss" else []
     return steps, training, [statistics.median(validation[step]) for step in steps]
 
 
@@ -143,24 +141,22 @@ def matched_trials(trials: Iterable[TrialState], name: str) -> list[TrialState]:
     return [trial for group in matched_groups(trials, name) for trial in group.values()]
 
 
-def matched(trials: Iterable[TrialState], name: str, figure: str = "best_val_loss") -> list[Matched]:
+def matched(trials: Iterable[TrialState], name: str, metric: str = "best_val_loss") -> list[Matched]:
     """Return how each value of a hyperparameter does against the others on otherwise equal settings."""
-    groups = [
-        {value: getattr(trial, figure) for value, trial in group.items()}
-        for group in matched_groups((trial for trial in trials if trial.state == "done"), name)
-    ]
-    groups = [group for group in groups if None not in group.values()]
-    figures: dict[int | float | str, list[tuple[float, float]]] = defaultdict(list)
-    for group in groups:
-        middle = statistics.fmean(group.values())
-        for value, number in group.items():
-            figures[value].append((number, number - middle))
+    differences: dict[int | float | str, list[tuple[float, float]]] = defaultdict(list)
+    for group in matched_groups((trial for trial in trials if trial.state == "done"), name):
+        values = {
+            value: number for value, trial in group.items() if (number := trial.metrics.value(metric)) is not None
+        }
+        if len(values) == len(group):
+            middle = statistics.fmean(values.values())
+            for value, number in values.items():
+                differences[value].append((number, number - middle))
     rows = []
-    for value in sorted(figures):
-        numbers, differences = zip(*figures[value], strict=True)
-        count = len(differences)
-        margin = 1.96 * statistics.stdev(differences) / math.sqrt(count) if count > 1 else None
-        rows.append(Matched(value, statistics.fmean(numbers), statistics.fmean(differences), margin, count))
+    for value in sorted(differences):
+        numbers, own = zip(*differences[value], strict=True)
+        margin = 1.96 * statistics.stdev(own) / math.sqrt(len(own)) if len(own) > 1 else None
+        rows.append(Matched(value, statistics.fmean(numbers), statistics.fmean(own), margin, len(own)))
     return rows
 
 

@@ -14,8 +14,8 @@ from litegpt.analysis.page import Block, Grid, Paragraph
 from litegpt.analysis.study_text import read_study_text
 from litegpt.errors import InputError
 from litegpt.files import write_whole
-from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import StudyFolder
+from litegpt.results.metric import bits_per_char
 from litegpt.results.state import StudyState, TrialState
 from litegpt.study.split import SplitRule
 from litegpt.study.trial import Trial
@@ -100,7 +100,7 @@ def baseline_blocks(baselines: Baselines | None, trials: Sequence[TrialState]) -
         return
     is_in_characters = all(trial.settings.tokenizer == "char" for trial in trials)
     figure = "best_val_loss" if is_in_characters else "best_bits_per_char"
-    known = [own for trial in trials if trial.state == "done" and (own := getattr(trial, figure)) is not None]
+    known = [own for trial in trials if trial.state == "done" and (own := trial.metrics.value(figure)) is not None]
     levels = baseline_levels(baselines, [], figure)
     yield Paragraph(
         "What counting alone predicts, on the same validation text: n-grams of characters with Kneser-Ney smoothing."

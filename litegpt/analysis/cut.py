@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.ranking import measured, rank, ranking_of
 from litegpt.results.state import PhaseState, StudyState
 from litegpt.study.trial import Trial
 
@@ -71,12 +71,12 @@ def cut_safety(state: StudyState, by: str | None = None, winners: int = WINNERS)
 def _cut(source: PhaseState, target: PhaseState, by: str, top: int | None, winners: int) -> Cut | None:
     sources = rank(source.current(), by)
     places = {_setting(trial.settings): place for place, trial in enumerate(sources, 1)}
-    figures = {_setting(trial.settings): getattr(trial, by) for trial in sources}
+    values = {_setting(trial.settings): value for trial, value in measured(sources, by)}
     targets = [trial for trial in rank(target.current(), by) if _setting(trial.settings) in places]
     if not targets:
         return None
-    before = [figures[_setting(trial.settings)] for trial in targets]
-    after = [getattr(trial, by) for trial in targets]
+    before = [values[_setting(trial.settings)] for trial in targets]
+    after = [value for _, value in measured(targets, by)]
     found = tuple(places[_setting(trial.settings)] for trial in targets[:winners])
     correlation = spearman(before, after) if len(targets) >= COMMON_MIN else None
     return Cut(source.name, target.name, by, top, len(targets), correlation, found, len(sources))

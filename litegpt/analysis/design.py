@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from litegpt.errors import InputError, did_you_mean
+from litegpt.results.ranking import measured
 from litegpt.results.state import TrialState
 from litegpt.study.phase import RANKINGS
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH, tokens_differ
@@ -64,7 +65,7 @@ def design(trials: Iterable[TrialState], target: str = "loss", *, with_length: b
     if target not in TARGETS:
         raise InputError(f"no importance for '{target}'{did_you_mean(target, TARGETS)}: one of {', '.join(TARGETS)}")
     names = TARGETS[target]
-    known = [t for t in trials if t.state == "done" and all(getattr(t, name) is not None for name in names)]
+    known = [t for t in trials if t.state == "done" and all(t.metrics.value(name) is not None for name in names)]
     columns = _columns(known, (*ORDER, "max_iters") if with_length else ORDER)
     if len(known) < TRIALS_MIN or not columns:
         reason = f"{len(known)} trials that are done and have {' and '.join(names)}"
@@ -75,7 +76,7 @@ def design(trials: Iterable[TrialState], target: str = "loss", *, with_length: b
         target=target,
         trials=tuple(known),
         columns=columns,
-        figures={name: tuple(getattr(trial, name) for trial in known) for name in names},
+        figures={name: tuple(value for _, value in measured(known, name)) for name in names},
         factors=factors,
         notes=_notes(known, factors, with_length),
     )

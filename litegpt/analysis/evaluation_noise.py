@@ -6,33 +6,25 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
-from litegpt.results.metrics import Evaluation
+from litegpt.results.metric import METRICS, History
 
-CURVE_FIGURE = {
-    "train_loss": "train_loss",
-    "val_loss": "val_loss",
-    "best_val_loss": "val_loss",
-    "best_bits_per_char": "bits_per_char",
-    "final_loss": "final_loss",
-}
 THIRD_DIFFERENCE = (1, -3, 3, -1)
 NORMAL_MAD = 0.6745  # the median absolute deviation of a standard normal distribution
 TIE_SIGMAS = 1.96 * math.sqrt(2)  # of the difference of two figures, at 95 %
 
 
-def evaluation_noise(curves: Iterable[Sequence[Evaluation]], figure: str) -> float | None:
+def evaluation_noise(curves: Iterable[History], figure: str) -> float | None:
     """Return the standard deviation of a figure around the smooth course of its curves, pooled; None where too few.
 
     From third differences over the later half of each curve: they leave out any course up to a parabola. On curves of a
     handful of evaluations some of the course remains, and this is an upper estimate.
     """
-    name = CURVE_FIGURE.get(figure)
-    if name is None:
+    if figure == "seconds":  # it only grows
         return None
     scale = math.sqrt(sum(weight**2 for weight in THIRD_DIFFERENCE))
     differences: list[float] = []
     for curve in curves:
-        values = [value for evaluation in curve if (value := getattr(evaluation, name)) is not None]
+        values = [value for _, value in curve.points(METRICS[figure].curve.name)]
         values = values[min(len(values) // 2, max(1, len(values) - 4)) :]
         for start in range(len(values) - 3):
             differences.append(

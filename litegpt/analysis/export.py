@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +87,7 @@ def _trials(state: StudyState) -> list[TrialState]:
 
 def _trial_row(trial: TrialState) -> dict[str, Any]:
     settings = {name: getattr(trial.settings, name) for name in (*HYPERPARAMETERS, "start_from")}
-    own = {field.name: getattr(trial, field.name) for field in dataclasses.fields(trial)}
-    del own["settings"]
+    own = {**vars(trial), **vars(trial.metrics)}
+    for name in ("settings", "metrics", "later"):
+        del own[name]
     return {"phase": own.pop("phase"), "trial": own.pop("id"), "state": own.pop("state"), **settings, **own}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from litegpt.analysis.curves import Curves, key_of
 from litegpt.analysis.overfitting import overfitting
 from litegpt.estimate.cost import training_flops
+from litegpt.results.ranking import measured
 from litegpt.results.state import TrialState
 from litegpt.study.trial import vocabulary_size
 
@@ -21,12 +22,17 @@ UNKNOWN_VOCABULARY = 64  # only the ratio of costs matters, and the vocabulary's
 
 
 def pareto_front(trials: Iterable[TrialState], loss: str = "best_val_loss", cost: str = "seconds") -> list[TrialState]:
-    """Return the trials that no other beats at their cost or less, the cheapest first; both name TrialState fields."""
-    known = [t for t in trials if t.state == "done" and getattr(t, loss) is not None and getattr(t, cost) is not None]
+    """Return the trials that no other beats at their cost or less, the cheapest first; both are names of metrics."""
+    done = [trial for trial in trials if trial.state == "done"]
+    losses = {key_of(trial): value for trial, value in measured(done, loss)}
+    costs = [(trial, value) for trial, value in measured(done, cost) if key_of(trial) in losses]
+    points = [(value, losses[key_of(trial)], trial.id, trial) for trial, value in costs]
     front: list[TrialState] = []
-    for trial in sorted(known, key=lambda trial: (getattr(trial, cost), getattr(trial, loss), trial.id)):
-        if not front or getattr(trial, loss) < getattr(front[-1], loss):
+    least = math.inf
+    for _, value, _, trial in sorted(points, key=lambda point: point[:3]):
+        if value < least:
             front.append(trial)
+            least = value
     return front
 
 
@@ -54,7 +60,7 @@ def suspicious(
     for trial in listed:
         vocabulary = vocabulary_size(trial.settings, n_symbols or 0)
         if trial.state == "done" and vocabulary > 1 and (words := _guesses(trial, vocabulary, curves)) is not None:
-            learned = (trial.best_val_loss or 0) <= UNLEARNED * math.log(vocabulary)
+            learned = (trial.metrics.best_val_loss or 0) <= UNLEARNED * math.log(vocabulary)
             found.append(
                 Suspicion(trial.phase, trial.id, "worse than guessing" if learned else "learned nothing", words)
             )
@@ -64,14 +70,18 @@ def suspicious(
 def _badly_ended(trial: TrialState) -> Suspicion | None:
     if not trial.failed:
         return None
-    at = "" if trial.step is None else f" at step {trial.step:,}"
+    at = "" if trial.metrics.step is None else f" at step {trial.metrics.step:,}"
     reason = f": {trial.reason}" if trial.reason else ""
     return Suspicion(trial.phase, trial.id, trial.state, f"{trial.state}{at}{reason}")
 
 
 def _slow(trials: Sequence[TrialState], n_symbols: int | None) -> list[Suspicion]:
     """Compare a trial's seconds with those of its phase's trials of the same shape, or else by their arithmetic."""
-    timed = [(trial, trial.seconds) for trial in trials if trial.seconds is not None and trial.seconds > 0]
+    timed = [
+        (trial, trial.metrics.seconds)
+        for trial in trials
+        if trial.metrics.seconds is not None and trial.metrics.seconds > 0
+    ]
     by_shape: dict[object, list[float]] = defaultdict(list)
     for trial, seconds in timed:
         by_shape[_shape(trial)].append(seconds)
@@ -97,9 +107,9 @@ def _slow(trials: Sequence[TrialState], n_symbols: int | None) -> list[Suspicion
 
 def _guesses(trial: TrialState, vocabulary: int, curves: Curves | None) -> str | None:
     guess = math.log(vocabulary)
-    if trial.val_loss is None or trial.val_loss <= UNLEARNED * guess:
+    if trial.metrics.val_loss is None or trial.metrics.val_loss <= UNLEARNED * guess:
         return None
-    words = f"validation loss {trial.val_loss:.2f} at the end, a uniform guess has {guess:.2f}"
+    words = f"validation loss {trial.metrics.val_loss:.2f} at the end, a uniform guess has {guess:.2f}"
     course = overfitting(curves[key_of(trial)], vocabulary) if curves and key_of(trial) in curves else None
     if course is not None and course.since is not None:
         words += f"; its best was {course.best_val_loss:.2f} at step {course.best_val_step:,}"

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 from litegpt.errors import InputError
 from litegpt.results import fields
-from litegpt.results.bits import bits_per_char
 from litegpt.results.events import Event, PhaseEnded, PhasePlanned, TrialEnded, TrialQueued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal, read_journal
 from litegpt.results.lines import LineReader
-from litegpt.results.metrics import Evaluation, MetricsWriter
+from litegpt.results.metric import TrialMetrics, bits_per_char
+from litegpt.results.metrics import Evaluation, Evaluations, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
 from litegpt.study.trial import HYPERPARAMETERS, Trial
 
@@ -65,9 +65,6 @@ class ImportedTrial:
     def ended(self, phase: str) -> TrialEnded:
         """Return the event that ends it."""
         last = self.evaluations[-1] if self.evaluations else None
-        validated = [(e.val_loss, e.step) for e in self.evaluations if e.val_loss is not None]
-        finite = [(loss, step) for loss, step in validated if math.isfinite(loss)]
-        best_loss, best_step = min(finite) if finite else (None, None)
         losses = (self.final_loss, *(last.losses if last else ()))
         diverged = any(loss is not None and not math.isfinite(loss) for loss in losses)
         return TrialEnded(
@@ -76,13 +73,14 @@ class ImportedTrial:
             attempt=1,
             state="diverged" if diverged else "done",
             reason="the loss is not a number" if diverged else None,
-            step=self.settings.max_iters,
-            seconds=self.seconds,
-            train_loss=last.train_loss if last else None,
-            val_loss=last.val_loss if last else None,
-            best_val_loss=best_loss,
-            best_val_step=best_step,
-            final_loss=self.final_loss,
+            metrics=dataclasses.replace(
+                TrialMetrics.at(math.inf, Evaluations(self.evaluations)),
+                step=self.settings.max_iters,
+                seconds=self.seconds,
+                train_loss=last.train_loss if last else None,
+                val_loss=last.val_loss if last else None,
+                final_loss=self.final_loss,
+            ),
         )
 
 

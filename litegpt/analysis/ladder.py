@@ -68,7 +68,8 @@ def read_rungs(
     rungs: list[Rung] = []
     for trial in trials:
         for sample in read_samples(folder.trial(trial.phase, trial.id).samples):
-            loss = sample.loss if by == "val_loss" else getattr(trial, by) if sample.step == trial.step else None
+            is_last = sample.step == trial.metrics.step
+            loss = sample.loss if by == "val_loss" else trial.metrics.value(by) if is_last else None
             if loss is not None:
                 rungs.append(Rung(trial, sample, loss, meter.measure(sample) if meter else None))
     return sorted(rungs, key=lambda rung: (-rung.loss, rung.trial.id, rung.sample.step))

@@ -14,7 +14,8 @@ from litegpt.analysis.query import Query
 from litegpt.display import FIGURE_NAMES
 from litegpt.errors import InputError, did_you_mean
 from litegpt.estimate.cost import parameter_count
-from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.metric import METRICS, TrialMetrics
+from litegpt.results.ranking import measured, rank, ranking_of
 from litegpt.results.state import PhaseState, TrialState, TrialStatus
 from litegpt.study.phase import RANKINGS
 from litegpt.study.trial import HYPERPARAMETERS, Trial
@@ -37,22 +38,9 @@ class Row:
     seeds: int
     spread: float | None  # the standard deviation over the seeds of what it is ranked by; None for one
     parameters: int | None
-    step: int | None
-    train_loss: float | None
-    val_loss: float | None
-    best_val_loss: float | None
-    best_val_step: int | None
-    bits_per_char: float | None  # of val_loss
-    best_bits_per_char: float | None  # of best_val_loss
-    final_loss: float | None
-    seconds: float | None
-    tokens_per_second: float | None
+    metrics: TrialMetrics
+    later: TrialStatus | None  # how the trial ended after the step that is shown
     reason: str | None  # why it ended otherwise than well
-
-    @property
-    def gap(self) -> float | None:
-        """How much worse unseen text is predicted than the training text."""
-        return None if self.val_loss is None or self.train_loss is None else self.val_loss - self.train_loss
 
     @property
     def tied(self) -> bool:
@@ -64,10 +52,17 @@ class Row:
         """The rank as people read it: '=3' where noise cannot tell it from the third."""
         return "-" if self.rank is None else f"={self.tie}" if self.tied else str(self.rank)
 
+    def value(self, name: str) -> Any:
+        """Return a field by its name: a metric, a hyperparameter, or one of the row's own."""
+        if name in METRICS:
+            return self.metrics.value(name)
+        return getattr(self.settings if name in HYPERPARAMETERS else self, name, None)
+
     def record(self) -> dict[str, Any]:
         """Return it as plain data: hyperparameters and figures side by side, what a filter and JSON look at."""
-        plain = {**vars(self), "gap": self.gap, **vars(self.settings)}  # not asdict: it copies, and there are thousands
-        del plain["settings"]
+        # Not asdict, which copies: there are thousands of rows.
+        plain = {**vars(self), **vars(self.metrics), "gap": self.metrics.gap, **vars(self.settings)}
+        del plain["settings"], plain["metrics"]
         return plain
 
 
@@ -92,11 +87,12 @@ def leaderboard(
         raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
     groups = _groups(trials, group_seeds)
     rows = [_row(group, by, n_symbols) for group in groups]
-    ranked = sorted((row for row in rows if _is_ranked(row, by)), key=lambda row: (getattr(row, by), row.id))
-    others = [row for row in rows if not _is_ranked(row, by)]
-    deviation = _seed_deviation(groups, by) or noise
-    _rank(ranked, by, deviation)
-    rows = [*ranked, *others]
+    ranked = [
+        (value, row) for row in rows if row.state in RANKED_STATES and (value := row.metrics.value(by)) is not None
+    ]
+    ranked.sort(key=lambda entry: (entry[0], entry[1].id))
+    _rank(ranked, _seed_deviation(groups, by) or noise)
+    rows = [*(row for _, row in ranked), *(row for row in rows if row.rank is None)]
     return rows if query is None or not query.terms else [row for row in rows if query.holds(row.record())]
 
 
@@ -117,7 +113,7 @@ def best_elsewhere(phases: Iterable[PhaseState], shown: PhaseState) -> str:
     best, by = next(iter(rank(trials)), None), ranking_of(trials)
     if best is None or best.phase == shown.name:
         return ""
-    return f"The best of all phases is {best.id} of {best.phase}: {FIGURE_NAMES[by]} {getattr(best, by):.4f}."
+    return f"The best of all phases is {best.id} of {best.phase}: {FIGURE_NAMES[by]} {best.metrics.value(by):.4f}."
 
 
 def _groups(trials: Iterable[TrialState], group_seeds: bool) -> list[list[TrialState]]:
@@ -130,13 +126,13 @@ def _groups(trials: Iterable[TrialState], group_seeds: bool) -> list[list[TrialS
 
 
 def _row(group: Sequence[TrialState], by: str, n_symbols: int | None) -> Row:
-    known = [trial for trial in group if getattr(trial, by) is not None]
-    values = [getattr(trial, by) for trial in known]
-    best = min(known, key=lambda trial: (getattr(trial, by), trial.id), default=group[0])
-    if len(group) == 1:  # there are thousands of these
-        means = {name: getattr(best, name) for name in MEANS}
-    else:
-        means = {name: _mean([getattr(trial, name) for trial in group]) for name in MEANS}
+    known = [(value, trial.id, trial) for trial, value in measured(group, by)]
+    values = [value for value, _, _ in known]
+    best = min(known)[2] if known else group[0]
+    metrics = best.metrics
+    if len(group) > 1:
+        means: dict[str, Any] = {name: _mean([trial.metrics.value(name) for trial in group]) for name in MEANS}
+        metrics = dataclasses.replace(metrics, **means)
     return Row(
         rank=None,
         tie=None,
@@ -148,10 +144,9 @@ def _row(group: Sequence[TrialState], by: str, n_symbols: int | None) -> Row:
         seeds=len(group),
         spread=statistics.stdev(values) if len(values) > 1 else None,
         parameters=None if n_symbols is None else parameter_count(best.settings, n_symbols),
-        step=best.step,
-        best_val_step=best.best_val_step,
+        metrics=metrics,
+        later=best.later,
         reason=best.reason,
-        **means,
     )
 
 
@@ -160,23 +155,18 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _is_ranked(row: Row, by: str) -> bool:
-    return row.state in RANKED_STATES and getattr(row, by) is not None
-
-
 def _seed_deviation(groups: Iterable[Sequence[TrialState]], by: str) -> float | None:
-    values = ([getattr(trial, by) for trial in group] for group in groups if len(group) > 1)
-    return pooled_deviation([value for value in group if value is not None] for group in values)
+    return pooled_deviation([value for _, value in measured(group, by)] for group in groups if len(group) > 1)
 
 
-def _rank(rows: Sequence[Row], by: str, deviation: float | None) -> None:
+def _rank(ranked: Sequence[tuple[float, Row]], deviation: float | None) -> None:
     """Set rank and tie of sorted rows. A tie is with the first of its run, so that it does not creep downwards."""
     first = 1
-    for place, row in enumerate(rows, 1):
+    for position, (value, row) in enumerate(ranked, 1):
         margin = 0.0
+        first_value, first_row = ranked[first - 1]
         if deviation is not None:
-            head = rows[first - 1]
-            margin = TIE_SIGMAS * deviation * ((1 / row.seeds + 1 / head.seeds) / 2) ** 0.5
-        if getattr(row, by) - getattr(rows[first - 1], by) > margin:
-            first = place
-        row.rank, row.tie = place, first
+            margin = TIE_SIGMAS * deviation * ((1 / row.seeds + 1 / first_row.seeds) / 2) ** 0.5
+        if value - first_value > margin:
+            first = position
+        row.rank, row.tie = position, first

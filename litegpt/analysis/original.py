@@ -120,10 +120,7 @@ def _evaluation(step: str, train_loss: str, val_loss: str, seconds: str) -> Eval
         step=int(step),
         train_loss=float(train_loss),
         val_loss=float(val_loss),
-        final_loss=None,
         seconds=float(seconds),
-        tokens_per_second=None,
-        learning_rate=None,
     )
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from litegpt.results.metrics import Evaluation
+from litegpt.results.metric import History
 
 Course = Literal["improving", "flat", "overfitting"]
 
@@ -33,19 +32,20 @@ class Overfitting:
         return f"{word}, worse than guessing" if self.worse_than_guessing and self.since is not None else word
 
 
-def overfitting(curve: Sequence[Evaluation], vocabulary: int | None = None, noise: float = 0.0) -> Overfitting | None:
+def overfitting(curve: History, vocabulary: int | None = None, noise: float = 0.0) -> Overfitting | None:
     """Return how a trial's validation loss went; None with fewer than two evaluations of it.
 
     Overfitting: it ends above its best by more than a hundredth and twice the noise. Improving: it ends below what it
     was halfway, by as much. Flat: neither. `vocabulary` is how many tokens a uniform guess chooses from.
     """
-    known = [(e.step, e.val_loss, e.train_loss) for e in curve if e.val_loss is not None and math.isfinite(e.val_loss)]
-    if len(known) < 2:
+    points = curve.points("val_loss")
+    if len(points) < 2:
         return None
-    best_step, best_loss, _ = min(known, key=lambda row: row[1])
-    _, last_loss, last_train = known[-1]
+    best_step, best_loss = min(points, key=lambda point: point[1])
+    last_step, last_loss = points[-1]
+    last_train = curve.at(last_step, "train_loss")
     margin = max(TOLERANCE * best_loss, 2 * noise)
-    halfway = known[(len(known) - 1) // 2][1]
+    halfway = points[(len(points) - 1) // 2][1]
     course: Course = "flat"
     if last_loss - best_loss > margin:
         course = "overfitting"

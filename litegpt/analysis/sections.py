@@ -55,7 +55,7 @@ def _run(material: Material) -> Iterator[Block]:
         counts = phase.counts()
         lengths = sorted({trial.settings.max_iters for trial in trials})
         ended = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-        seconds = sum(trial.seconds or 0.0 for trial in trials)
+        seconds = sum(trial.metrics.seconds or 0.0 for trial in trials)
         rows.append(
             (
                 phase.name,
@@ -83,15 +83,20 @@ def _won(material: Material) -> Iterator[Block]:
     for row in (row for row in rows[:WINNERS] if row.rank is not None):
         course = overfitting(material.curves[(row.phase, row.id)], material.vocabulary(row.settings))
         settings = (setting(row.settings, name) for name in names)
-        losses = (row.train_loss, row.val_loss, row.best_val_loss, *((row.best_bits_per_char,) if has_bits else ()))
+        losses = (
+            row.metrics.train_loss,
+            row.metrics.val_loss,
+            row.metrics.best_val_loss,
+            *((row.metrics.best_bits_per_char,) if has_bits else ()),
+        )
         grid.append(
             (
                 row.place,
                 *settings,
                 *map(display.loss, losses),
-                display.count(row.best_val_step),
-                display.loss(row.final_loss),
-                display.duration(row.seconds),
+                display.count(row.metrics.best_val_step),
+                display.loss(row.metrics.final_loss),
+                display.duration(row.metrics.seconds),
                 course.word if course else "-",
             )
         )
@@ -192,11 +197,11 @@ def _importance(material: Material) -> Iterator[Block]:
 
 def _cost(material: Material) -> Iterator[Block]:
     yield Heading("What it cost")
-    total = sum(trial.seconds or 0.0 for trial in material.trials)
+    total = sum(trial.metrics.seconds or 0.0 for trial in material.trials)
     yield Paragraph(f"All trials together took {display.duration(total)} of trial time.")
     best = material.best
     ranked = [(phase.name, rank(phase.current(), best)) for phase in material.phases]
-    groups = [(name, [_point(trial, best) for trial in trials if trial.seconds]) for name, trials in ranked]
+    groups = [(name, [_point(trial, best) for trial in trials if trial.metrics.seconds]) for name, trials in ranked]
     front = pareto_front(material.trials, best)
     if front:
         yield charts.front_chart(groups, [_point(trial, best) for trial in front], FIGURE_NAMES[best])
@@ -266,7 +271,7 @@ def _again(material: Material) -> Iterator[Block]:
 
 
 def _has_figures(material: Material, target: str) -> bool:
-    return any(all(getattr(trial, name) is not None for name in TARGETS[target]) for trial in material.trials)
+    return any(all(trial.metrics.value(name) is not None for name in TARGETS[target]) for trial in material.trials)
 
 
 def _devices(state: StudyState) -> str:
@@ -280,11 +285,11 @@ def _copied(rung: Rung, known: bool = True) -> tuple[str, ...]:
 
 
 def _point(trial: TrialState, loss: str) -> tuple[float, float]:
-    return (trial.seconds or 0.0, getattr(trial, loss) or 0.0)
+    return (trial.metrics.seconds or 0.0, trial.metrics.value(loss) or 0.0)
 
 
 def _median(trials: Sequence[TrialState], figure: str) -> float | None:
-    known = [value for trial in trials if (value := getattr(trial, figure)) is not None]
+    known = [value for trial in trials if (value := trial.metrics.value(figure)) is not None]
     return statistics.median(known) if known else None
 
 

@@ -14,8 +14,8 @@ from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_ba
 from litegpt.analysis.leaderboard import best_elsewhere, setting
 from litegpt.cli.leaderboard import drop_to_fit
 from litegpt.display import FIGURE_NAMES, inert
-from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import StudyFolder
+from litegpt.results.metric import bits_per_char
 from litegpt.results.metrics import read_metrics
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.samples import Sample, read_samples
@@ -60,9 +60,11 @@ def _leaderboard(phase: PhaseState, trials: Sequence[TrialState], width: int) ->
         losses = {"best val": "best_val_loss", "bits/char": "best_bits_per_char"}
     columns = {"": [str(place) for place, _ in enumerate(shown, start=1)]}
     columns |= {HYPERPARAMETERS[n].heading: [setting(trial.settings, n) for trial in shown] for n in names}
-    columns |= {heading: [_figure(getattr(trial, name)) for trial in shown] for heading, name in losses.items()}
-    columns["at step"] = ["" if trial.best_val_step is None else str(trial.best_val_step) for trial in shown]
-    columns["seconds"] = ["" if trial.seconds is None else f"{trial.seconds:.1f}" for trial in shown]
+    columns |= {heading: [_figure(trial.metrics.value(name)) for trial in shown] for heading, name in losses.items()}
+    columns["at step"] = [
+        "" if trial.metrics.best_val_step is None else str(trial.metrics.best_val_step) for trial in shown
+    ]
+    columns["seconds"] = ["" if trial.metrics.seconds is None else f"{trial.metrics.seconds:.1f}" for trial in shown]
     drop_to_fit(columns, width, ("train loss", "val loss" if len(losses) == 3 else "best val", "seconds", "at step"))
     title = Text(f"{phase.name}: the best of {len(phase.current())} trials by {FIGURE_NAMES[_figure_of(trials)]}")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
@@ -93,7 +95,7 @@ def _print_comparison(
     console: Console, phase: PhaseState, trials: Sequence[TrialState], baselines: Baselines | None
 ) -> None:
     """Say which trials predict no better than a baseline that only counts characters."""
-    worse = [trial for trial in trials if beats_bar(trial.best_bits_per_char, baselines) is False]
+    worse = [trial for trial in trials if beats_bar(trial.metrics.best_bits_per_char, baselines) is False]
     if baselines and worse:
         told = f"No trial of {phase.name} beats"
         if len(worse) < len(trials):

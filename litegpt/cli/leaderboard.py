@@ -15,7 +15,7 @@ from rich.text import Text
 
 from litegpt import display
 from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
-from litegpt.analysis.curves import at_step, key_of, read_curves
+from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.imported import imported_vocab_size
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     trials = [trial for phase in phases for trial in phase.current()]
     if query.step is not None:
         curves = read_curves(folder, trials)
-        trials = [at_step(trial, curves[key_of(trial)], query.step) for trial in trials]
+        trials = [trial.at(query.step, curves[key_of(trial)]) for trial in trials]
     by = arguments.by or ranking_of(trials)
     rows = leaderboard(
         trials,
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     if arguments.json:
         records = [
             row.record()
-            | {f"beats_{BAR}": beats_bar(row.best_bits_per_char, baselines)}
+            | {f"beats_{BAR}": beats_bar(row.metrics.best_bits_per_char, baselines)}
             | ({"copied": copied[row.id]} if copied else {})
             for row in shown
         ]
@@ -151,7 +151,7 @@ def choose_phase(state: StudyState, name: str | None) -> PhaseState:
 def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str) -> list[TrialState]:
     """Return the trials whose curves tell the noise: the best, because ties matter there."""
     share = max(1, NOISE_CURVES // max(1, len(phases)))
-    known = any(getattr(trial, by) is not None for trial in trials)
+    known = any(trial.metrics.value(by) is not None for trial in trials)
     return [trial for phase in phases for trial in rank(phase.current(), by if known else None)[:share]]
 
 
@@ -193,14 +193,14 @@ def leaderboard_table(
         columns[name] = [setting(row.settings, name) for row in shown]
     columns |= {
         "parameters": [display.count(row.parameters) for row in shown],
-        "train": [display.loss(row.train_loss) for row in shown],
-        "val": [display.loss(row.val_loss) for row in shown],
-        "best val": [display.loss(row.best_val_loss) for row in shown],
-        BITS: [display.loss(row.best_bits_per_char) for row in shown],
-        "at": [display.count(row.best_val_step) for row in shown],
-        "final": [display.loss(row.final_loss) for row in shown],
-        "gap": [display.loss(row.gap) for row in shown],
-        "time": [display.duration(row.seconds) for row in shown],
+        "train": [display.loss(row.metrics.train_loss) for row in shown],
+        "val": [display.loss(row.metrics.val_loss) for row in shown],
+        "best val": [display.loss(row.metrics.best_val_loss) for row in shown],
+        BITS: [display.loss(row.metrics.best_bits_per_char) for row in shown],
+        "at": [display.count(row.metrics.best_val_step) for row in shown],
+        "final": [display.loss(row.metrics.final_loss) for row in shown],
+        "gap": [display.loss(row.metrics.gap) for row in shown],
+        "time": [display.duration(row.metrics.seconds) for row in shown],
         "seeds": [str(row.seeds) for row in shown],
         "spread": [display.loss(row.spread) for row in shown],
         "state": [row.state for row in shown],
@@ -221,7 +221,7 @@ def leaderboard_table(
     inserted: set[int] = set()
     levels = baseline_levels(baselines, [row.settings for row in rows], compared) if compared in COMPARED else {}
     if levels:
-        own = [getattr(row, compared) if row.rank is not None else None for row in shown]
+        own = [row.metrics.value(compared) if row.rank is not None else None for row in shown]
         worse = [i for i, figure in enumerate(own) if figure is not None and figure >= levels.get(BAR, math.inf)]
         for i in worse:
             columns[COMPARED[compared]][i] = f"\N{DAGGER}{columns[COMPARED[compared]][i]}"

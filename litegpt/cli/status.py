@@ -69,8 +69,8 @@ def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, An
                 "trials": counts.total,
                 **counts,
                 "excluded": len(phase_state.excluded),
-                "best_val_loss": best and best.best_val_loss,
-                "best_bits_per_char": best and best.best_bits_per_char,
+                "best_val_loss": best and best.metrics.best_val_loss,
+                "best_bits_per_char": best and best.metrics.best_bits_per_char,
             }
         )
     runner, holder = runner_at_work(folder.lock), read_holder(folder.lock)

@@ -124,7 +124,7 @@ def _trial_findings(files: TrialFolder, trial: TrialState, state: StudyState, is
 def _metrics_fault(files: TrialFolder, trial: TrialState, is_imported: bool) -> str | None:
     """Return where a trial's metrics do not say what its end in the journal says."""
     rows = {row.step: row for row in read_metrics(files.metrics)}
-    last = rows.get(trial.step if trial.step is not None else -1)
+    last = rows.get(trial.metrics.step if trial.metrics.step is not None else -1)
     if not rows:
         return "the metrics of a trial that ended are missing"
     if not is_imported:
@@ -137,20 +137,22 @@ def _metrics_fault(files: TrialFolder, trial: TrialState, is_imported: bool) -> 
     if trial.state != "done" or is_imported:  # another program evaluates when it wants to
         return None
     if last is None:
-        return f"the trial ended at step {trial.step}, and there is no such evaluation"
+        return f"the trial ended at step {trial.metrics.step}, and there is no such evaluation"
     return _figures_fault(trial, last, rows)
 
 
 def _figures_fault(trial: TrialState, last: Evaluation, rows: dict[int, Evaluation]) -> str | None:
     for figure in FIGURES:
-        told, measured = getattr(trial, figure), getattr(last, figure)
+        told, measured = trial.metrics.value(figure), getattr(last, figure)
         if told is not None and told != measured:
             return f"{figure} is {measured} at the last step, and {told} in the journal"
-    best = rows.get(trial.best_val_step if trial.best_val_step is not None else -1)
+    best = rows.get(trial.metrics.best_val_step if trial.metrics.best_val_step is not None else -1)
     for figure in ("val_loss", "bits_per_char") if best is not None else ():
-        told, measured = getattr(trial, f"best_{figure}"), getattr(best, figure)
+        told, measured = trial.metrics.value(f"best_{figure}"), getattr(best, figure)
         if told is not None and told != measured:
-            return f"{figure} is {measured} at step {trial.best_val_step}, and {told} in the journal, as the best"
+            return (
+                f"{figure} is {measured} at step {trial.metrics.best_val_step}, and {told} in the journal, as the best"
+            )
     return None
 
 

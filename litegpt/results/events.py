@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from litegpt.results.fields import timestamp
 from litegpt.results.lines import Record
+from litegpt.results.metric import NO_METRICS, TrialMetrics
 from litegpt.results.state import CorpusIdentity, EndState, Failure
 from litegpt.study.phase import Exclusion, Promotion
 from litegpt.study.trial import Trial
@@ -174,16 +175,12 @@ class TrialEnded(Event):
     state: EndState
     reason: str | None = None
     failure: Failure | None = None  # the kind of it, where it failed or diverged
-    step: int | None = None
-    seconds: float | None = None
-    train_loss: float | None = None
-    val_loss: float | None = None
-    best_val_loss: float | None = None
-    best_val_step: int | None = None
-    bits_per_char: float | None = None  # of val_loss
-    best_bits_per_char: float | None = None  # of best_val_loss
-    final_loss: float | None = None
-    tokens_per_second: float | None = None
+    metrics: TrialMetrics = NO_METRICS
+
+    def _fields(self) -> Record:
+        record = dataclasses.asdict(self)
+        metrics = record.pop("metrics")
+        return {**record, **metrics}
 
 
 @dataclass(frozen=True, kw_only=True)

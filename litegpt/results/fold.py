@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import get_args
 
 from litegpt.results import fields
-from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import is_name
 from litegpt.results.lines import Record
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import CorpusIdentity, EndState, PhaseState, StudyState, TrialState, WorkerState
 from litegpt.study.phase import Exclusion, Promotion
 
@@ -182,25 +182,8 @@ def _trial_ended(trial: TrialState, record: Record) -> TrialState:
         reason=fields.text(record.get("reason")),
         failure=fields.text(record.get("failure")),
         ended=fields.moment(record.get("time")),
-        step=fields.whole(record.get("step")),
-        seconds=fields.number(record.get("seconds")),
-        train_loss=fields.number(record.get("train_loss")),
-        val_loss=fields.number(record.get("val_loss")),
-        best_val_loss=fields.number(record.get("best_val_loss")),
-        best_val_step=fields.whole(record.get("best_val_step")),
-        bits_per_char=_bits(trial, record, "bits_per_char", "val_loss"),
-        best_bits_per_char=_bits(trial, record, "best_bits_per_char", "best_val_loss"),
-        final_loss=fields.number(record.get("final_loss")),
-        tokens_per_second=fields.number(record.get("tokens_per_second")),
+        metrics=TrialMetrics.from_record(record, trial.settings.tokenizer),
     )
-
-
-def _bits(trial: TrialState, record: Record, figure: str, loss: str) -> float | None:
-    """Return bits per character; where tokens are characters they follow from the loss, and older records lack them."""
-    bits = fields.number(record.get(figure))
-    if bits is None and trial.settings.tokenizer == "char":
-        return bits_per_char(fields.number(record.get(loss)))
-    return bits
 
 
 def _trial_requeued(trial: TrialState, record: Record) -> TrialState:

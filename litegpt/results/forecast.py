@@ -123,7 +123,7 @@ class Forecast:
             work = self._work(trial.id, trial.settings)
             # A trial without an attempt was imported, or took over its results from another phase.
             if trial.is_ended and trial.attempt:
-                done += work.until(trial.step or 0, trial.settings.max_iters)
+                done += work.until(trial.metrics.step or 0, trial.settings.max_iters)
             elif trial.state == "running" and now is not None and trial.started is not None:
                 step = steps.get((trial.phase, trial.id))
                 done += 0.0 if step is None else work.until(step, trial.settings.max_iters)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
 from litegpt.results import fields
-from litegpt.results.bits import bits_per_char
 from litegpt.results.lines import LineWriter, Record
+from litegpt.results.metric import bits_per_char
 from litegpt.results.records import RecordReader
 
 FORMAT = 1
@@ -20,13 +21,13 @@ class Evaluation:
     """What was measured of one trial at one step; what is missing is None. Losses are in nats per token."""
 
     step: int  # updates made
-    train_loss: float | None
-    val_loss: float | None
-    final_loss: float | None  # the minibatch loss of this step; None at step 0
+    train_loss: float | None = None
+    val_loss: float | None = None
+    final_loss: float | None = None  # the minibatch loss of this step; None at step 0
     bits_per_char: float | None = None  # the validation loss, whatever the tokens are
-    seconds: float | None  # the trial's own cost so far
-    tokens_per_second: float | None
-    learning_rate: float | None
+    seconds: float | None = None  # the trial's own cost so far
+    tokens_per_second: float | None = None
+    learning_rate: float | None = None
     loss_scale: float | None = None  # fp16 only
     skipped_steps: int | None = None  # fp16 only
     pack_width: int | None = None
@@ -74,6 +75,30 @@ class Evaluation:
         )
 
 
+class Evaluations(list[Evaluation]):
+    """The evaluations of one trial by step; a `History`."""
+
+    def step_at(self, step: float) -> int | None:
+        index = self._end(step)
+        return self[index - 1].step if index else None
+
+    def points(self, name: str) -> list[tuple[int, float]]:
+        return [(row.step, value) for row in self if (value := getattr(row, name)) is not None and math.isfinite(value)]
+
+    def at(self, step: float, name: str) -> float | None:
+        for index in range(self._end(step) - 1, -1, -1):
+            value: float | None = getattr(self[index], name)
+            if value is not None:
+                return value
+        return None
+
+    def least(self, name: str, step: float = math.inf) -> tuple[float, int] | None:
+        return min(((value, at) for at, value in self.points(name) if at <= step), default=None)
+
+    def _end(self, step: float) -> int:
+        return bisect_right(self, step, key=lambda row: row.step)
+
+
 class MetricsReader(RecordReader[Evaluation]):
     """Follow a trial's metrics.jsonl: `poll`, then `rows` (one evaluation per step, the latest record of each)."""
 
@@ -111,11 +136,11 @@ class MetricsWriter:
         self.close()
 
 
-def read_metrics(path: Path) -> list[Evaluation]:
-    """Return a trial's evaluations by step; none where the file is missing."""
+def read_metrics(path: Path) -> Evaluations:
+    """Return a trial's evaluations by step; none if the file is missing."""
     reader = MetricsReader(path)
     reader.poll()
-    return reader.rows()
+    return Evaluations(reader.rows())
 
 
 def _is_measured(evaluation: Evaluation) -> bool:

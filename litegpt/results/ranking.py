@@ -15,6 +15,11 @@ def ranking_of(trials: Iterable[TrialState]) -> str:
     return default_ranking(tokens_differ(trial.settings for trial in trials))
 
 
+def measured(trials: Iterable[TrialState], name: str) -> list[tuple[TrialState, float]]:
+    """Return the trials that have a metric, each with its value."""
+    return [(trial, value) for trial in trials if (value := trial.metrics.value(name)) is not None]
+
+
 def rank(trials: Iterable[TrialState], by: str | None = None) -> list[TrialState]:
     """Return the trials that are done and have the figure, the least first; equal ones in the order of their ids.
 
@@ -24,7 +29,7 @@ def rank(trials: Iterable[TrialState], by: str | None = None) -> list[TrialState
     by = by or ranking_of(trials)
     if by not in RANKINGS:
         raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
-    ranked = [(figure, trial.id, trial) for trial in trials if (figure := getattr(trial, by)) is not None]
+    ranked = [(figure, trial.id, trial) for trial in trials if (figure := trial.metrics.value(by)) is not None]
     return [trial for _, _, trial in sorted(ranked, key=lambda entry: entry[:2]) if trial.state == "done"]
 
 

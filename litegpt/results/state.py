@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, get_args
 
+from litegpt.results.metric import NO_METRICS, History, TrialMetrics
 from litegpt.study.phase import Exclusion, Promotion
 from litegpt.study.trial import Trial
 
@@ -44,16 +46,8 @@ class TrialState:
     precision: str | None = None
     pack: str | None = None
     pack_width: int | None = None
-    step: int | None = None
-    seconds: float | None = None  # the trial's own cost
-    train_loss: float | None = None
-    val_loss: float | None = None
-    best_val_loss: float | None = None
-    best_val_step: int | None = None
-    bits_per_char: float | None = None  # of val_loss
-    best_bits_per_char: float | None = None  # of best_val_loss
-    final_loss: float | None = None
-    tokens_per_second: float | None = None
+    metrics: TrialMetrics = NO_METRICS  # of the last step; those of a running trial are in its metrics.jsonl
+    later: TrialStatus | None = None  # how the trial ended after the step that `at` shows
 
     @property
     def is_ended(self) -> bool:
@@ -67,6 +61,22 @@ class TrialState:
     def failed(self) -> bool:
         """True when the trial ended before its last step, so that `retry` may queue it again."""
         return self.state in FAILED_STATES
+
+    def at(self, step: float, history: History) -> TrialState:
+        """Return the trial as it was at a step.
+
+        A trial that diverged, failed or was stopped after that step was still running; `later` says how it ended.
+        """
+        last = history.step_at(math.inf)
+        end = last if self.metrics.step is None else self.metrics.step
+        if self.is_ended and (end is None or end <= step):
+            return self
+        metrics = TrialMetrics.at(step, history)
+        if self.failed:
+            return replace(
+                self, state="running" if metrics.step is not None else "queued", later=self.state, metrics=metrics
+            )
+        return replace(self, metrics=metrics)
 
     def requeued(self, reason: str | None) -> TrialState:
         """Return the trial as it waits for another attempt."""

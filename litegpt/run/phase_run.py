@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import cast
 
 from litegpt.errors import InputError
 from litegpt.estimate.packs import pack_trials
 from litegpt.results import events
-from litegpt.results.state import PhaseState, TrialState
+from litegpt.results.metric import NO_METRICS, TrialMetrics
+from litegpt.results.state import EndState, Failure, PhaseState, TrialState
 from litegpt.run.context import RunContext
 from litegpt.run.disk import Retention
 from litegpt.run.phases import requeued
@@ -191,20 +193,31 @@ class PhaseRun:
                 problem = f"the results cannot be written ({over.reason})"
                 self.pause(f"{problem}; free space or fix the disk, then `litegpt resume`")
         elif over.state != "stopped" or trial.id in self._stopped_for_good:
-            self._append_end(trial.id, over.state, over.reason, over.failure, **over.figures)
+            self._append_end(trial.id, over.state, over.reason, over.failure, over.metrics)
         else:
             is_interrupted = assignment.stop_requested
             self._append_requeued(trial, "the run was interrupted" if is_interrupted else "its worker was ended")
             assignment.unfinished.append(trial)
 
     def _append_end(
-        self, trial: str, state: str, reason: str | None, failure: str | None = None, **figures: object
+        self,
+        trial: str,
+        state: str,
+        reason: str | None,
+        failure: str | None = None,
+        metrics: TrialMetrics = NO_METRICS,
     ) -> None:
-        attempt = self.state.trials[trial].attempt
-        record = {"phase": self.phase, "trial": trial, "attempt": attempt, "state": state, **figures}
-        record |= {"reason": reason, "failure": failure}
-        # The figures come from a worker of the same version, so their types are right.
-        self._journal.append(events.TrialEnded(**record))  # type: ignore[arg-type]
+        self._journal.append(
+            events.TrialEnded(
+                phase=self.phase,
+                trial=trial,
+                attempt=self.state.trials[trial].attempt,
+                state=cast("EndState", state),
+                reason=reason,
+                failure=cast("Failure | None", failure),
+                metrics=metrics,
+            )
+        )
 
     def _append_requeued(self, trial: Trial, reason: str) -> None:
         attempt = self.state.trials[trial.id].attempt

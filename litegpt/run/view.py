@@ -138,7 +138,7 @@ def _phase_line(phase: PhaseState, state: StudyState) -> str:
     counts, figure = phase.counts(), ranking_of(state.trials())
     parts = [f"{phase.name}: {counts.ended}/{counts.total} trials"]
     parts += [f"{counts[failed]} {failed}" for failed in FAILED_STATES if counts[failed]]
-    if (best := best_of(phase.current())) is not None and (value := getattr(best, figure)) is not None:
+    if (best := best_of(phase.current())) is not None and (value := best.metrics.value(figure)) is not None:
         parts.append(f"{FIGURE_NAMES[figure]} {value:.3f}")
     return ", ".join(parts)
 
@@ -194,7 +194,7 @@ def _phase_table(runner: Runner, figure: str) -> Table:
             ProgressBar(total=max(1, counts.total), completed=counts.ended, width=24),
             Text.assemble(f"{counts.ended}/{counts.total}" if counts.total else "waits", (trouble, "red")),
             str(counts["running"] or ""),
-            "" if best is None or (value := getattr(best, figure)) is None else f"{value:.3f}",
+            "" if best is None or (value := best.metrics.value(figure)) is None else f"{value:.3f}",
         )
     return table
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from litegpt.errors import InputError
 from litegpt.files import write_whole
-from litegpt.results.bits import bits_per_char
 from litegpt.results.folder import TrialFolder
+from litegpt.results.metric import NO_METRICS, TrialMetrics, bits_per_char
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Copied, Sample, append_sample, read_samples
 from litegpt.study.trial import Trial
@@ -154,26 +154,26 @@ class Attempt:
         assert self._metrics is not None
         self._metrics.sync()
         last, progress = ended.evaluation, ended.progress
-        figures: dict[str, object] = {
-            "step": progress.step,
-            "seconds": round(progress.seconds, 6),
-            "train_loss": last and last.train_loss,
-            "val_loss": last and last.val_loss,
-            "best_val_loss": progress.best_val_loss,
-            "best_val_step": progress.best_val_step,
-            "bits_per_char": bits_per_char(last.val_loss if last else None, self.tokens_per_char),
-            "best_bits_per_char": bits_per_char(progress.best_val_loss, self.tokens_per_char),
-            "final_loss": last and last.final_loss,
-            "tokens_per_second": last and last.tokens_per_second,
-        }
+        metrics = TrialMetrics(
+            step=progress.step,
+            seconds=round(progress.seconds, 6),
+            train_loss=last.train_loss if last else None,
+            val_loss=last.val_loss if last else None,
+            best_val_loss=progress.best_val_loss,
+            best_val_step=progress.best_val_step,
+            bits_per_char=bits_per_char(last.val_loss if last else None, self.tokens_per_char),
+            best_bits_per_char=bits_per_char(progress.best_val_loss, self.tokens_per_char),
+            final_loss=last.final_loss if last else None,
+            tokens_per_second=last.tokens_per_second if last else None,
+        )
         if ended.state == "diverged":
-            self._tell("diverged", "the loss is no longer finite", "diverged", figures)
+            self._tell("diverged", "the loss is no longer finite", "diverged", metrics)
         else:
-            self._tell(ended.state, None, None, figures)
+            self._tell(ended.state, None, None, metrics)
 
     def stop(self) -> None:
         """Tell the runner that the attempt was stopped before it came to train."""
-        self._tell("stopped", None, None, {})
+        self._tell("stopped", None, None)
 
     def fail(self, error: Exception) -> None:
         """Tell the runner that the attempt failed; the traceback stays in the trial's folder."""
@@ -183,13 +183,13 @@ class Attempt:
         first_line = (str(error).splitlines() or [""])[0]
         what = failure if failure == "out of memory" else type(error).__name__
         self._tell(
-            "failed", first_line if isinstance(error, InputError | CacheError) else f"{what}: {first_line}", failure, {}
+            "failed", first_line if isinstance(error, InputError | CacheError) else f"{what}: {first_line}", failure
         )
 
-    def _tell(self, state: str, reason: str | None, failure: str | None, figures: dict[str, object]) -> None:
+    def _tell(self, state: str, reason: str | None, failure: str | None, metrics: TrialMetrics = NO_METRICS) -> None:
         self.over = True
         over = TrialOver(
-            phase=self.request.phase, trial=self.trial.id, state=state, reason=reason, failure=failure, figures=figures
+            phase=self.request.phase, trial=self.trial.id, state=state, reason=reason, failure=failure, metrics=metrics
         )
         self.send(over)
 

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from litegpt.results.metric import NO_METRICS, TrialMetrics
+
 BAD_CORPUS = "bad corpus"
 DISK = "disk"
 CACHE = "cache"
@@ -131,7 +133,7 @@ class TrialOver(Message):
     state: str  # done, diverged, failed, or stopped with a checkpoint
     reason: str | None = None
     failure: str | None = None  # its kind: one of events.Failure, or BAD_CORPUS, DISK or CACHE: they end no trial
-    figures: dict[str, Any] = field(default_factory=dict)  # those of the journal's trial_ended
+    metrics: TrialMetrics = NO_METRICS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,8 @@ def parse(line: bytes) -> Message | None:
         message = _KINDS[fields.pop("kind")](**fields)
         if isinstance(message, TrainPack):
             return dataclasses.replace(message, trials=[TrialRequest(**trial) for trial in fields["trials"]])
+        if isinstance(message, TrialOver):
+            return dataclasses.replace(message, metrics=TrialMetrics(**fields.get("metrics", {})))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return message

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from litegpt.analysis.baselines import baseline_blocks, baseline_levels, beats_bar, read_baselines
-from litegpt.analysis.curves import at_step, key_of, read_curves
+from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import default_target
 from litegpt.analysis.evaluation_noise import evaluation_noise
@@ -24,6 +24,7 @@ from litegpt.cli.closing import print_closing
 from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import TrialState
 from litegpt.study.study import read_study
 from tests.conftest import MIXED_STUDY
@@ -49,8 +50,8 @@ def test_a_board_ranks_and_ties_in_one_unit(folder: StudyFolder, trials: list[Tr
     assert bits is not None
     assert nats is not None
     assert math.log(2) < nats / bits < 2 * math.log(2)
-    then = at_step(trials[0], curves[key_of(trials[0])], 50)
-    assert then.bits_per_char == then.best_bits_per_char == curves[key_of(trials[0])][2].bits_per_char
+    then = trials[0].at(50, curves[key_of(trials[0])])
+    assert then.metrics.bits_per_char == then.metrics.best_bits_per_char == curves[key_of(trials[0])][2].bits_per_char
 
 
 def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
@@ -96,14 +97,14 @@ def test_baselines_stand_where_the_unit_is_theirs(folder: StudyFolder, trials: l
     assert baseline_levels(baselines, characters, "val_loss") == baselines
     assert baseline_levels(baselines, settings, "val_loss") == {}
     assert baseline_levels(baselines, settings, "bits_per_char")["trigram"] == 2.2 / math.log(2)
-    assert beats_bar(trials[1].best_bits_per_char, baselines) is True
+    assert beats_bar(trials[1].metrics.best_bits_per_char, baselines) is True
     assert "| trigram | 3.1739 | 2 of 8 |" in to_markdown("report", list(baseline_blocks(baselines, trials)))
 
 
 def test_a_guess_is_over_a_trials_own_vocabulary(trials: list[TrialState]) -> None:
     """A uniform guess among 29 characters has 3.4 nats, among 512 tokens 6.2: a BPE trial with 4.2 has learned."""
     assert suspicious(trials, n_symbols=29) == []
-    guessers = [trials[0], dataclasses.replace(trials[1], val_loss=6.3), *trials[2:]]
+    guessers = [trials[0], dataclasses.replace(trials[1], metrics=TrialMetrics(val_loss=6.3)), *trials[2:]]
     assert [(found.trial, found.kind) for found in suspicious(guessers, n_symbols=29)] == [
         (trials[1].id, "worse than guessing")
     ]
@@ -182,7 +183,7 @@ def test_a_last_phase_that_is_not_the_best_is_no_final(
     )
     print_closing(read_study(mixed), state, folder)
     out = capsys.readouterr().out
-    best = min(state.phases["phase1"].current(), key=lambda trial: trial.best_bits_per_char or 9.0)
+    best = min(state.phases["phase1"].current(), key=lambda trial: trial.metrics.best_bits_per_char or 9.0)
     assert f"The best of all phases is {best.id} of phase1: best bits per character 3.0635." in out
     assert "No trial of model beats the trigram" in out
     heading = next(line for line in out.splitlines() if "best val" in line and "step" in line)

@@ -13,26 +13,16 @@ from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.overfitting import overfitting
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.metrics import Evaluation
+from litegpt.results.metric import TrialMetrics
+from litegpt.results.metrics import Evaluation, Evaluations
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
 
 KEYS = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
 
 
-def curve(losses: list[tuple[int, float, float]]) -> list[Evaluation]:
-    return [
-        Evaluation(
-            step=step,
-            train_loss=train,
-            val_loss=val,
-            final_loss=None,
-            seconds=None,
-            tokens_per_second=None,
-            learning_rate=None,
-        )
-        for step, train, val in losses
-    ]
+def curve(losses: list[tuple[int, float, float]]) -> Evaluations:
+    return Evaluations(Evaluation(step=step, train_loss=train, val_loss=val) for step, train, val in losses)
 
 
 def test_the_bands_are_pandas_groups_and_break_where_a_phase_ends(original: StudyFolder, seed_study: Path) -> None:
@@ -90,7 +80,9 @@ def test_a_vocabulary_goes_with_its_tokenizer() -> None:
         for rate in (1e-3, 3e-3)
         for tokenizer, size in tokens
     ]
-    trials = [TrialState("p", trial.id, trial, state="done", best_val_loss=2.0) for trial in settings]
+    trials = [
+        TrialState("p", trial.id, trial, state="done", metrics=TrialMetrics(best_val_loss=2.0)) for trial in settings
+    ]
     assert len(matched_trials(trials, "tokenizer")) == 8
     assert matched_trials(trials, "vocab_size") == []
     assert unmatched(trials, "vocab_size") == "No settings are equal but for vocab_size, which goes with tokenizer."
@@ -107,7 +99,7 @@ def test_the_front_has_what_nothing_beats(original: StudyFolder, seed_study: Pat
     beaten = [((points <= point).all(axis=1) & (points < point).any(axis=1)).any() for point in points]
     expected = sorted(points[~np.array(beaten)].tolist())
     front = pareto_front(read_journal(original.journal).phases["phase2"].current(), "final_loss")
-    assert [[trial.seconds, trial.final_loss] for trial in front] == expected
+    assert [[trial.metrics.seconds, trial.metrics.final_loss] for trial in front] == expected
 
 
 def test_a_trial_that_took_six_times_its_siblings_time_is_told() -> None:
@@ -115,12 +107,14 @@ def test_a_trial_that_took_six_times_its_siblings_time_is_told() -> None:
     for place, rate in enumerate([6e-4, 3e-4, 2.5e-4, 1e-4, 6e-5]):
         trial = Trial(4, 12, 768, 128, 64, rate, 10_000)
         seconds = 26_096.0 if place == 3 else 3_674.0 + place
-        trials.append(TrialState("phase4", trial.id, trial, state="done", seconds=seconds, val_loss=4.7))
+        trials.append(
+            TrialState("phase4", trial.id, trial, state="done", metrics=TrialMetrics(seconds=seconds, val_loss=4.7))
+        )
     (slow,) = suspicious(trials)
     assert (slow.kind, slow.trial) == ("slow", trials[3].id)
     assert "7.1 times what 4 trials of its shape took" in slow.words
     alone = [trials[3]] + [
-        TrialState("phase4", t.id, t, state="done", seconds=seconds)
+        TrialState("phase4", t.id, t, state="done", metrics=TrialMetrics(seconds=seconds))
         for t, seconds in [
             (Trial(6, 12, 768, 128, 48, 6e-4, 10_000), 4291.0),
             (Trial(6, 12, 768, 128, 48, 3e-4, 10_000), 4231.0),
@@ -144,7 +138,9 @@ def test_the_original_has_runs_that_hung(original: StudyFolder, seed_study: Path
 
 def test_a_bad_end_is_told() -> None:
     trial = Trial(1, 1, 16, 8, 4, 1.0, 100)
-    (bad,) = suspicious([TrialState("p", trial.id, trial, state="failed", step=20, reason="out of memory")])
+    (bad,) = suspicious(
+        [TrialState("p", trial.id, trial, state="failed", metrics=TrialMetrics(step=20), reason="out of memory")]
+    )
     assert (bad.kind, bad.words) == ("failed", "failed at step 20: out of memory")
 
 
@@ -165,7 +161,9 @@ def test_memorising_reads_as_what_it_is() -> None:
     assert (found.best_val_loss, found.best_val_step, found.last_val_loss) == (1.76, 700, 4.77)
     assert found.gap == pytest.approx(4.69)
     trial = Trial(4, 12, 768, 128, 64, 6e-4, 10_000)
-    ended = TrialState("p", trial.id, trial, state="done", val_loss=4.77, best_val_loss=1.76, best_val_step=700)
+    ended = TrialState(
+        "p", trial.id, trial, state="done", metrics=TrialMetrics(val_loss=4.77, best_val_loss=1.76, best_val_step=700)
+    )
     (told,) = suspicious([ended], {("p", trial.id): curve(MEMORISED)}, n_symbols=86)
     assert told.kind == "worse than guessing"
     assert told.words == (

@@ -82,7 +82,7 @@ def test_a_loss_that_is_no_number_is_a_diverged_trial(tmp_path: Path) -> None:
     assert main(["import", str(path), "--study", "s", "--results", str(tmp_path / "r")]) == 0
     folder = StudyFolder(tmp_path / "r", "s")
     (trial,) = read_journal(folder.journal).trials()
-    assert (trial.state, trial.final_loss, trial.best_val_loss) == ("diverged", None, 2.4433)
+    assert (trial.state, trial.metrics.final_loss, trial.metrics.best_val_loss) == ("diverged", None, 2.4433)
     assert "NaN" not in folder.trial("p", trial.id).metrics.read_text(encoding="utf-8")
 
 
@@ -211,7 +211,7 @@ def test_the_original_numbers_arrive(original: StudyFolder, seed_study: Path, na
     assert len(trials) == len(table)
     for number, row in table.iterrows():
         trial = trials[tuple(row[keys])]
-        assert (trial.final_loss, trial.seconds) == (row["final_loss"], row["total_training_time"])
+        assert (trial.metrics.final_loss, trial.metrics.seconds) == (row["final_loss"], row["total_training_time"])
         if number % 20:  # a twentieth of the trials' own files
             continue
         own = steps.loc[[tuple(row[keys])]]
@@ -219,7 +219,7 @@ def test_the_original_numbers_arrive(original: StudyFolder, seed_study: Path, na
         read = [(e.step, e.train_loss, e.val_loss, e.seconds) for e in read_metrics(place.metrics)]
         assert len(read) == evaluations
         assert read == list(own.itertuples(index=False, name=None))
-        assert trial.best_val_loss == own["Validation Loss"].min()
+        assert trial.metrics.best_val_loss == own["Validation Loss"].min()
         assert read_samples(place.samples)[0].text == row["Generated Text"].replace("\\n", "\n").strip()
 
 

@@ -18,6 +18,7 @@ from litegpt.cli.main import main
 from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
 
@@ -32,7 +33,13 @@ def trials_of(loss, seeds: int = 1, **axes) -> list[TrialState]:
         for seed in range(seeds):
             trial = Trial(**{**base, "max_iters": 500, **settings, "seed": seed})
             found.append(
-                TrialState("p", trial.id, trial, state="done", final_loss=loss(trial), seconds=1.0 + trial.n_layer)
+                TrialState(
+                    "p",
+                    trial.id,
+                    trial,
+                    state="done",
+                    metrics=TrialMetrics(final_loss=loss(trial), seconds=1.0 + trial.n_layer),
+                )
             )
     return found
 
@@ -84,7 +91,7 @@ def test_categories_are_judged_by_their_groups() -> None:
         n_layer=[1, 2, 3],
     )
     found = {score.name: score for score in scores(trials)}
-    groups = [[t.final_loss for t in trials if t.settings.tokenizer == name] for name in by_tokenizer]
+    groups = [[t.metrics.final_loss for t in trials if t.settings.tokenizer == name] for name in by_tokenizer]
     f, p = scipy.stats.f_oneway(*groups)
     assert (found["tokenizer"].f, found["tokenizer"].p) == (pytest.approx(f), pytest.approx(p))
     assert found["tokenizer"].pearson is None

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from litegpt.analysis.curves import at_step, key_of, read_curves
+from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.evaluation_noise import evaluation_noise, pooled_deviation
 from litegpt.analysis.ladder import CopyMeter, read_rungs
 from litegpt.analysis.leaderboard import leaderboard, varying
@@ -22,7 +22,8 @@ from litegpt.cli.main import main
 from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.metrics import Evaluation
+from litegpt.results.metric import TrialMetrics
+from litegpt.results.metrics import Evaluation, Evaluations
 from litegpt.results.samples import Copied, Sample, append_sample
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
@@ -33,7 +34,9 @@ TRIAL = Trial(n_layer=2, n_head=2, n_embd=64, block_size=32, batch_size=16, lear
 
 def state(loss: float | None, status: str = "done", **settings: object) -> TrialState:
     trial = dataclasses.replace(TRIAL, **settings)  # type: ignore[arg-type]
-    return TrialState("p", trial.id, trial, state=status, best_val_loss=loss, val_loss=loss, train_loss=1.0)  # type: ignore[arg-type]
+    return TrialState(
+        "p", trial.id, trial, state=status, metrics=TrialMetrics(best_val_loss=loss, val_loss=loss, train_loss=1.0)
+    )  # type: ignore[arg-type]
 
 
 def test_ranks_the_least_first_and_what_has_not_ended_well_last() -> None:
@@ -47,7 +50,7 @@ def test_ranks_the_least_first_and_what_has_not_ended_well_last() -> None:
     rows = leaderboard(trials)
     assert [(row.rank, row.settings.n_layer) for row in rows] == [(1, 2), (2, 1), (None, 3), (None, 4), (None, 5)]
     assert varying(rows) == ("n_layer",)
-    assert rows[0].gap == 0.5
+    assert rows[0].metrics.gap == 0.5
 
 
 def test_a_filter_keeps_the_ranks_of_the_whole() -> None:
@@ -60,7 +63,7 @@ def test_seeds_are_one_row_with_mean_and_spread() -> None:
     trials = [state(loss, n_layer=n, seed=seed) for n, group in losses.items() for seed, loss in enumerate(group)]
     rows = leaderboard(trials)
     assert [row.seeds for row in rows] == [3, 2]
-    assert rows[0].best_val_loss == pytest.approx(np.mean(losses[1]))
+    assert rows[0].metrics.best_val_loss == pytest.approx(np.mean(losses[1]))
     assert rows[0].spread == pytest.approx(np.std(losses[1], ddof=1))
     assert rows[0].id == trials[0].id
     assert set(rows[0].ids) == {trial.id for trial in trials[:3]}
@@ -80,37 +83,26 @@ def test_a_tie_is_within_noise_of_its_first_and_does_not_creep() -> None:
 def test_the_noise_of_noisy_curves_is_found_again() -> None:
     draw = random.Random(1)
 
-    def curve() -> list[Evaluation]:
+    def curve() -> Evaluations:
         losses = [2 + 3 * math.exp(-step / 300) + draw.gauss(0, 0.02) for step in range(0, 2000, 100)]
-        return [
-            Evaluation(
-                step=100 * i,
-                train_loss=None,
-                val_loss=loss,
-                final_loss=None,
-                seconds=None,
-                tokens_per_second=None,
-                learning_rate=None,
-            )
-            for i, loss in enumerate(losses)
-        ]
+        return Evaluations(Evaluation(step=100 * i, val_loss=loss) for i, loss in enumerate(losses))
 
     curves = [curve() for _ in range(60)]
     assert evaluation_noise(curves, "best_val_loss") == pytest.approx(0.02, rel=0.15)
     assert evaluation_noise(curves, "train_loss") is None
     assert evaluation_noise(curves, "seconds") is None
-    assert evaluation_noise([curves[0][:3]], "val_loss") is None
+    assert evaluation_noise([Evaluations(curves[0][:3])], "val_loss") is None
 
 
 def test_the_board_as_it_stood_at_a_step(made: StudyFolder, smooth_losses) -> None:
     trials = read_journal(made.journal).phases["phase2"].current()
     curves = read_curves(made, trials)
-    then = [at_step(trial, curves[key_of(trial)], 450) for trial in trials]
+    then = [trial.at(450, curves[key_of(trial)]) for trial in trials]
     row = leaderboard(then)[0]
-    assert row.step == 400
-    assert row.best_val_loss == pytest.approx(smooth_losses(row.settings, 400)[1])
-    assert at_step(trials[0], curves[key_of(trials[0])], 10**6).best_val_loss == trials[0].best_val_loss
-    assert at_step(trials[0], [], 5).best_val_loss is None
+    assert row.metrics.step == 400
+    assert row.metrics.best_val_loss == pytest.approx(smooth_losses(row.settings, 400)[1])
+    assert trials[0].at(10**6, curves[key_of(trials[0])]) == trials[0]
+    assert trials[0].at(5, Evaluations()).metrics == TrialMetrics()
 
 
 def test_an_unknown_figure_is_named() -> None:
@@ -123,7 +115,7 @@ def test_the_original_is_ranked_as_pandas_ranks_it(original: StudyFolder, seed_s
     keys = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
     best = steps.groupby(keys)["Validation Loss"].min().sort_values(kind="stable")
     rows = leaderboard(read_journal(original.journal).phases["phase2"].current(), n_symbols=86)
-    assert [row.best_val_loss for row in rows] == best.tolist()
+    assert [row.metrics.best_val_loss for row in rows] == best.tolist()
     assert round(max(row.parameters or 0 for row in rows) / 1e6, 1) == 42.7  # as the original reports
 
 

@@ -65,7 +65,7 @@ def test_the_ladder_goes_down_evenly(original: StudyFolder) -> None:
     chosen = ladder(rungs, 12)
     losses = [rung.loss for rung in chosen]
     assert losses == sorted(losses, reverse=True)
-    assert losses[0] == max(trial.final_loss for trial in trials)
-    assert losses[-1] == min(trial.final_loss for trial in trials)
+    assert losses[0] == max(trial.metrics.final_loss for trial in trials)
+    assert losses[-1] == min(trial.metrics.final_loss for trial in trials)
     assert max(a - b for a, b in itertools.pairwise(losses)) < 0.3
     assert ladder(rungs[:3], 12) == rungs[:3]

@@ -19,6 +19,7 @@ from litegpt.results.events import (
     TrialStarted,
     WorkerStarted,
 )
+from litegpt.results.metric import TrialMetrics
 from litegpt.study.expand import Exclusion
 from litegpt.study.phase import Promotion
 from litegpt.study.trial import Trial
@@ -93,14 +94,16 @@ def phase_events(phase: str, trials: Sequence[Trial], planned: PhasePlanned) -> 
             trial=trial.id,
             attempt=1,
             state="done",
-            step=trial.max_iters,
-            seconds=10.0 - number,
-            train_loss=2.0 + number,
-            val_loss=2.5 + number,
-            best_val_loss=2.4 + number,
-            best_val_step=400,
-            final_loss=2.1 + number,
-            tokens_per_second=1e6,
+            metrics=TrialMetrics(
+                step=trial.max_iters,
+                seconds=10.0 - number,
+                train_loss=2.0 + number,
+                val_loss=2.5 + number,
+                best_val_loss=2.4 + number,
+                best_val_step=400,
+                final_loss=2.1 + number,
+                tokens_per_second=1e6,
+            ),
         )
         for number, trial in enumerate(trials)
     ]

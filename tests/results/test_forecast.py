@@ -9,6 +9,7 @@ import pytest
 from litegpt.results.events import Event, PackEnded, PhasePlanned, StudyStarted, TrialEnded, TrialQueued, TrialStarted
 from litegpt.results.fold import fold
 from litegpt.results.forecast import Forecast
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import StudyState
 from litegpt.study.trial import Trial
 from tests.results.conftest import MakeTrials
@@ -30,7 +31,9 @@ def started(trial: Trial, pack: str) -> TrialStarted:
 
 
 def ended(trial: Trial, attempt: int = 1) -> TrialEnded:
-    return TrialEnded(phase=PHASE, trial=trial.id, attempt=attempt, state="done", step=trial.max_iters)
+    return TrialEnded(
+        phase=PHASE, trial=trial.id, attempt=attempt, state="done", metrics=TrialMetrics(step=trial.max_iters)
+    )
 
 
 def pack_ended(trial: Trial, seconds: float) -> PackEnded:

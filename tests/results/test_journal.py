@@ -31,6 +31,7 @@ from litegpt.results.events import (
 )
 from litegpt.results.fold import fold
 from litegpt.results.journal import Journal, JournalReader, read_journal
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.ranking import best_of
 from litegpt.results.state import StudyState, TrialState
 from litegpt.study.trial import Trial
@@ -95,7 +96,12 @@ def test_a_finished_study(path: Path, small_study: list[Event], make_trials: Any
     assert (first.seconds, first.pack_wall_seconds) == (30.0, 12.5)
     trial = first.trials[make_trials(1)[0].id]
     assert (trial.state, trial.attempt, trial.worker, trial.pack_width) == ("done", 1, "w0", 3)
-    assert (trial.step, trial.best_val_loss, trial.best_val_step, trial.final_loss) == (500, 2.4, 400, 2.1)
+    assert (trial.metrics.step, trial.metrics.best_val_loss, trial.metrics.best_val_step, trial.metrics.final_loss) == (
+        500,
+        2.4,
+        400,
+        2.1,
+    )
     assert trial.started is not None
     assert trial.ended is not None
     assert trial.started <= trial.ended <= datetime.now(UTC)
@@ -147,7 +153,7 @@ def test_a_journal_of_this_format_stays_readable() -> None:
     assert best is not None
     assert best.id == "2x64-t32-b32-lr0.0003-i500-0f3c54a1"
     assert best.settings.n_embd == 64
-    assert best.best_val_loss == 2.31
+    assert best.metrics.best_val_loss == 2.31
     assert state.phases["phase1"].trials["2x64-t32-b32-lr0.0006-i500-0f3c54a3"].state == "queued"
 
 
@@ -161,7 +167,7 @@ def test_a_run_that_was_killed_leaves_its_trials_queued(
     path: Path, study_started: StudyStarted, make_trials: Any
 ) -> None:
     first, second = make_trials(2)
-    done = TrialEnded(phase="phase1", trial=second.id, attempt=1, state="done", val_loss=2.0)
+    done = TrialEnded(phase="phase1", trial=second.id, attempt=1, state="done", metrics=TrialMetrics(val_loss=2.0))
     worker = WorkerStarted(worker="w0", pid=1, device="cpu")
     write(path, study_started, worker, *begin([first, second]), running("phase1", first), running("phase1", second))
     reader = JournalReader(path)
@@ -202,7 +208,7 @@ def test_a_lost_worker_and_another_attempt(path: Path, study_started: StudyStart
     failed = TrialEnded(phase="phase1", trial=trial.id, attempt=2, state="failed", reason="out of memory")
     write(path, running("phase1", trial, attempt=2), failed)
     (state,) = read_journal(path).trials()
-    assert (state.state, state.attempt, state.reason, state.val_loss) == ("failed", 2, "out of memory", None)
+    assert (state.state, state.attempt, state.reason, state.metrics.val_loss) == ("failed", 2, "out of memory", None)
 
 
 def test_a_phase_planned_anew_counts_its_present_trials(path: Path, make_trials: Any) -> None:

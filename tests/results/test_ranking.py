@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from litegpt.errors import InputError
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.ranking import best_of, rank
 from litegpt.results.state import PhaseState, TrialState, TrialStatus
 from litegpt.study.phase import RANKINGS
@@ -13,7 +14,13 @@ from litegpt.study.phase import RANKINGS
 
 @pytest.fixture
 def trial(make_trials: Any) -> TrialState:
-    return TrialState("phase1", "a", make_trials(1)[0], state="done", best_val_loss=2.0, final_loss=1.0, seconds=5.0)
+    return TrialState(
+        "phase1",
+        "a",
+        make_trials(1)[0],
+        state="done",
+        metrics=TrialMetrics(best_val_loss=2.0, final_loss=1.0, seconds=5.0),
+    )
 
 
 def ids(trials: list[TrialState]) -> str:
@@ -21,7 +28,10 @@ def ids(trials: list[TrialState]) -> str:
 
 
 def test_the_least_is_first_and_ids_break_ties(trial: TrialState) -> None:
-    trials = [replace(trial, id=name, best_val_loss=loss) for name, loss in (("d", 2.0), ("b", 2.0), ("c", 1.0))]
+    trials = [
+        replace(trial, id=name, metrics=TrialMetrics(best_val_loss=loss))
+        for name, loss in (("d", 2.0), ("b", 2.0), ("c", 1.0))
+    ]
     assert ids(rank(trials)) == "cbd"
     assert ids(rank(reversed(trials), "best_val_loss")) == "cbd"
 
@@ -29,11 +39,11 @@ def test_the_least_is_first_and_ids_break_ties(trial: TrialState) -> None:
 def test_only_trials_that_are_done_and_have_the_figure(trial: TrialState) -> None:
     trials = [
         trial,
-        replace(trial, id="b", best_val_loss=None),
-        replace(trial, id="c", state="diverged", best_val_loss=0.1),
+        replace(trial, id="b", metrics=TrialMetrics(final_loss=1.0)),
+        replace(trial, id="c", state="diverged", metrics=TrialMetrics(best_val_loss=0.1)),
         replace(trial, id="d", state="failed"),
         replace(trial, id="e", state="stopped"),
-        replace(trial, id="f", final_loss=0.5),
+        replace(trial, id="f", metrics=TrialMetrics(best_val_loss=2.0, final_loss=0.5)),
     ]
     assert ids(rank(trials)) == "af"
     assert ids(rank(trials, "final_loss")) == "fab"
@@ -41,11 +51,10 @@ def test_only_trials_that_are_done_and_have_the_figure(trial: TrialState) -> Non
 
 
 @pytest.mark.parametrize("by", RANKINGS)
-def test_every_ranking_is_a_figure_of_a_trial(trial: TrialState, by: str) -> None:
-    figure: dict[str, Any] = {by: 1.0}
-    assert ids(rank([replace(trial, **figure)], by)) == "a"
-    figure[by] = None
-    assert ids(rank([replace(trial, **figure)], by)) == ""
+def test_every_ranking_is_a_metric_of_a_trial(trial: TrialState, by: str) -> None:
+    metrics: dict[str, Any] = {by: 1.0}
+    assert ids(rank([replace(trial, metrics=TrialMetrics(**metrics))], by)) == "a"
+    assert ids(rank([replace(trial, metrics=TrialMetrics())], by)) == ""
 
 
 def test_an_unknown_ranking_is_bad_input() -> None:
@@ -56,7 +65,7 @@ def test_an_unknown_ranking_is_bad_input() -> None:
 def test_counts_include_each_trial_once(trial: TrialState) -> None:
     states: list[TrialStatus] = ["done", "done", "running", "queued", "diverged", "failed", "stopped"]
     trials = {
-        str(number): replace(trial, id=str(number), state=state, best_val_loss=3.0 - number / 10)
+        str(number): replace(trial, id=str(number), state=state, metrics=TrialMetrics(best_val_loss=3.0 - number / 10))
         for number, state in enumerate(states)
     }
     counts = PhaseState("phase1", planned=(*trials, "not queued yet"), trials=trials).counts()

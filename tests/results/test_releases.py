@@ -53,7 +53,7 @@ def test_metrics_and_samples(folder: StudyFolder) -> None:
     trial = read_journal(folder.journal).phases["second"].trials[BEST]
     rows = read_metrics(files.metrics)
     assert [row.step for row in rows] == [0, 10, 20, 30]
-    assert rows[-1].val_loss == trial.val_loss
+    assert rows[-1].val_loss == trial.metrics.val_loss
     (sample, *_) = read_samples(files.samples)
     assert sample.step == 30
     assert sample.text

@@ -13,6 +13,7 @@ from litegpt.estimate.cost import weight_bytes
 from litegpt.results.events import PhaseEnded, PhasePlanned, TrialEnded, TrialQueued
 from litegpt.results.fold import fold
 from litegpt.results.folder import StudyFolder
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import StudyState
 from litegpt.run import disk
 from litegpt.run.disk import BEST_KEPT, Retention, needed_bytes, shortage
@@ -78,8 +79,7 @@ class Results:
             trial=trial.id,
             attempt=1,
             state=state,  # type: ignore[arg-type]
-            best_val_loss=best_val_loss,
-            final_loss=final_loss,
+            metrics=TrialMetrics(best_val_loss=best_val_loss, final_loss=final_loss),
         )
         fold(self.state, event.record())
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from litegpt.results.bits import bits_per_char
 from litegpt.results.events import (
     CorpusIdentity,
     Event,
@@ -24,6 +23,7 @@ from litegpt.results.events import (
 )
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
+from litegpt.results.metric import TrialMetrics, bits_per_char
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
 from litegpt.study.phase import Promotion
@@ -153,14 +153,16 @@ def ended(phase: str, trial: Trial, place: int, state: str = "done") -> Event:
         attempt=1,
         state=state,  # type: ignore[arg-type]
         reason=None if state == "done" else "the loss is not a number",
-        step=last.step,
-        seconds=last.seconds,
-        train_loss=last.train_loss,
-        val_loss=last.val_loss,
-        best_val_loss=last.val_loss,
-        best_val_step=last.step,
-        final_loss=last.final_loss,
-        tokens_per_second=last.tokens_per_second,
+        metrics=TrialMetrics(
+            step=last.step,
+            seconds=last.seconds,
+            train_loss=last.train_loss,
+            val_loss=last.val_loss,
+            best_val_loss=last.val_loss,
+            best_val_step=last.step,
+            final_loss=last.final_loss,
+            tokens_per_second=last.tokens_per_second,
+        ),
     )
 
 

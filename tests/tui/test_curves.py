@@ -28,7 +28,7 @@ from tests.tui.conftest import (
 )
 from tui.app import ConsoleApp
 from tui.curve import Curve
-from tui.curves.courses import Course, Courses, Stretch, shown, smoothed
+from tui.curves.courses import Course, Stretch, make_courses, shown, smoothed
 from tui.curves.screen import CurvesScreen
 from tui.curves.settings import CurvesSettings
 from tui.curves.values import ValuesTable
@@ -64,7 +64,7 @@ def curves_of(trials: list[Trial], phase: str = "phase1") -> dict[TrialKey, tupl
 
 def test_means_are_not_joined_where_the_trials_change() -> None:
     curves = curves_of(phase_trials(12)) | curves_of(phase_trials(2, max_iters=200), "phase2")
-    courses, used = Courses().make(curves, "learning_rate", "val_loss", "step")
+    courses, used = make_courses(curves, "learning_rate", "val_loss", "step")
     assert used == 14
     assert [course.value for course in courses] == [1e-3, 3e-3, 1e-2]
     both, long = courses[0].stretches
@@ -78,13 +78,13 @@ def test_means_are_not_joined_where_the_trials_change() -> None:
 
 @pytest.mark.parametrize(("axis", "last"), [("step", 100.0), ("time", 1.0), ("tokens", 100 * 12 * 16)])
 def test_means_lie_at_the_steps_or_where_their_trials_were_on_average(axis: str, last: float) -> None:
-    courses, _ = Courses().make(curves_of(phase_trials(12)), "n_layer", "train_loss", axis)  # type: ignore[arg-type]
+    courses, _ = make_courses(curves_of(phase_trials(12)), "n_layer", "train_loss", axis)  # type: ignore[arg-type]
     assert courses[0].stretches[0].xs[-1] == pytest.approx(last)
 
 
 def test_only_trials_with_counterparts_are_compared() -> None:
     curves = curves_of(phase_trials(11))  # the largest learning rate lacks a setting
-    _, used = Courses().make(curves, "learning_rate", "val_loss", "step", only_matched=True)
+    _, used = make_courses(curves, "learning_rate", "val_loss", "step", only_matched=True)
     assert used == 9
 
 

@@ -39,7 +39,8 @@ def test_it_reads_everything_once_and_then_is_quiet(finished: StudyLocation) -> 
     assert curve.at(50, "val_loss") == curve.val_loss[2]
     assert curve.at(-1, "val_loss") is None
     assert curve.least("val_loss") == (curve.val_loss[-1], 100)
-    assert curve.evaluations()[0].final_loss is None
+    assert curve.at(0, "final_loss") is None
+    assert curve.step_at(50) == 40
 
 
 def test_what_is_wanted_is_read_first(finished: StudyLocation) -> None:

@@ -15,6 +15,7 @@ from litegpt.analysis.design import TARGETS as FIGURES
 from litegpt.results.events import PhasePlanned, TrialQueued
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
+from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
 from tests.tui.conftest import QUICK, ended, log, phase_trials, queue, run, settled, started, study_started, text_of
@@ -34,8 +35,7 @@ def trials(count: int = 12) -> list[TrialState]:
             trial.id,
             trial,
             "done",
-            final_loss=1 + 0.1 * trial.n_layer + trial.learning_rate,
-            seconds=1.0 + at,
+            metrics=TrialMetrics(final_loss=1 + 0.1 * trial.n_layer + trial.learning_rate, seconds=1.0 + at),
         )
         for at, trial in enumerate(phase_trials(count))
     ]
@@ -97,7 +97,10 @@ def test_a_process_that_dies_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_varies_together_is_one_bar_with_its_parts() -> None:
     wide = [Trial(**{**t.settings.settings(), "n_head": 2 * t.settings.n_layer}) for t in trials()]
-    joint = [TrialState("p", t.id, t, "done", final_loss=t.n_layer + t.learning_rate, seconds=1.0) for t in wide]
+    joint = [
+        TrialState("p", t.id, t, "done", metrics=TrialMetrics(final_loss=t.n_layer + t.learning_rate, seconds=1.0))
+        for t in wide
+    ]
     found = answer(Question(None, "loss", "forest", 12), joint)
     assert {"n_head", "n_layer"} == {name for name, _ in found.bars[0].parts}
     text = bars_content(found, 80, 20).plain

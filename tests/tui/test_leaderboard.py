@@ -85,9 +85,9 @@ def test_the_time_machine_ranks_as_of_a_step(finished: StudyLocation) -> None:
         await settled(app, pilot, lambda: len(app.feed._curves) == 15)
         await pilot.press("slash", *"@20", "enter")
         row = board_of(app).board.rows[0]
-        assert row.step == 20
-        assert row.val_loss is not None
-        assert row.val_loss > 2
+        assert row.metrics.step == 20
+        assert row.metrics.val_loss is not None
+        assert row.metrics.val_loss > 2
         assert "as it was at step 20" in text_of(app)
 
     run(app, drive)

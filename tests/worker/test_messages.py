@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from litegpt.results.metric import TrialMetrics
 from litegpt.worker import messages
 from litegpt.worker.messages import Message, parse
 
@@ -24,7 +25,7 @@ TRAIN = messages.TrainPack(
         messages.Unusable(reason="none"),
         messages.Alive(pack="p1", trials=["a", "b"], step=3),
         messages.TrialEvaluated(phase="p", trial="a", step=3, train_loss=None, val_loss=1.25, tokens_per_second=1e6),
-        messages.TrialOver(phase="p", trial="a", state="done", figures={"step": 3, "val_loss": 1.1}),
+        messages.TrialOver(phase="p", trial="a", state="done", metrics=TrialMetrics(step=3, val_loss=1.1)),
         messages.PackOver(pack="p1", wall_seconds=0.5),
     ],
     ids=lambda message: message.kind,

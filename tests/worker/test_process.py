@@ -147,7 +147,7 @@ def test_it_trains_a_pack_and_tells_of_every_evaluation(worker: Worker) -> None:
         metrics = read_records(worker.trial_folder(trial) / "metrics.jsonl")
         assert [record["step"] for record in metrics] == [0, 10, 20]
         assert {record["pack_width"] for record in metrics} == {2}
-        assert over[trial.id]["figures"]["val_loss"] == metrics[-1]["val_loss"]
+        assert over[trial.id]["metrics"]["val_loss"] == metrics[-1]["val_loss"]
     assert (said[-1]["pack"], said[-1]["wall_seconds"] > 0) == ("p1", True)
 
 
@@ -223,9 +223,9 @@ def test_sigterm_leaves_a_checkpoint_and_ends_it(worker: Worker) -> None:
     worker.process.send_signal(signal.SIGTERM)
     over, idle = worker.until_idle()
     assert (over["state"], idle["pack"]) == ("stopped", "p9")
-    assert over["figures"]["step"] > 0
+    assert over["metrics"]["step"] > 0
     state = json.loads((worker.folder / "results" / over["trial"] / "state.json").read_text(encoding="utf-8"))
-    assert state["progress"]["step"] == over["figures"]["step"]
+    assert state["progress"]["step"] == over["metrics"]["step"]
     assert worker.process.wait(5) == 0
 
 

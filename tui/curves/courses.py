@@ -12,7 +12,6 @@ from typing import Literal
 
 from litegpt.analysis.bands import Segment, bands, matched_trials
 from litegpt.analysis.curves import key_of
-from litegpt.results.metrics import Evaluation
 from litegpt.results.state import PhaseState, TrialState
 from litegpt.study.hyperparameter import Value
 from litegpt.study.trial import HYPERPARAMETERS
@@ -88,46 +87,33 @@ class Course:
         return [Area(stretch.xs, stretch.low, stretch.high, colour) for stretch in self.stretches if stretch.trials > 1]
 
 
-class Courses:
-    """Makes courses; keeps the evaluations of curves that have not changed. For one thread at a time."""
+def make_courses(
+    curves: Mapping[TrialKey, tuple[TrialState, Curve]],
+    name: str,
+    figure: CourseFigure,
+    axis: CourseAxis,
+    *,
+    only_matched: bool = False,
+) -> tuple[list[Course], int]:
+    """Return a course per value of a hyperparameter, and of how many trials.
 
-    def __init__(self) -> None:
-        self._known: dict[TrialKey, tuple[Curve, list[Evaluation]]] = {}
-
-    def make(
-        self,
-        curves: Mapping[TrialKey, tuple[TrialState, Curve]],
-        name: str,
-        figure: CourseFigure,
-        axis: CourseAxis,
-        *,
-        only_matched: bool = False,
-    ) -> tuple[list[Course], int]:
-        """Return a course per value of a hyperparameter, and of how many trials.
-
-        By time and tokens, a mean lies at the mean x that its trials had at that step. `only_matched` leaves out the
-        trials that have no counterpart on otherwise equal settings.
-        """
-        trials = [trial for trial, _ in curves.values()]
-        if only_matched:
-            trials = matched_trials(trials, name)
-        evaluations = {key: self._evaluations(key, curves[key][1]) for key in map(key_of, trials)}
-        found: list[Course] = []
-        for band in bands(trials, evaluations, name, figure):
-            own = [curves[key_of(trial)] for trial in trials if getattr(trial.settings, name) == band.value]
-            stretches = [
-                Stretch(_xs(segment, own, figure, axis), segment.mean, segment.low, segment.high, segment.trials)
-                for segment in band.segments
-            ]
-            if stretches:
-                found.append(Course(band.value, tuple(stretches)))
-        return found, len(trials)
-
-    def _evaluations(self, key: TrialKey, curve: Curve) -> list[Evaluation]:
-        known = self._known.get(key)
-        if known is None or known[0] is not curve:
-            known = self._known[key] = (curve, curve.evaluations())
-        return known[1]
+    By time and tokens, a mean lies at the mean x that its trials had at that step. `only_matched` leaves out the
+    trials that have no counterpart on otherwise equal settings.
+    """
+    trials = [trial for trial, _ in curves.values()]
+    if only_matched:
+        trials = matched_trials(trials, name)
+    histories = {key: curves[key][1] for key in map(key_of, trials)}
+    found: list[Course] = []
+    for band in bands(trials, histories, name, figure):
+        own = [curves[key_of(trial)] for trial in trials if getattr(trial.settings, name) == band.value]
+        stretches = [
+            Stretch(_xs(segment, own, figure, axis), segment.mean, segment.low, segment.high, segment.trials)
+            for segment in band.segments
+        ]
+        if stretches:
+            found.append(Course(band.value, tuple(stretches)))
+    return found, len(trials)
 
 
 def smoothed(values: Sequence[float], weight: float) -> list[float]:

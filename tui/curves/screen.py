@@ -21,7 +21,7 @@ from litegpt.study.trial import tokens_differ
 from tui.charts.plot import Area, Line
 from tui.charts.scales import SCALES
 from tui.curve import Curve
-from tui.curves.courses import Course, CourseAxis, CourseFigure, Courses, hyperparameters, phase_ends, shown
+from tui.curves.courses import Course, CourseAxis, CourseFigure, hyperparameters, make_courses, phase_ends, shown
 from tui.curves.settings import CurvesSettings
 from tui.curves.values import ValuesTable, sign
 from tui.messages import FeedChanged, TrialKey
@@ -81,7 +81,6 @@ class CurvesScreen(StudyScreen):
         self._chosen = CurvesSettings(lambda: self.view.of(self.TAB))
         self._trials: dict[TrialKey, TrialState] = {}
         self._hyperparameters: dict[str, int] = {}
-        self._maker = Courses()
         self._made: list[Course] = []  # whole
         self._shown: list[Course] = []  # as they are drawn
         self._used = 0  # trials in them
@@ -174,7 +173,7 @@ class CurvesScreen(StudyScreen):
         made: list[Course] = []
         used = 0
         try:
-            made, used = self._maker.make(curves, name, figure, axis, only_matched=only_matched)
+            made, used = make_courses(curves, name, figure, axis, only_matched=only_matched)
         finally:
             self.post_message(self.Made(made, used))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from litegpt import display
 from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.leaderboard import Row, leaderboard, varying
 from litegpt.analysis.query import Query
+from litegpt.results.metric import NO_METRICS
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import TrialState
 from litegpt.study.phase import RANKINGS
@@ -46,8 +46,6 @@ LEAST_WANTED = (
     *("val_loss", "curve", "best_val_step", "phase", "state"),
 )
 """What goes first where the screen is narrow; where tokens differ, losses go before all of it."""
-
-UNKNOWN: dict[str, Any] = dict.fromkeys((*RANKINGS, "best_val_step", "bits_per_char"))
 
 STATE_CELLS: dict[str, Cell] = {
     "queued": ("· queued", "dim"),
@@ -130,8 +128,7 @@ class Board:
                 self._records = [row.record() for row in rows]
             rows = [row for row, record in zip(rows, self._records, strict=True) if query.holds(record)]
         if sort not in RANKINGS or sort == "seconds":
-            value = value_of(sort)
-            known = [(found, index) for index, row in enumerate(rows) if (found := value(row)) is not None]
+            known = [(found, index) for index, row in enumerate(rows) if (found := row.value(sort)) is not None]
             order = [index for _, index in sorted(known)]
             missing = sorted(set(range(len(rows))) - set(order))
             rows = [rows[index] for index in (order[::-1] if descending else order) + missing]
@@ -188,7 +185,7 @@ class Board:
             return self._spark(keys_of(row)[0]), "dim"
         if name == "phase":
             return row.phase, "dim"
-        return show(value_of(name)(row), name), "strong" if name == self.best else ""
+        return show(row.value(name), name), "strong" if name == self.best else ""
 
     def _spark(self, key: TrialKey) -> str:
         curve = self._feed.curve(key)
@@ -211,21 +208,8 @@ class Board:
             return trial
         curve = self._feed.curve((trial.phase, trial.id))
         if curve is None or not len(curve):
-            return trial if step is None else dataclasses.replace(trial, **UNKNOWN)
-        at = math.inf if step is None else step
-        best = curve.least("val_loss", at)
-        return dataclasses.replace(
-            trial,
-            step=None if curve.last is None else int(min(at, curve.steps[-1])),
-            train_loss=curve.at(at, "train_loss"),
-            val_loss=curve.at(at, "val_loss"),
-            final_loss=curve.at(at, "final_loss"),
-            bits_per_char=curve.at(at, "bits_per_char"),
-            best_bits_per_char=None if best is None else curve.at(best[1], "bits_per_char"),
-            seconds=curve.at(at, "seconds"),
-            best_val_loss=None if best is None else best[0],
-            best_val_step=None if best is None else best[1],
-        )
+            return trial if step is None or not trial.is_ended else dataclasses.replace(trial, metrics=NO_METRICS)
+        return trial.at(math.inf if step is None else step, curve)
 
     def _figure_noise(self, phase: str | None, by: str, trials: Sequence[TrialState]) -> float | None:
         """Return the noise of the figure, from a few dozen curves that have been read; what was found stays."""
@@ -234,20 +218,13 @@ class Board:
             read = [curve for curve in curves if curve is not None]
             if not read or len(read) < len(curves):
                 return None
-            self._noise[phase, by] = evaluation_noise([curve.evaluations() for curve in read], by)
+            self._noise[phase, by] = evaluation_noise(read, by)
         return self._noise[phase, by]
 
 
 def keys_of(row: Row) -> list[TrialKey]:
     """Return the trials of a row, the best first."""
     return [(row.phase, trial_id) for trial_id in (row.id, *(other for other in row.ids if other != row.id))]
-
-
-def value_of(name: str) -> Callable[[Row], float | str | None]:
-    """Return what gives a column's value: a figure of the row, or a hyperparameter."""
-    if name in ("rank", "phase", "state", "parameters", "gap", "best_val_step", "tokens_per_second", *RANKINGS):
-        return lambda row: getattr(row, name)
-    return lambda row: getattr(row.settings, name, None)
 
 
 def show(value: float | str | None, name: str) -> str:

@@ -86,21 +86,24 @@ def _in_bits(curve: Curve, colours: Sequence[str], bar: tuple[str, float] | None
 
 def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None, has_bits: bool) -> Content:
     pairs = [
-        ("val loss", show(row.val_loss, "val_loss")),
-        ("best val", f"{show(row.best_val_loss, 'best_val_loss')} at {show(row.best_val_step, 'best_val_step')}"),
+        ("val loss", show(row.metrics.val_loss, "val_loss")),
+        (
+            "best val",
+            f"{show(row.metrics.best_val_loss, 'best_val_loss')} at {show(row.metrics.best_val_step, 'best_val_step')}",
+        ),
         *(
             [
-                ("bits/char", show(row.bits_per_char, "bits_per_char")),
-                ("best", show(row.best_bits_per_char, "best_bits_per_char")),
+                ("bits/char", show(row.metrics.bits_per_char, "bits_per_char")),
+                ("best", show(row.metrics.best_bits_per_char, "best_bits_per_char")),
             ]
             if has_bits
             else []
         ),
-        ("train loss", show(row.train_loss, "train_loss")),
-        ("gap", show(row.gap, "gap")),
+        ("train loss", show(row.metrics.train_loss, "train_loss")),
+        ("gap", show(row.metrics.gap, "gap")),
         ("parameters", show(row.parameters, "parameters")),
-        ("time", show(row.seconds, "seconds")),
-        ("tokens/s", show(trial.tokens_per_second, "tokens_per_second")),
+        ("time", show(row.metrics.seconds, "seconds")),
+        ("tokens/s", show(trial.metrics.tokens_per_second, "tokens_per_second")),
         ("device", inert(" ".join(filter(None, (trial.device, trial.precision))) or "-")),
     ]
     parts: list[Content | str | tuple[str, str]] = []
@@ -109,10 +112,10 @@ def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None, has_bit
         parts += [(f"{name:<{11 if is_left else 9}}", "$text-muted"), f"{value:<13}" if is_left else f"{value}\n"]
     if row.seeds > 1:
         parts += [("seeds      ", "$text-muted"), f"{row.seeds}, ± {row.spread or 0:.3f}\n"]
-    if bar is not None and row.best_bits_per_char is not None:
+    if bar is not None and row.metrics.best_bits_per_char is not None:
         bits = bar[1] / math.log(2)
         level = f"{bits:.3f} bits/char" if has_bits else f"{bar[1]:.3f}"
-        if row.best_bits_per_char >= bits:
+        if row.metrics.best_bits_per_char >= bits:
             parts += [(f"does not beat the {bar[0]}, {level}\n", "$warning")]
     if trial.reason:
         style = "$error" if trial.state in ("failed", "diverged") else "$text-muted"

@@ -38,7 +38,7 @@ def phases_content(
         parts += [f"{inert(name):<{name_width}} ", ("━" * full, style), ("━" * half, "$accent")]
         parts.append(("─" * (bar - full - half), "$border"))
         parts.append(f" {counts.ended:>5,}/{counts.total:<5,}" if counts.total else ("  waiting    ", "$text-muted"))
-        if (best := best_of(phase.current())) is not None and (value := getattr(best, metric)) is not None:
+        if (best := best_of(phase.current())) is not None and (value := best.metrics.value(metric)) is not None:
             parts += [(best_label, "$text-muted"), (f"{value:.3f}", "bold")]
         if name in seconds_left:
             parts.append((f"  {duration(seconds_left[name])} left", "$accent"))

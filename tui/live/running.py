@@ -38,15 +38,15 @@ def running_columns(names: Iterable[str], tokenizers_differ: bool, width: int) -
 def running_cells(trial: TrialState, name: str, curve: Curve | None, columns: Sequence[Column]) -> list[Cell]:
     """Return a trial's cells. Loss scale and skipped steps exist only with fp16."""
     last = curve.last if curve is not None else None
-    step = last.step if last else trial.step
+    step = last.step if last else trial.metrics.step
     cells: dict[str, Cell] = {
         "trial": (name, ""),
         "step": (f"{0 if step is None else step:,}/{trial.settings.max_iters:,}", "dim"),
-        "val_loss": (show(last.val_loss if last else trial.val_loss, "val_loss"), "strong"),
-        "bits_per_char": (show(last.bits_per_char if last else trial.bits_per_char, "bits_per_char"), "strong"),
-        "train_loss": (show(last.train_loss if last else trial.train_loss, "train_loss"), ""),
+        "val_loss": (show(last.val_loss if last else trial.metrics.val_loss, "val_loss"), "strong"),
+        "bits_per_char": (show(last.bits_per_char if last else trial.metrics.bits_per_char, "bits_per_char"), "strong"),
+        "train_loss": (show(last.train_loss if last else trial.metrics.train_loss, "train_loss"), ""),
         "tokens_per_second": (
-            show(last.tokens_per_second if last else trial.tokens_per_second, "tokens_per_second"),
+            show(last.tokens_per_second if last else trial.metrics.tokens_per_second, "tokens_per_second"),
             "dim",
         ),
         "state": STATE_CELLS[trial.state],

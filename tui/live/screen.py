@@ -232,7 +232,7 @@ class LiveScreen(StudyScreen):
             key = (trial.phase, trial.id)
             if trial.is_ended and key not in envelope:
                 curve = self.feed.curve(key)
-                if curve is not None and curve.last is not None and curve.last.step == trial.step:
+                if curve is not None and curve.last is not None and curve.last.step == trial.metrics.step:
                     envelope.add(key, curve)
         return envelope
 
