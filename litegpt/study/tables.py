@@ -69,19 +69,19 @@ def read_phase(
     key = ("phase", index)
     document.check_keys(table, _PHASE_KEYS, *key)
     name = names[index]
-    if not table.keys() & {"grid", "trial", "promote"}:
-        raise document.error(f"phase '{name}' has no grid, no trials and no promotion", *key)
     fixed = read_settings(document, table, *key)
     promotion = None
     if "promote" in table:
         promotion = _read_promotion(document, document.table(table["promote"], *key, "promote"), index, names, earlier)
+    # A phase that names no trials in any way is one trial with its settings.
+    listed = _read_listed(document, table, *key) if table.keys() & {"grid", "trial", "promote"} else ({},)
     phase = Phase(
         name=name,
         defaults=defaults,
         fixed=fixed,
         axes=_read_axes(document, table, name, *key),
         excludes=_read_excludes(document, table, *key),
-        listed=_read_listed(document, table, *key),
+        listed=listed,
         promotion=promotion,
         source=earlier[promotion.source] if promotion else None,
     )
@@ -182,10 +182,11 @@ def _check_settings(document: Document, phase: Phase, *key: str | int) -> None:
         check_no_cycle(rules)
     except ValueError as error:
         raise document.error(str(error), *key) from None
-    needed = LENGTH[:1] if phase.promotion else REQUIRED if phase.axes else ()
+    needed = LENGTH[:1] if phase.promotion else REQUIRED if phase.axes or {} in phase.listed else ()
     for name in needed:
         if name not in rules and name not in phase.axes:
-            where = "the phase or [defaults]" if name in LENGTH else "the phase, its grid or [defaults]"
+            has_grid = phase.axes and name not in LENGTH
+            where = "the phase, its grid or [defaults]" if has_grid else "the phase or [defaults]"
             raise document.error(f"phase '{phase.name}' sets no {name}: set it in {where}", *key)
     if phase.promotion and phase.promotion.start == "checkpoint":
         for name in of_scope("shape"):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litegpt.errors import InputError
+from litegpt.study.snapshot import snapshot
 from litegpt.study.study import Promotion, Study, parse_study, read_study
 
 StudyOf = Callable[[str], Study]
@@ -191,7 +192,6 @@ def test_errors_of_the_study_table(text: str, message: str) -> None:
         (f'[[phase]]\nname = "{"a" * 101}"\n', "is longer than 100 characters"),
         ('[[phase]]\nname = "journal.jsonl"\n', "13: name 'journal.jsonl' is taken by a file of the results"),
         (GRID + '[[phase]]\nname = "ONE"\n', "16: two phases are named 'ONE'"),
-        ('[[phase]]\nname = "one"\n', "12: phase 'one' has no grid, no trials and no promotion"),
         (GRID + "gird = 3\n", "15: unknown key 'gird' in [[phase]] (did you mean 'grid'?)"),
         ('[[phase]]\nname = "one"\ngrid = 3\n', "14: grid must be a table, not 3"),
         ('[[phase]]\nname = "one"\n[phase.grid]\n', "14: the grid of phase 'one' is empty"),
@@ -283,6 +283,21 @@ def test_a_hyperparameter_that_nothing_sets(tmp_path: Path, study_of: StudyOf, m
     text = re.sub(rf"{missing} = .*\n", "", (tmp_path / "small.toml").read_text(encoding="utf-8"))
     with pytest.raises(InputError, match=re.escape(message)):
         parse_study(text, Path("s.toml"))
+
+
+def test_a_phase_without_grid_trials_and_promotion_is_one_trial(study_of: StudyOf) -> None:
+    study = study_of('[[phase]]\nname = "one"\nlearning_rate = 2e-3\n')
+    [trial] = study.bounds["one"].candidates.trials
+    assert (trial.n_head, trial.learning_rate, trial.max_iters) == (2, 2e-3, 100)
+    again = parse_study(snapshot(study, {}), study.path)
+    assert again.bounds["one"].candidates.trials == (trial,)
+
+
+def test_a_phase_of_one_trial_lacks_a_setting(study_of: StudyOf) -> None:
+    path = study_of('[[phase]]\nname = "one"\n').path
+    text = path.read_text(encoding="utf-8").replace("batch_size = 8\n", "")
+    with pytest.raises(InputError, match="11: phase 'one' sets no batch_size: set it in the phase or \\[defaults\\]"):
+        parse_study(text, path)
 
 
 def test_a_grid_too_large_is_refused_by_its_count(study_of: StudyOf) -> None:
