@@ -1,4 +1,4 @@
-"""Commands as the processes they are, in a folder of their own."""
+"""Fixtures that run a command as a process, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Litegpt = Callable[..., Ran]
 
 @pytest.fixture
 def litegpt(tmp_path: Path) -> Litegpt:
-    """Run `litegpt ARGUMENTS` in `tmp_path` and return how it ended."""
+    """Return a function that runs `litegpt ARGUMENTS` in `tmp_path`."""
 
     def run(*arguments: str, **environment: str) -> Ran:
         return subprocess.run(
@@ -40,7 +40,7 @@ def litegpt(tmp_path: Path) -> Litegpt:
 
 @pytest.fixture
 def trial(tmp_path: Path) -> TrialFolder:
-    """A trial with its weights, without the text it was trained on."""
+    """A trial with its weights, but without its corpus."""
     shutil.copytree(KEPT, tmp_path / "results")
     (folder,) = (tmp_path / "results" / "kept" / "second").iterdir()
     return TrialFolder(folder)

@@ -1,4 +1,4 @@
-"""Whatever a user can get wrong: one clear line on stderr, exit code 2, and nothing written."""
+"""User errors: one clear line on stderr, exit code 2, and nothing written."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ BAD = {
     "heads that do not divide the width": (("n_head = 2", "n_head = 3"), ["small.toml:", "n_embd 16", "n_head 3"]),
     "a promotion from an unknown phase": (('from = "one"', 'from = "on"'), ["small.toml:23: ", "'on'", "'one'"]),
     "a promotion from a later phase": (('from = "one"', 'from = "two"'), ["small.toml:23: ", "'two'"]),
-    "two phases of one name": (('name = "two"', 'name = "one"'), ["small.toml:20: ", "'one'"]),
+    "two phases with the same name": (('name = "two"', 'name = "one"'), ["small.toml:20: ", "'one'"]),
     "an expression that is not arithmetic": (
         ("n_head = 2", "n_head = \"__import__('os').system('touch owned')\""),
         ["small.toml:7: ", "n_head"],
     ),
     "an expression on an unknown name": (("n_head = 2", 'n_head = "n_embed // 8"'), ["did you mean 'n_embd'?"]),
-    "a corpus that is not there": (('"text.txt"', '"missing.txt"'), ["missing.txt", "corpus"]),
-    "a corpus of a name that no disk takes": (('"text.txt"', f'"{"x" * 300}"'), ["corpus", "File name too long"]),
-    "a corpus that is not named": (('corpus = "text.txt"', ""), ["small.toml:", "corpus"]),
+    "a missing corpus": (('"text.txt"', '"missing.txt"'), ["missing.txt", "corpus"]),
+    "a corpus with too long a name": (('"text.txt"', f'"{"x" * 300}"'), ["corpus", "File name too long"]),
+    "a study without a corpus": (('corpus = "text.txt"', ""), ["small.toml:", "corpus"]),
     "a corpus shorter than a block": (("block_size = 8", "block_size = 4000"), ["corpus", "too short", "4,001"]),
-    "a name that leads out of the results": (('name = "small"', 'name = "../out"'), ["small.toml:2: ", "name"]),
-    "a grid of a thousand million trials": (
+    "a name that leads out of the results folder": (('name = "small"', 'name = "../out"'), ["small.toml:2: ", "name"]),
+    "a grid of a billion trials": (
         ("seed = [1, 2]", "\n".join(f"{n} = {list(range(1, 1001))}" for n in ("seed", "n_layer", "batch_size"))),
         ["small.toml:", "1,000,000,000"],
     ),
     "an unknown ranking": (("top = 1", 'top = 1\nby = "val_los"'), ["did you mean 'val_loss'?"]),
 }
-"""What is wrong: the change to `STUDY`, and what the line says."""
+"""By mistake: the change to `STUDY`, and what the message must contain."""
 
 Write = Callable[..., Path]
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write `STUDY` with a change, and its corpus."""
+    """Return a function that writes `STUDY` with a change, and its corpus."""
 
     def study(change: tuple[str, str] = ("", "")) -> Path:
         assert change[0] in STUDY
@@ -84,12 +84,12 @@ def assert_refused(ran: subprocess.CompletedProcess[str], tmp_path: Path, *parts
 
 
 @pytest.mark.parametrize("change", BAD.values(), ids=BAD.keys())
-def test_a_bad_study_is_refused_by_run(litegpt, tmp_path: Path, write: Write, change: tuple) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_study_is_refused(litegpt, tmp_path: Path, write: Write, change: tuple) -> None:
     write(change[0])
     assert_refused(litegpt("run", "small.toml", "--device", "cpu"), tmp_path, *change[1])
 
 
-def test_and_by_plan_and_by_a_dry_run_in_the_same_words(litegpt, tmp_path: Path, write: Write) -> None:  # type: ignore[no-untyped-def]
+def test_plan_and_dry_run_print_the_same_error(litegpt, tmp_path: Path, write: Write) -> None:
     change, parts = BAD["an unknown key"]
     write(change)
     by_plan, by_dry_run = litegpt("plan", "small.toml"), litegpt("run", "--dry-run", "small.toml")
@@ -98,23 +98,23 @@ def test_and_by_plan_and_by_a_dry_run_in_the_same_words(litegpt, tmp_path: Path,
     assert by_plan.stderr == by_dry_run.stderr
 
 
-def test_a_study_that_is_not_there(litegpt, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_study(litegpt, tmp_path: Path) -> None:
     assert_refused(litegpt("run", "none.toml"), tmp_path, "none.toml", "no such file")
 
 
-def test_a_study_that_is_a_folder(litegpt, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_study_that_is_a_folder(litegpt, tmp_path: Path) -> None:
     (tmp_path / "small.toml").mkdir()
     assert_refused(litegpt("run", "small.toml"), tmp_path, "small.toml", "folder")
 
 
-def test_a_corpus_that_is_not_utf8_names_the_byte(litegpt, tmp_path: Path, write: Write) -> None:  # type: ignore[no-untyped-def]
+def test_an_error_names_the_byte_that_is_not_utf8(litegpt, tmp_path: Path, write: Write) -> None:
     write()
     (tmp_path / "text.txt").write_bytes(TEXT.encode() + b"caf\xe9 au lait")
     offset = f"{len(TEXT) + 3:,}"
     assert_refused(litegpt("run", "small.toml"), tmp_path, "text.txt", "UTF-8", "0xe9", offset)
 
 
-def test_a_corpus_that_is_empty(litegpt, tmp_path: Path, write: Write) -> None:  # type: ignore[no-untyped-def]
+def test_an_empty_corpus(litegpt, tmp_path: Path, write: Write) -> None:
     write()
     (tmp_path / "text.txt").write_bytes(b"")
     assert_refused(litegpt("run", "small.toml"), tmp_path, "corpus", "too short")
@@ -128,26 +128,26 @@ def test_a_corpus_that_is_empty(litegpt, tmp_path: Path, write: Write) -> None: 
         (["--workers", "0"], "--workers 0"),
     ],
 )
-def test_a_bad_option(litegpt, tmp_path: Path, write: Write, options: list[str], part: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_option(litegpt, tmp_path: Path, write: Write, options: list[str], part: str) -> None:
     write()
     assert_refused(litegpt("run", "small.toml", *options), tmp_path, part)
 
 
-def test_a_device_that_is_not_there(litegpt, tmp_path: Path, write: Write) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_device(litegpt, tmp_path: Path, write: Write) -> None:
     write()
     ran = litegpt("run", "small.toml", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
     assert_refused(ran, tmp_path, "--device cuda", "no GPU")
 
 
 @pytest.mark.parametrize("results", ["text.txt", "text.txt/below"])
-def test_results_that_cannot_be_a_folder(litegpt, tmp_path: Path, write: Write, results: str) -> None:  # type: ignore[no-untyped-def]
+def test_results_that_cannot_be_a_folder(litegpt, tmp_path: Path, write: Write, results: str) -> None:
     write()
     assert_refused(litegpt("run", "small.toml", "--results", results), tmp_path, "text.txt")
     assert (tmp_path / "text.txt").read_text(encoding="utf-8") == TEXT
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred\x1b[0m.toml", "a\nb\u202ec.toml", "[bold]x[/].toml"])
-def test_a_file_name_is_shown_inert(litegpt, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_name_is_shown_inert(litegpt, tmp_path: Path, name: str) -> None:
     ran = litegpt("plan", name)
     assert_refused(ran, tmp_path, "no such file")
     assert not any(character in ran.stderr for character in "\x1b\u202e")
@@ -155,7 +155,7 @@ def test_a_file_name_is_shown_inert(litegpt, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("corpus", [r"\u001b[31mred\u202e.txt", r"a\n[/bold].txt"])
-def test_a_corpus_path_is_shown_inert(litegpt, tmp_path: Path, write: Write, corpus: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_corpus_path_is_shown_inert(litegpt, tmp_path: Path, write: Write, corpus: str) -> None:
     write(("text.txt", corpus))
     ran = litegpt("plan", "small.toml")
     assert_refused(ran, tmp_path, "corpus")
@@ -164,7 +164,7 @@ def test_a_corpus_path_is_shown_inert(litegpt, tmp_path: Path, write: Write, cor
 
 
 @pytest.mark.parametrize("name", [r"\u001b[31mred", "[/bold]", "a/b"])
-def test_a_study_takes_no_such_name(litegpt, tmp_path: Path, write: Write, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_impossible_name_of_a_study(litegpt, tmp_path: Path, write: Write, name: str) -> None:
     write(('"small"', f'"{name}"'))
     ran = litegpt("plan", "small.toml")
     assert_refused(ran, tmp_path, "name")

@@ -1,11 +1,10 @@
-"""What the commands print, where, and how they end."""
+"""Output and exit codes of the commands."""
 
 from __future__ import annotations
 
 import json
 import os
 import pty
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ KEYS = {
 }
 
 
-def test_the_plan_of_the_original_study(litegpt) -> None:  # type: ignore[no-untyped-def]
+def test_the_plan_of_the_original_study(litegpt) -> None:
     ran = litegpt("plan", FOUR_PHASES, "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
     plan = json.loads(ran.stdout)
@@ -42,7 +41,7 @@ def test_the_plan_of_the_original_study(litegpt) -> None:  # type: ignore[no-unt
     assert (four["trials"], four["trials_max"], four["max_iters"], four["from"]) == (None, 8, 10_000, "phase3")
 
 
-def test_the_plan_for_a_device_that_is_not_here(litegpt) -> None:  # type: ignore[no-untyped-def]
+def test_the_plan_for_another_device(litegpt) -> None:
     ran = litegpt("plan", FOUR_PHASES, "--device-profile", "h100-80g", "--json")
     plan = json.loads(ran.stdout)
     assert (plan["device"]["name"], plan["device"]["precision"]) == ("h100-80g", "bf16")
@@ -55,25 +54,13 @@ def test_the_plan_for_a_device_that_is_not_here(litegpt) -> None:  # type: ignor
     assert "throughput: " in ran.stdout
 
 
-def test_an_unknown_device_profile(litegpt) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_device_profile(litegpt) -> None:
     ran = litegpt("plan", FOUR_PHASES, "--device-profile", "h100-80")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "did you mean 'h100-80g'?" in ran.stderr
 
 
-def test_the_plan_takes_under_half_a_second() -> None:
-    """In CPU time, for the machine may be busy; the better of two."""
-    seconds = []
-    for _ in range(2):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "litegpt.cli.main", "plan", FOUR_PHASES]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.5 * 1.5, "half a second, and the half of it for a slower machine"
-
-
-def test_the_plan_for_people(litegpt) -> None:  # type: ignore[no-untyped-def]
+def test_the_plan_as_a_table(litegpt) -> None:
     ran = litegpt("plan", FOUR_PHASES)
     assert ran.returncode == 0
     rows = {line.split()[0]: line for line in ran.stdout.splitlines() if line.strip().startswith("phase")}
@@ -84,7 +71,7 @@ def test_the_plan_for_people(litegpt) -> None:  # type: ignore[no-untyped-def]
     assert max(map(len, ran.stdout.splitlines()[:8])) <= 80
 
 
-def test_a_dry_run_is_the_plan_and_writes_nothing(litegpt, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_dry_run_is_the_plan_and_writes_nothing(litegpt, tmp_path: Path) -> None:
     dry, plan = litegpt("run", "--dry-run", EXPERIMENTS), litegpt("plan", EXPERIMENTS)
     assert dry.returncode == plan.returncode == 0
     assert dry.stdout == plan.stdout
@@ -93,7 +80,7 @@ def test_a_dry_run_is_the_plan_and_writes_nothing(litegpt, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("script", ["litegpt", "litegpt-run"])
-def test_the_scripts_are_installed_under_their_names(script: str) -> None:
+def test_scripts_use_their_own_names(script: str) -> None:
     module = {"litegpt": "litegpt.cli.main", "litegpt-run": "litegpt.cli.run"}[script]
     ran = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0
@@ -103,28 +90,28 @@ def test_the_scripts_are_installed_under_their_names(script: str) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_has_help(litegpt, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_every_command_has_help(litegpt, command: str) -> None:
     ran = litegpt(command, "--help")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"litegpt {command}" in ran.stdout
     assert "Traceback" not in ran.stdout
 
 
-def test_help_names_every_command(litegpt) -> None:  # type: ignore[no-untyped-def]
+def test_help_names_every_command(litegpt) -> None:
     ran = litegpt("--help")
     assert ran.returncode == 0
     assert COMMANDS.keys() <= set(ran.stdout.split())
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["plan"], ["plan", "a.toml", "--nonsense"]])
-def test_bad_usage_ends_with_2(litegpt, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_bad_usage_ends_with_2(litegpt, arguments: list[str]) -> None:
     ran = litegpt(*arguments)
     assert ran.returncode == 2
     assert ran.stdout == ""
     assert "usage: litegpt" in ran.stderr
 
 
-def test_a_reader_that_has_had_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_not_an_error() -> None:
     command = [sys.executable, "-m", "litegpt.cli.main", "plan", FOUR_PHASES, "--json"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
@@ -149,7 +136,8 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
     while True:
         try:
             data = os.read(leader, 65536)
-        except OSError:  # nobody writes any more
+        except OSError:
+            # The last writer has closed its end.
             break
         if not data:
             break
@@ -159,15 +147,14 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
     return written.decode()
 
 
-def test_a_terminal_gets_style_and_no_color_takes_the_colour() -> None:
+def test_style_follows_the_terminal_and_no_color() -> None:
     assert "\x1b[" in on_a_terminal("plan", EXPERIMENTS)
     plain = on_a_terminal("plan", EXPERIMENTS, NO_COLOR="1")
     assert not any(f"\x1b[{code}m" in plain for code in (*range(30, 38), *range(90, 98)))
     assert "\x1b[" not in on_a_terminal("plan", EXPERIMENTS, TERM="dumb")
 
 
-def test_a_phase_whose_name_looks_like_markup_is_impossible_and_a_corpus_is_text(litegpt, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """A glob in brackets is a glob, not a style."""
+def test_a_glob_in_brackets_is_not_markup(litegpt, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("to be or not to be " * 50, encoding="utf-8")
     study = tmp_path / "s.toml"
     phase = '[[phase]]\nname = "one"\nmax_iters = 5\n[phase.grid]\nseed = [1]\n'

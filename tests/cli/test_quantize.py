@@ -1,4 +1,4 @@
-"""Weights in fewer bits through the command; how right they are is in tests/train."""
+"""The command `litegpt quantize`. tests/train checks the quantized weights themselves."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from litegpt.train.tokens import CacheError
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_the_weights_lie_beside_the_originals_and_write_text(
-    trial: TrialFolder, capsys: pytest.CaptureFixture[str], bits: int
-) -> None:
+def test_quantized_weights_generate_text(trial: TrialFolder, capsys: pytest.CaptureFixture[str], bits: int) -> None:
     before = trial.best.read_bytes()
     assert main(["quantize", str(trial.path), "--bits", str(bits)]) == 0
-    printed, narrated = capsys.readouterr()
+    printed, messages = capsys.readouterr()
     assert [line.split()[:2] for line in printed.splitlines()] == [["32", "bits"], [str(bits), "bits"]]
     assert trial.quantized(bits).name in printed
     assert "validation loss" not in printed
-    assert "the losses were not measured" in narrated
+    assert "the losses were not measured" in messages
     assert trial.best.read_bytes() == before
     assert main(["sample", str(trial.path), "--bits", str(bits), "--prompt", "ab", "--length", "30"]) == 0
     written = capsys.readouterr().out.removesuffix("\n")
@@ -31,11 +29,11 @@ def test_the_weights_lie_beside_the_originals_and_write_text(
     assert set(written) <= set(" abcde")
 
 
-def test_what_a_program_reads(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_as_json(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["quantize", str(trial.path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    records = json.loads(capsys.readouterr().out)
     files = (trial.best, trial.quantized(8))
-    assert told == [
+    assert records == [
         {"path": str(file), "bits": bits, "size": file.stat().st_size, "val_loss": None}
         for file, bits in zip(files, (32, 8), strict=True)
     ]
@@ -60,13 +58,13 @@ def test_weights_that_cannot_be_written(trial: TrialFolder, capsys: pytest.Captu
     assert list(trial.path.glob("*.tmp")) == []
 
 
-def test_bits_that_there_are_not(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unsupported_number_of_bits(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["quantize", str(trial.path), "--bits", "5"])
     assert "invalid choice: 5" in capsys.readouterr().err
 
 
-def test_tokens_that_cannot_be_kept_are_one_line(
+def test_a_cache_error_is_one_line(
     trial: TrialFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What `litegpt sample` refuses, and what it makes of odd numbers; what it writes is in tests/run."""
+"""Options of `litegpt sample`. tests/run checks the generated text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from litegpt.results.folder import TrialFolder
         ("--prompt", "a\udcff", r"'\udcff' is not in the vocabulary"),
     ],
 )
-def test_bad_options_of_a_sample_are_one_line(
+def test_bad_options_are_one_line(
     trial: TrialFolder, capsys: pytest.CaptureFixture[str], option: str, value: str, part: str
 ) -> None:
     assert main(["sample", str(trial.path), f"{option}={value}"]) == 2
@@ -31,8 +31,8 @@ def test_bad_options_of_a_sample_are_one_line(
     assert part in complaint
 
 
-def test_the_coldest_sample_is_the_likeliest(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tiny_temperature_is_greedy(trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", str(trial.path), "--temperature", "0"]) == 0
-    likeliest = capsys.readouterr().out
+    greedy = capsys.readouterr().out
     assert main(["sample", str(trial.path), "--temperature", "1e-300"]) == 0
-    assert capsys.readouterr().out == likeliest
+    assert capsys.readouterr().out == greedy

@@ -33,7 +33,7 @@ def wrapped(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_text_goes_to_stdout_and_the_summary_to_stderr(wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_text_goes_to_stdout_and_the_summary_to_stderr(wrapped: Path, capsys) -> None:
     assert main(["clean", str(wrapped)]) == 0
     captured = capsys.readouterr()
     assert captured.out == CLEAN
@@ -43,7 +43,7 @@ def test_the_text_goes_to_stdout_and_the_summary_to_stderr(wrapped: Path, capsys
     assert any(row[:2] == ["quotes", "2"] for row in rows)
 
 
-def test_the_text_goes_to_a_file_and_the_summary_to_stdout_as_json(wrapped: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_text_goes_to_a_file_and_the_summary_to_stdout_as_json(wrapped: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "clean.txt"
     assert main(["clean", str(wrapped), "-o", str(out), "--json", "--without", "quotes"]) == 0
     assert out.read_text(encoding="utf-8") == CLEAN.replace('"It', "\u201cIt").replace('shop,"', "shop,\u201d")
@@ -54,14 +54,14 @@ def test_the_text_goes_to_a_file_and_the_summary_to_stdout_as_json(wrapped: Path
     assert {path.name for path in tmp_path.iterdir()} == {"wrapped.txt", "clean.txt"}
 
 
-def test_a_diff_names_lines_and_rules(wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_diff_names_lines_and_rules(wrapped: Path, capsys) -> None:
     assert main(["clean", str(wrapped), "--diff"]) == 0
     head, *rest = capsys.readouterr().out.splitlines()
     assert head == "@@ 1 to 4: quotes, unwrap"
     assert rest == [*("-" + line for line in LINES.splitlines()), "+" + CLEAN.strip()]
 
 
-def test_a_clean_text_has_no_diff_and_is_copied_unchanged(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_clean_text_has_no_diff_and_is_copied_unchanged(tmp_path: Path, capsys) -> None:
     out = tmp_path / "novella.txt"
     assert main(["clean", str(NOVELLA), "-o", str(out)]) == 0
     assert out.read_bytes() == NOVELLA.read_bytes()
@@ -70,7 +70,7 @@ def test_a_clean_text_has_no_diff_and_is_copied_unchanged(tmp_path: Path, capsys
     assert capsys.readouterr().out == ""
 
 
-def test_other_encodings_are_read(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_other_encodings_are_read(tmp_path: Path, capsys) -> None:
     latin, utf16 = tmp_path / "latin.txt", tmp_path / "utf16.txt"
     latin.write_bytes("\u201ccaf\u00e9\u201d\r\nau lait\r\n".encode("cp1252"))
     utf16.write_text("caf\u00e9\n", encoding="utf-16")
@@ -100,7 +100,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("options", "part"), REFUSED.values(), ids=REFUSED.keys())
-def test_impossible_options_are_refused(wrapped: Path, capsys, monkeypatch, options: list[str], part: str) -> None:  # type: ignore[no-untyped-def]
+def test_impossible_options_are_refused(wrapped: Path, capsys, monkeypatch, options: list[str], part: str) -> None:
     monkeypatch.chdir(wrapped.parent)
     assert main(["clean", str(wrapped), *(str(wrapped) if option == "IN" else option for option in options)]) == 2
     captured = capsys.readouterr()
@@ -119,14 +119,14 @@ def test_impossible_options_are_refused(wrapped: Path, capsys, monkeypatch, opti
         ("a.pdf", b"%PDF-1.7 nothing", "PDF"),
     ],
 )
-def test_a_file_that_is_not_a_text_is_refused(tmp_path: Path, capsys, name: str, content: bytes, part: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_not_a_text_is_refused(tmp_path: Path, capsys, name: str, content: bytes, part: str) -> None:
     (tmp_path / name).write_bytes(content)
     assert main(["clean", str(tmp_path / name)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert part in line
 
 
-def test_an_epub_is_read_in_its_reading_order(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_an_epub_is_read_in_its_reading_order(tmp_path: Path, capsys) -> None:
     path = tmp_path / "book.epub"
     body = "<h1>{0}</h1><p>The <i>{0}</i>&#8217;s\n text.<br/>Line</p>"
     page = f"<html><head><title>no</title></head><body>{body}</body></html>"
@@ -150,7 +150,7 @@ def test_an_epub_is_read_in_its_reading_order(tmp_path: Path, capsys) -> None:  
 
 
 @pytest.mark.parametrize("command", ["clean", "corpus"])
-def test_a_name_that_is_too_long_is_refused(capsys, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_name_that_is_too_long_is_refused(capsys, command: str) -> None:
     assert main([command, "x" * 300]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "File name too long" in line
@@ -160,7 +160,7 @@ PRINTED = [["clean", "IN"], ["clean", "IN", "--diff"], ["corpus", str(NOVELLA)]]
 
 
 @pytest.mark.parametrize("arguments", PRINTED)
-def test_a_full_closed_or_ascii_stdout_is_handled(wrapped: Path, capsys, monkeypatch, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_a_full_closed_or_ascii_stdout_is_handled(wrapped: Path, capsys, monkeypatch, arguments: list[str]) -> None:
     arguments = [str(wrapped) if argument == "IN" else argument for argument in arguments]
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
@@ -200,7 +200,7 @@ def write_pdf(path: Path, pages: list[list[str]]) -> None:
     writer.write(path)
 
 
-def test_a_pdf_is_read_page_by_page(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_pdf_is_read_page_by_page(tmp_path: Path, capsys) -> None:
     pytest.importorskip("pypdf")
     words = PARROT.split()
     body = [" ".join(words[i % 20 : i % 20 + 1] + words[:9]) for i in range(60)]
@@ -215,7 +215,7 @@ def test_a_pdf_is_read_page_by_page(tmp_path: Path, capsys) -> None:  # type: ig
     assert "OCR" in capsys.readouterr().err
 
 
-def test_a_compressed_text_is_decompressed(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_compressed_text_is_decompressed(tmp_path: Path, wrapped: Path, capsys) -> None:
     assert main(["clean", str(wrapped)]) == 0
     cleaned = capsys.readouterr().out
     packed = tmp_path / "packed.txt.gz"
@@ -231,7 +231,7 @@ def test_a_compressed_text_is_decompressed(tmp_path: Path, wrapped: Path, capsys
         assert "not a complete gzip file" in line
 
 
-def test_a_corpus_is_described(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_corpus_is_described(capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["corpus", str(NOVELLA)]) == 0
     out = capsys.readouterr().out
@@ -240,7 +240,7 @@ def test_a_corpus_is_described(capsys, monkeypatch) -> None:  # type: ignore[no-
         assert part in out
 
 
-def test_names_of_frequent_characters_are_printed_whole(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_names_of_frequent_characters_are_printed_whole(tmp_path: Path, capsys) -> None:
     text = tmp_path / "marks.txt"
     text.write_text("a\ufeff\ufeffb\n\n\n\n" * 40, encoding="utf-8")
     assert main(["corpus", str(text)]) == 0
@@ -248,7 +248,7 @@ def test_names_of_frequent_characters_are_printed_whole(tmp_path: Path, capsys) 
     assert line.split("  ")[:3] == ["", "line break 50.0 %", "U+FEFF 25.0 %"]
 
 
-def test_the_corpus_and_split_of_a_study_are_described(tmp_path: Path, wrapped: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_corpus_and_split_of_a_study_are_described(tmp_path: Path, wrapped: Path, capsys) -> None:
     study = tmp_path / "s.toml"
     phase = '[[phase]]\nname = "one"\nmax_iters = 5\n[phase.grid]\nseed = [1]\n'
     study.write_text(study_text(phase, corpus="wrapped.txt", study="validation_fraction = 0.25"), encoding="utf-8")
