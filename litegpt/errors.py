@@ -1,4 +1,4 @@
-"""What a user can mend."""
+"""Errors caused by user input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class InputError(Exception):
-    """Bad input: one line that says what is wrong, where, and the mend. Commands print it and exit with 2."""
+    """Bad input: one line that names file, mistake and remedy. Commands print it and exit with 2."""
 
     def __init__(self, message: str, path: Path | str | None = None, line: int | None = None) -> None:
         where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
@@ -16,6 +16,6 @@ class InputError(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)` for the known word nearest to `word`, or an empty string."""
+    """Return ` (did you mean 'x'?)` for the known word nearest to `word`, or an empty string if none is near."""
     nearest = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean '{nearest[0]}'?)" if nearest else ""

@@ -1,4 +1,4 @@
-"""The next phase of a study, from the best trials of one: as a preview, and as the text of the edited study file."""
+"""Promotions: the phase that the best trials of another make, as a preview and as the text of the study file."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from litegpt.results.ranking import rank
 from litegpt.results.state import StudyState
 from litegpt.study.edit.append import append_phase
 from litegpt.study.edit.phase_text import free_phase_name
-from litegpt.study.expand import Exclusion, Expansion, expand
-from litegpt.study.phase import RANKINGS, Promotion
+from litegpt.study.expand import Expansion, expand
+from litegpt.study.phase import RANKINGS, Exclusion, Promotion
 from litegpt.study.study import Study, parse_study
 from litegpt.study.trial import Trial
 
 PER_TOKEN = set(RANKINGS) - {"best_bits_per_char", "seconds"}
-"""The figures of a token, which do not compare between tokenizers."""
-LONGER = 3  # a promoted phase trains this many times as long, if nothing else is said; the original's did
+"""Metrics per token, which do not compare between tokenizers."""
+LONGER = 3  # a promoted phase trains this many times as long by default, as in the original study
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a promotion would write and lead to."""
+    """The result of a promotion that is not yet written."""
 
     phase: str
     max_iters: int
     promotion: Promotion
     trials: tuple[Trial, ...]
     excluded: tuple[Exclusion, ...]
-    promoted: tuple[str, ...]  # ids of the source's trials, best first
+    promoted: tuple[str, ...]  # ids of trials of the source, best first
     unfinished: int  # trials of the source that could still change the promotion
     text: str  # the edited study file
 
@@ -56,10 +56,10 @@ def preview_promotion(
     name: str | None = None,
     max_iters: int | None = None,
 ) -> Preview:
-    """Preview a promotion; `text` is the study file as read, `state` its results.
+    """Preview a promotion. `text` is the study file as read, `state` the results of the study.
 
-    Nothing is written; `litegpt.study.edit.save.save` writes the preview. InputError: the phase is unknown
-    or has no trial to rank, the promotion is none, or the new phase would make the study no study.
+    Nothing is written: `litegpt.study.edit.save.save` writes the preview. InputError: the source phase is unknown or
+    has no trial to rank, or the new phase would be illegal.
     """
     source = study.phase(promotion.source)
     known = state.phases.get(promotion.source)
@@ -86,5 +86,5 @@ def preview_promotion(
 
 
 def exclusion_reasons(excluded: Iterable[Exclusion]) -> list[tuple[str, int]]:
-    """Return why permutations are left out, and how many for that: the most frequent reason first."""
+    """Return the reasons for which permutations are left out, with their counts, the most frequent first."""
     return Counter(exclusion.reason for exclusion in excluded).most_common()

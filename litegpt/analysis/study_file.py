@@ -1,4 +1,4 @@
-"""The study file of an imported study: the grids, or the trials, that its phases come to."""
+"""The study file of an imported study: grids, or lists of trials, that give exactly the imported trials."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from litegpt.study.edit.phase_text import value_text
 from litegpt.study.study import parse_study
 from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial
 
-GRID_SHARE = 2  # a grid has at most this many permutations a trial; what is sparser is listed
+GRID_SHARE = 2  # permutations per trial: a sparser phase is written as a list of trials
 EXCLUDES_MAX = 20
 CORPUS = """\
-# The text is not among what was imported: name it to measure what the trials copied from it, and to train more.
+# The text was not imported. Name it here to measure what the trials copied from it, and to train more.
 corpus = "corpus.txt"
 """
 
@@ -61,15 +61,15 @@ def _phase_table(name: str, trials: Sequence[Trial]) -> Table:
 
 
 def _heads(trials: Sequence[Trial]) -> str | None:
-    """Return the rule that derives the heads from the width, where every trial has one width a head."""
+    """Return the rule that derives the heads from the width, if all trials have heads of one size."""
     width = trials[0].n_embd // trials[0].n_head
     return f"n_embd // {width}" if all(trial.n_head * width == trial.n_embd for trial in trials) else None
 
 
 def _excludes(axes: Mapping[str, Sequence[Any]], points: set[tuple[Any, ...]]) -> list[Table] | None:
-    """Return what to exclude to leave just these points of a grid, in as general rules as there are.
+    """Return the exclusions that leave exactly these points of a grid, in the most general rules.
 
-    None where the grid is sparse, or has too many exceptions.
+    None if the grid would be too sparse or need too many exclusions.
     """
     if math.prod(map(len, axes.values())) > GRID_SHARE * len(points):
         return None

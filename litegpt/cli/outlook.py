@@ -10,7 +10,7 @@ from typing import Any
 
 from litegpt.display import duration, inert
 from litegpt.estimate.device import DeviceSpec
-from litegpt.estimate.fit import gigabytes, misfit
+from litegpt.estimate.fit import gigabytes, memory_shortage
 from litegpt.estimate.forecast import PhaseEstimate, Throughput, estimate_phase
 from litegpt.estimate.outline import Outline
 from litegpt.results.folder import StudyFolder
@@ -39,7 +39,7 @@ class Outlook:
             if found is not None:
                 phases[phase.name] = found
             if found is not None and found.memory > throughput.device.memory:
-                misfits[phase.name] = misfit(phase.candidates, n_symbols, throughput.device) or ""
+                misfits[phase.name] = memory_shortage(phase.candidates, n_symbols, throughput.device) or ""
         is_bound = any(phase.trials is None for phase in plan.phases)
         return cls(throughput.device, throughput.workers, throughput.source, phases, misfits, is_bound)
 

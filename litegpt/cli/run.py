@@ -17,7 +17,7 @@ from litegpt.cli.command import Exit, complain, guarded, narrator
 from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.estimate.device import DeviceSpec
-from litegpt.estimate.fit import misfit
+from litegpt.estimate.fit import memory_shortage
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run.device_discovery import worker_slots
@@ -166,8 +166,8 @@ def _check_memory(study: Study, corpus: Corpus, device: DeviceSpec, workers: int
     whole = replace(device, memory=device.memory * workers)
     for name, bound in study.bounds.items():
         trials = bound.candidates.trials if bound.candidates else ()
-        if reason := misfit(trials, len(corpus.symbols), device):
-            fits_alone = workers > 1 and misfit(trials, len(corpus.symbols), whole) is None
+        if reason := memory_shortage(trials, len(corpus.symbols), device):
+            fits_alone = workers > 1 and memory_shortage(trials, len(corpus.symbols), whole) is None
             mend = "; one worker alone, --workers 1, has room for it" if fits_alone else ""
             raise InputError(f"phase '{name}' does not fit: {reason}{mend}", study.path)
 

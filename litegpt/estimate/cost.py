@@ -1,4 +1,4 @@
-"""What trials cost before they run: parameters and floating-point operations, from arithmetic alone."""
+"""The cost of trials before they run: parameters and floating-point operations, by arithmetic alone."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a phase's trials together."""
+    """The cost of several trials together."""
 
     parameters_min: int
     parameters_max: int
-    flops: float  # training alone; evaluation is not counted
+    flops: float  # training without evaluations
 
 
 def parameter_count(trial: Trial, n_symbols: int) -> int:
-    """Return how many parameters the model has, on a text of `n_symbols` different characters.
+    """Return the number of parameters of a trial's model, for a text of `n_symbols` different characters.
 
-    Embeddings of tokens and positions; per block attention (query, key and value without bias, a projection), an MLP
-    and two norms; a last norm; an output layer of its own.
+    The model has embeddings of tokens and positions; in each block attention (query, key and value without bias, a
+    projection), an MLP and two norms; a last norm; and an output layer.
     """
     width = trial.n_embd
     attention = 4 * width**2 + width + (2 * width // trial.n_head if trial.qk_norm else 0)
@@ -59,16 +59,16 @@ def mlp_widths(trial: Trial) -> MLPWidths:
 
 
 def weight_bytes(trial: Trial, n_symbols: int) -> int:
-    """Return the size of the model's weights on the disk, in fp32."""
+    """Return the size of a model's weights in a file, in bytes."""
     return 4 * parameter_count(trial, n_symbols)
 
 
 def training_flops(trial: Trial, n_symbols: int) -> float:
-    """Return the floating-point operations of a trial's whole training, forward and backward.
+    """Return the floating-point operations of a trial's training, forward and backward passes of all steps.
 
-    Per token 6 N + 12 L C T: N the weights of matrix products (12 L C^2 + C V; embeddings are looked up), L layers,
-    width C, block T, vocabulary V; the second term is attention's two products over the block, unmasked. Of optimizers
-    only Muon's matrix products count, a step's whatever its tokens.
+    A token costs 6 N + 12 L C T. N is the number of weights in matrix products, 12 L C^2 + C V (embeddings are looked
+    up), for L layers, width C, block T and vocabulary V. The second term is the two products of attention over the
+    whole block, without a mask. Of the optimizers only Muon counts; its matrix products do not depend on the batch.
     Source: Chowdhery et al. 2022 (PaLM), appendix B, which nanoGPT's `estimate_mfu` follows.
     """
     layers, width, block = trial.n_layer, trial.n_embd, trial.block_size
@@ -81,12 +81,12 @@ def training_flops(trial: Trial, n_symbols: int) -> float:
 
 
 def _muon_flops(trial: Trial) -> int:
-    """Return the operations that make a step's momenta orthogonal."""
+    """Return the operations of one step that orthogonalise the momenta."""
     if trial.optimizer != "muon":
         return 0
     width, (mlp_up, mlp_down) = trial.n_embd, mlp_widths(trial)
-    ups = 2 if trial.activation == "swiglu" else 1
-    matrices = [(width, width)] * 4 + [(width, mlp_up // ups)] * ups + [(width, mlp_down)]
+    gates = 2 if trial.activation == "swiglu" else 1
+    matrices = [(width, width)] * 4 + [(width, mlp_up // gates)] * gates + [(width, mlp_down)]
     return trial.n_layer * sum(orthogonal_flops(*sorted(shape)) for shape in matrices)
 
 
@@ -96,21 +96,21 @@ def orthogonal_flops(m: int, n: int) -> int:
 
 
 def total_cost(trials: Iterable[Trial], n_symbols: int) -> Cost | None:
-    """Return the cost of trials together; None where there are none."""
+    """Return the cost of trials together; None for no trials."""
     listed = list(trials)
     return _cost(listed, len(listed), n_symbols)
 
 
 def cost_bound(bound: Bound, n_symbols: int) -> Cost | None:
-    """Return the most that a phase can cost, and the range its models can be in; None where nothing is known."""
+    """Return the highest cost that a phase can have, and the range of its models; None while its trials are unknown."""
     return _cost(bound.candidates.trials, bound.trials_max, n_symbols) if bound.candidates else None
 
 
 def _cost(trials: Iterable[Trial], most: int, n_symbols: int) -> Cost | None:
-    """Return the cost of the `most` dearest of the trials, and the parameters of all."""
+    """Return the cost of the `most` most expensive trials, and the range of parameters of all trials."""
     listed = list(trials)
     if not listed:
         return None
     parameters = [parameter_count(trial, n_symbols) for trial in listed]
-    dearest = heapq.nlargest(most, (training_flops(trial, n_symbols) for trial in listed))
-    return Cost(min(parameters), max(parameters), sum(dearest))
+    most_expensive = heapq.nlargest(most, (training_flops(trial, n_symbols) for trial in listed))
+    return Cost(min(parameters), max(parameters), sum(most_expensive))

@@ -1,4 +1,4 @@
-"""Devices as a plan needs them: how much memory they have, and how fast they are stated to be."""
+"""Devices as estimates need them: their memory, and the speed that their maker states."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ GB = 1e9
 
 @dataclass(frozen=True)
 class DeviceSpec:
-    """A device, present or imagined. Figures that nobody states are None."""
+    """A device, which need not be present. A speed that its maker does not state is None."""
 
     name: str
     kind: str  # cpu or cuda
     memory: float  # bytes for each worker
-    precision: str  # what 'auto' means there
-    flops: float | None = None  # peak of dense matrix products at that precision, FLOP/s
-    bandwidth: float | None = None  # of the memory, bytes/s
-    known_as: tuple[str, ...] = ()  # words that the driver's name of such a device has
+    precision: str  # what 'auto' resolves to on this device
+    flops: float | None = None  # FLOP/s: peak of dense matrix products at that precision
+    bandwidth: float | None = None  # bytes/s, of the memory
+    known_as: tuple[str, ...] = ()  # words in the name that the driver gives such a device
     source: str = ""
 
     @property
     def usable(self) -> float:
-        """The bytes that packs are planned for; the rest is for the allocator's gaps, and for what estimates miss."""
+        """The bytes that packs may fill. The rest covers gaps of the allocator and errors of the estimates."""
         return 0.9 * self.memory
 
 
@@ -93,7 +93,7 @@ PROFILES = {
 
 
 def device_profile(name: str) -> DeviceSpec:
-    """Return the profile of that name. InputError: there is none."""
+    """Return the profile of that name. InputError: no profile has it."""
     if name not in PROFILES:
         hint = did_you_mean(name, PROFILES)
         raise InputError(f"--device-profile must be one of {', '.join(PROFILES)}, not {shown(name)}{hint}")
@@ -101,6 +101,6 @@ def device_profile(name: str) -> DeviceSpec:
 
 
 def profile_of(driver_name: str) -> DeviceSpec | None:
-    """Return the profile of a device that its driver calls so; None where none is known."""
+    """Return the profile for the name that a driver gives its device; None if no profile fits."""
     matches = (profile for profile in PROFILES.values() if all(word in driver_name for word in profile.known_as))
     return next(matches, None)

@@ -1,4 +1,4 @@
-"""Models that are too large for a device: said before anything starts, and with what would make them fit."""
+"""Models that are too large for a device, found before anything starts, and what would make them fit."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from litegpt.estimate.memory import memory_key, training_memory
 from litegpt.study.trial import Trial
 
 
-def misfit(trials: Iterable[Trial], n_symbols: int, device: DeviceSpec) -> str | None:
-    """Return why the largest of the trials cannot be trained on a device, and what would help; None where all can."""
+def memory_shortage(trials: Iterable[Trial], n_symbols: int, device: DeviceSpec) -> str | None:
+    """Return why the largest trial does not fit into a device, and what would help; None if all trials fit."""
     unique = {memory_key(trial): trial for trial in trials}
     needs = {trial: _need(trial, n_symbols, device) for trial in unique.values()}
     largest = max(needs, key=lambda trial: needs[trial], default=None)
     if largest is None or needs[largest] <= device.memory:
         return None
     memory = training_memory(largest, n_symbols, device)
-    told = (
+    shortage = (
         f"a model of {short_count(parameter_count(largest, n_symbols))} parameters ({_shown(largest)}) needs "
         f"{gigabytes(memory.total)}, {gigabytes(memory.state)} of it for weights and optimizer and "
         f"{gigabytes(memory.activations)} for activations, and {device.name} has {gigabytes(device.memory)}"
     )
-    return "; ".join([told, *_remedies(largest, n_symbols, device), _largest_fit(largest, n_symbols, device)])
+    return "; ".join([shortage, *_remedies(largest, n_symbols, device), _largest_fit(largest, n_symbols, device)])
 
 
 def _need(trial: Trial, n_symbols: int, device: DeviceSpec) -> float:
@@ -33,7 +33,7 @@ def _need(trial: Trial, n_symbols: int, device: DeviceSpec) -> float:
 
 
 def _remedies(trial: Trial, n_symbols: int, device: DeviceSpec) -> Iterator[str]:
-    """Yield what gradient accumulation, activation checkpointing and both would make of it, as far as they are open."""
+    """Yield the memory that gradient accumulation, activation checkpointing, and both would need."""
     checkpointing = replace(trial, activation_checkpointing=True)
     parts = {"activation_checkpointing = true": checkpointing} if checkpointing != trial else {}
     for start, words in ((trial, ""), *((start, f" with {name}") for name, start in parts.items())):
@@ -44,7 +44,7 @@ def _remedies(trial: Trial, n_symbols: int, device: DeviceSpec) -> Iterator[str]
 
 
 def _accumulating(trial: Trial, n_symbols: int, device: DeviceSpec) -> Trial | None:
-    """Return the trial with the fewest parts of a batch that fit, or with single sequences where none do."""
+    """Return the trial with the fewest parts of a batch that fit, or with single sequences if nothing fits."""
     smaller = trial
     while smaller.gradient_accumulation < trial.batch_size:
         parts = min(2 * smaller.gradient_accumulation, trial.batch_size)
@@ -55,7 +55,7 @@ def _accumulating(trial: Trial, n_symbols: int, device: DeviceSpec) -> Trial | N
 
 
 def _largest_fit(trial: Trial, n_symbols: int, device: DeviceSpec) -> str:
-    """Return the largest model that fits as it is set: fewer layers first, then fewer heads on one layer."""
+    """Describe the largest model that fits with these settings: fewer layers first, then fewer heads on one layer."""
     head_size = trial.n_embd // trial.n_head
     fewer = (replace(trial, n_layer=layers) for layers in range(trial.n_layer - 1, 0, -1))
     narrower = (

@@ -1,8 +1,8 @@
-"""How long packs take: from what was measured on such a device, or else from what its maker states.
+"""The time that packs take, from measurements on such a device or from the figures that its maker states.
 
-Measured: the FLOP/s of the measured shape that is nearest. Stated: the arithmetic at half of the device's peak, the
-memory traffic at four fifths of its bandwidth, and the launches of a CUDA graph's kernels, one after another. Either
-way evaluations, samples, checkpoints and a pack's start come on top.
+With measurements, a pack runs at the FLOP/s of the nearest measured shape. Without, the estimate adds up arithmetic at
+half of the stated peak, memory traffic at four fifths of the stated bandwidth, and the launches of the kernels of a
+CUDA graph. Evaluations, samples, checkpoints and the start of a pack are added in both cases.
 """
 
 from __future__ import annotations
@@ -19,45 +19,54 @@ from litegpt.estimate.packs import pack_trials, pack_width
 from litegpt.study.evaluation import EVALUATED_TOKENS, SAMPLE_CHARACTERS, evaluation_steps
 from litegpt.study.trial import Trial
 
-PEAK_SHARE, BANDWIDTH_SHARE = 0.5, 0.8  # what well-filled kernels reach of a peak
-ACTIVATION_PASSES = 4  # written, read back, and their gradients as well
-ROW_PASSES = 14  # over a row of weights, gradients or moments by backward pass, norm and optimizer
-LAUNCH_SECONDS = 2.5e-6  # a kernel inside a CUDA graph; a microsecond or two of work each
-LAYER_KERNELS, OTHER_KERNELS = 70, 80  # in a step
-MUON_KERNELS = 100  # more for each layer: four batches of matrices, five times three products each
-EAGER_LAUNCH_SECONDS = 10e-6  # a kernel launched from Python
-FORWARD_SHARE = 1 / 3  # of training's arithmetic
+# The shares of a stated peak that well-filled kernels reach.
+PEAK_SHARE = 0.5
+BANDWIDTH_SHARE = 0.8
+# Activations and their gradients are each written once and read once.
+ACTIVATION_PASSES = 4
+# The backward pass, the norm and the optimizer read or write a row of weights, gradients or moments this often.
+ROW_PASSES = 14
+# A kernel inside a CUDA graph, with a microsecond or two of work, and a kernel that Python launches.
+LAUNCH_SECONDS = 2.5e-6
+EAGER_LAUNCH_SECONDS = 10e-6
+# Kernels per layer and besides in one step. Muon adds four batches of matrices, five times three products each.
+LAYER_KERNELS = 70
+OTHER_KERNELS = 80
+MUON_KERNELS = 100
+# The share of the forward pass in the arithmetic of a training step.
+FORWARD_SHARE = 1 / 3
 DISK_BYTES_PER_SECOND = 1e9
-PACK_SECONDS = 0.5  # drawing initial weights, warming up, capturing the graph
+# Drawing initial weights, warming up and capturing the graph.
+PACK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A shape's speed, as measured on a device."""
+    """The measured speed of a pack."""
 
     trial: Trial
     width: int
-    flops_per_second: float  # of the whole pack's training steps
+    flops_per_second: float  # of the training steps of the whole pack
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Where a forecast's speed comes from: measurements, or (without any) the device's stated figures."""
+    """The source of a forecast's speed: measurements, or the stated figures of the device if there are none."""
 
     device: DeviceSpec
     measurements: Sequence[Measurement] = ()
-    source: str = ""  # measured or stated, and by whom
-    workers: int = 1  # that share the work
+    source: str = ""  # for people: measured or stated, and by whom
+    workers: int = 1  # workers that share the phase
 
     @property
     def is_known(self) -> bool:
-        """Whether there is anything to go by."""
+        """True if there are measurements or stated figures."""
         return bool(self.measurements) or (self.device.flops is not None and self.device.bandwidth is not None)
 
 
 @dataclass(frozen=True)
 class PhaseEstimate:
-    """What a phase takes of a device."""
+    """The memory and the time that a phase needs on a device."""
 
     memory: float  # bytes, of the largest pack
     seconds: float | None  # None: no speed is known
@@ -66,10 +75,10 @@ class PhaseEstimate:
 def estimate_phase(
     trials: Iterable[Trial], most: int, throughput: Throughput, n_symbols: int, validation_tokens: int
 ) -> PhaseEstimate | None:
-    """Return the forecast for the `most` dearest of these trials in packs; None where there are none.
+    """Return the estimate for the `most` most expensive of these trials, in packs; None for no trials.
 
-    `validation_tokens` are the validation split's: every evaluation runs over them, or over EVALUATED_TOKENS of them
-    where there are more, and over as many of training.
+    `validation_tokens` is the size of the validation split. Every evaluation runs over that many tokens of each split,
+    but over at most EVALUATED_TOKENS.
     """
     device = throughput.device
     packs = pack_trials(trials, lambda trial: pack_width(trial, device, n_symbols))
@@ -86,7 +95,7 @@ def estimate_phase(
 
 
 def pack_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: int, validation_tokens: int) -> float:
-    """Return how long a pack takes from its start to its last checkpoint."""
+    """Return the time of a pack from its start to its last checkpoint."""
     step = step_seconds(trial, width, throughput, n_symbols)
     tokens = trial.batch_size * trial.block_size
     evaluated = 2 * min(validation_tokens, EVALUATED_TOKENS)
@@ -98,7 +107,7 @@ def pack_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: in
 
 
 def step_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: int) -> float:
-    """Return how long one training step of a pack takes."""
+    """Return the time of one training step of a pack."""
     flops = width * training_flops(trial, n_symbols) / trial.max_iters
     if throughput.measurements:
         return flops / _nearest(trial, width, throughput.measurements).flops_per_second
@@ -114,15 +123,16 @@ def step_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: in
 
 
 def _nearest(trial: Trial, width: int, measurements: Sequence[Measurement]) -> Measurement:
-    """Return the measurement, of the same optimizer if any, nearest in the logarithms of what speed depends on."""
+    """Return the measurement nearest in the logarithms of what speed depends on; if possible, of the same optimizer."""
 
-    def place(trial: Trial, width: int) -> tuple[float, ...]:
+    # The width of the model counts twice, because it decides how well a matrix product fills the device.
+    def coordinates(trial: Trial, width: int) -> tuple[float, ...]:
         return (
-            2 * math.log(trial.n_embd),  # it decides how well a matrix product fills the device
+            2 * math.log(trial.n_embd),
             math.log(width * trial.batch_size * trial.block_size),
             math.log(trial.n_layer),
         )
 
-    here = place(trial, width)
+    here = coordinates(trial, width)
     alike = [measured for measured in measurements if measured.trial.optimizer == trial.optimizer] or measurements
-    return min(alike, key=lambda measured: math.dist(here, place(measured.trial, measured.width)))
+    return min(alike, key=lambda measured: math.dist(here, coordinates(measured.trial, measured.width)))

@@ -1,7 +1,7 @@
-"""What training needs of a device's memory, before it starts.
+"""The memory that training needs on a device, before it starts.
 
-The counts are of the tensors that the model's forward pass saves for its backward pass (docs/LOG.md compares them with
-measurements); C is the width, H heads, T the block, V the vocabulary.
+The estimates count the tensors that the model's forward pass saves for its backward pass. docs/LOG.md compares them
+with measurements.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from litegpt.study.evaluation import EVALUATION_BATCH_TOKENS
 from litegpt.study.trial import HYPERPARAMETERS, Trial, of_scope, vocabulary_size
 
 FLOAT = 4  # bytes
-WORKSPACE = {"cpu": 400e6, "cuda": 1000e6}  # torch's code and the CUDA context, libraries' workspaces, a small corpus
-ROWS = 5  # of weights: themselves, gradients, two moments, and the best weights so far
-CHECKPOINT_ROWS = 9  # one trial's weights and moments in the host's memory: as tensors, as bytes, as a file
+# The code of torch and the CUDA context, the workspaces of libraries, and a small corpus.
+WORKSPACE = {"cpu": 400e6, "cuda": 1000e6}
+# Rows of one number per weight: the weights, their gradients, two moments, and the best weights so far.
+ROWS = 5
+# A checkpoint of one trial is in the memory of the host three times: as tensors, as bytes and as a file.
+CHECKPOINT_ROWS = 9
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that a pack needs on its device, at its peak."""
+    """The bytes that a pack needs on its device at its peak."""
 
-    state: float  # weights and what the optimizer keeps of them
-    activations: float  # what the backward pass needs, with dropout masks
-    passing: float  # what single operations, evaluations and checkpoints take for a moment
+    state: float  # weights, gradients and the optimizer's moments
+    activations: float  # saved for the backward pass, with dropout masks
+    passing: float  # single operations, evaluations and checkpoints, for a moment
     workspace: float
 
     @property
     def total(self) -> float:
-        """All of it."""
         return self.state + self.activations + self.passing + self.workspace
 
 
@@ -42,28 +44,40 @@ def memory_key(trial: Trial) -> Hashable:
 
 
 def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int = 1) -> Memory:
-    """Return what `width` trials of a shape need on a device, at its precision where they leave that open."""
+    """Return the memory of a pack of `width` trials, at the device's precision if the trial leaves that open."""
     precision = device.precision if trial.precision == "auto" else trial.precision
-    number = FLOAT if precision == "fp32" else 2
+    number = FLOAT if precision == "fp32" else 2  # bytes of an activation
     batch = -(-trial.batch_size // trial.gradient_accumulation)
     tokens, vocabulary = batch * trial.block_size, vocabulary_size(trial, n_symbols)
     row = parameter_count(trial, n_symbols) * FLOAT
+
+    # Activations: what each block and the last layers save for the backward pass. With checkpointing a block saves only
+    # its input, and the rest exists for one block at a time.
     layer = _layer_bytes(trial, number, device.kind, width) * tokens
-    kept_layers, cast_layers = float(trial.n_layer), trial.n_layer
     activations = _last_bytes(trial, vocabulary, number, device.kind, width) * tokens
-    if trial.activation_checkpointing:  # a block keeps its input, and one block at a time the rest
+    layers_at_once = trial.n_layer
+    if trial.activation_checkpointing:
         activations += trial.n_layer * trial.n_embd * FLOAT * tokens
-        kept_layers, cast_layers = 1.0, 1
-    activations += kept_layers * layer
-    if number != FLOAT:  # the weights as matrix products take them
-        activations += number * trial.n_embd * (cast_layers * (4 * trial.n_embd + sum(mlp_widths(trial))) + vocabulary)
-    if trial.dropout and device.kind == "cpu":  # masks of all blocks, and the bits they come from
+        layers_at_once = 1
+    activations += layers_at_once * layer
+
+    # Matrix products in half precision read copies of the weights.
+    if number != FLOAT:
+        matrices = layers_at_once * (4 * trial.n_embd + sum(mlp_widths(trial))) + vocabulary
+        activations += number * trial.n_embd * matrices
+
+    # On a CPU, the dropout masks of all blocks exist at once, with the random bits they are made from.
+    if trial.dropout and device.kind == "cpu":
         masks = 2 * trial.n_embd + trial.n_head * trial.block_size
         activations += trial.n_layer * masks * (number + 2) * tokens
+
+    # Passing memory: the largest single operation of the backward pass, and the forward pass of an evaluation. A CUDA
+    # graph keeps its memory, so there both count. On a CPU the evaluation and the writing of a checkpoint reuse the
+    # memory of the activations.
     backward = max(7 * number * trial.n_embd, 2 * FLOAT * vocabulary) * tokens
     evaluated = max(EVALUATION_BATCH_TOKENS[device.kind] / width / trial.gradient_accumulation, trial.block_size)
     evaluation = max((4 * number + FLOAT) * trial.n_embd, 2 * FLOAT * vocabulary) * evaluated
-    if device.kind == "cuda":  # a CUDA graph keeps its memory to itself
+    if device.kind == "cuda":
         passing = width * (backward + evaluation)
     else:
         passing = max(
@@ -73,36 +87,41 @@ def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int
 
 
 def _layer_bytes(trial: Trial, number: int, kind: str, width: int) -> float:
-    """Return what one block saves of a token: the inputs of its norms in fp32, those of its products as they are."""
-    width_bytes = trial.n_embd * (2 * FLOAT + 6 * number)  # two norms; two norms' outputs, q, k, v, y
+    """Return the bytes that one block saves per token, with `number` bytes per activation."""
+    # The inputs of the two norms are fp32. The outputs of the norms, q, k, v and y have the precision of the products.
+    width_bytes = trial.n_embd * (2 * FLOAT + 6 * number)
     up, down = mlp_widths(trial)
     hidden = {"relu": down, "gelu": up + down, "relu2": up + down, "swiglu": up + 2 * down}
     width_bytes += hidden[trial.activation] * number
-    if trial.qk_norm or trial.positions == "rope":  # the values' storage holds queries and keys as they were, too
+    # Normed or rotated queries and keys are copies. The originals share their storage with the values, which stay.
+    if trial.qk_norm or trial.positions == "rope":
         width_bytes += 2 * trial.n_embd * number
-    if trial.qk_norm:  # norms are fp32: what they take, where that is another copy, and make before the weights
+    # The norms of queries and keys save fp32: what they make before the weights and, in half precision, their inputs.
+    if trial.qk_norm:
         width_bytes += 2 * trial.n_embd * (FLOAT + (FLOAT if number != FLOAT else 0))
-    attention: float = trial.n_head * FLOAT  # the fused kernels keep a number a head and token
+    # The fused attention kernels save one number per head and token. Attention with dropout on a CPU saves its weights
+    # before and after dropout.
+    attention: float = trial.n_head * FLOAT
     if trial.dropout and kind == "cpu":
-        attention = 2 * trial.n_head * trial.block_size * number  # the weights before and after dropout
-    masks = 2 * trial.n_embd if trial.dropout and kind == "cuda" else 0  # a byte each
+        attention = 2 * trial.n_head * trial.block_size * number
+    masks = 2 * trial.n_embd if trial.dropout and kind == "cuda" else 0  # one byte each
     affine = 2 * trial.n_embd * FLOAT if _norms_apart(trial, kind, width) else 0
     return width_bytes + attention + masks + affine + 4 * FLOAT
 
 
 def _last_bytes(trial: Trial, vocabulary: int, number: int, kind: str, width: int) -> float:
-    """Return what the last norm, the output layer and the loss save of a token, and the token and its target."""
+    """Return the bytes that the last norm, the output layer, the loss, the token and its target take per token."""
     affine = trial.n_embd * FLOAT if _norms_apart(trial, kind, width) else 0
     return trial.n_embd * (FLOAT + number) + affine + vocabulary * FLOAT + 2 * FLOAT + 2 * 8
 
 
 def _norms_apart(trial: Trial, kind: str, width: int) -> bool:
-    """Tell whether norms keep what they make before it is multiplied by their weights."""
+    """Tell whether norms save their result from before the multiplication by their weights."""
     return trial.norm == "rms" or (kind == "cuda" and width > 1)
 
 
 def widest_pack(trial: Trial, n_symbols: int, device: DeviceSpec, most: int) -> int:
-    """Return how many trials of a shape a device holds together: at least 1, at most `most`."""
+    """Return the number of such trials that a device holds together: at least 1, at most `most`."""
     fitting, too_many = 1, most + 1
     while too_many - fitting > 1:
         middle = (fitting + too_many) // 2

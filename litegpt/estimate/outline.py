@@ -1,4 +1,4 @@
-"""The plan of a study in figures: what `litegpt plan` shows, and its JSON."""
+"""The plan of a study in numbers, as `litegpt plan` shows it, and its JSON."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from litegpt.study.trial import Trial
 
 @dataclass(frozen=True)
 class PhaseOutline:
-    """One phase in figures. A phase that waits for its source has no `trials`, and its cost is an upper bound."""
+    """The numbers of one phase. While a phase waits for its source, `trials` is None and the cost is an upper bound."""
 
     name: str
     trials: int | None
     trials_max: int
-    excluded: int  # 0 while waiting: nothing has been excluded yet
-    reasons: tuple[tuple[str, int], ...]  # each reason for exclusions, with their number
-    max_iters: int | None  # the largest; None while nothing is known
+    excluded: int  # 0 while the phase waits for its source
+    reasons: tuple[tuple[str, int], ...]  # reasons for exclusions, with their counts
+    max_iters: int | None  # the largest; None while the trials are unknown
     cost: Cost | None
     promotion: Promotion | None
-    candidates: tuple[Trial, ...]  # its trials, or all that it could have
+    candidates: tuple[Trial, ...]  # its trials, or all that are possible
 
     def plain(self) -> dict[str, Any]:
         """Return the record of `litegpt plan --json`."""
@@ -45,18 +45,18 @@ class PhaseOutline:
 
 @dataclass(frozen=True)
 class Outline:
-    """A whole study in figures."""
+    """The numbers of a whole study."""
 
     study: str
     phases: tuple[PhaseOutline, ...]
 
     def plain(self) -> dict[str, Any]:
-        """Return what `litegpt plan --json` prints."""
+        """Return the record of `litegpt plan --json`."""
         return {"study": self.study, "phases": [phase.plain() for phase in self.phases]}
 
 
 def outline(study: Study, n_symbols: int, resolved: Mapping[str, Expansion] | None = None) -> Outline:
-    """Return the outline of a study; `resolved` are the expansions, by phase name, of promotions already known."""
+    """Return the outline of a study. `resolved` has the expansions, by phase name, of promotions that are known."""
     return Outline(study.name, tuple(_phase(study, phase, n_symbols, resolved or {}) for phase in study.phases))
 
 

@@ -1,4 +1,4 @@
-"""Packs: trials of one shape, which a worker trains together."""
+"""Packs: trials that a worker trains together as one model, and the choices that decide a pack's speed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from litegpt.study.trial import Trial, of_scope
 T = TypeVar("T")
 
 WIDEST_PACK = 64
-FILLING_ACTIVATIONS = 1 << 25  # elements in one layer of a pack that keep a large GPU busy
+FILLING_ACTIVATIONS = 1 << 25  # elements: one layer of a pack this large keeps a large GPU busy
 
 
 ATTENTIONS = ("flash", "efficient", "cudnn", "math")
@@ -24,7 +24,7 @@ ATTENTIONS = ("flash", "efficient", "cudnn", "math")
 
 @dataclass(frozen=True)
 class Tuning:
-    """The choices that change a pack's speed and no result but for rounding and dropout masks."""
+    """Choices that change the speed of a pack. Results change only in rounding and dropout masks."""
 
     width: int | None = None  # trials in a pack; None: as wide as the pack comes
     attention: str | None = None  # one of ATTENTIONS; None: torch chooses
@@ -38,10 +38,10 @@ def pack_key(trial: Trial) -> Hashable:
 
 
 def pack_width(trial: Trial, device: DeviceSpec, n_symbols: int) -> int:
-    """Return how many trials of this shape to train together: on a GPU enough to fill it, on a CPU one.
+    """Return the number of such trials to train together: enough to fill a GPU, one on a CPU.
 
-    A CPU computes one small model as fast as it can compute at all (docs/LOG.md). A GPU waits for launches until its
-    matrices are large, so narrow models with small batches go in wide packs, as far as its memory holds them.
+    A CPU reaches its full speed with one small model (docs/LOG.md). A GPU waits for launches unless its matrices are
+    large, so narrow models with small batches form wide packs, as far as the memory allows.
     """
     if device.kind == "cpu":
         return 1
@@ -53,11 +53,11 @@ def pack_width(trial: Trial, device: DeviceSpec, n_symbols: int) -> int:
 def pack_trials(
     trials: Iterable[Trial], width: int | Callable[[Trial], int], devices: int = 1
 ) -> list[tuple[Trial, ...]]:
-    """Return packs of at most `width` trials of one shape, evenly filled.
+    """Divide trials into evenly filled packs of at most `width` trials each.
 
-    `width` may depend on the shape: it is then asked with one trial of each. So that several devices finish close
-    together, no pack is more than one device's share of the work, and the dearest comes first. ValueError: a width
-    below 1.
+    `width` may be a function of a trial, because it depends on the model. To let several devices finish at nearly the
+    same time, no pack exceeds one device's share of the work, and the most expensive pack comes first. ValueError: a
+    width below 1.
     """
     groups: dict[Hashable, list[Trial]] = {}
     for trial in trials:
@@ -70,17 +70,18 @@ def pack_trials(
             raise ValueError(f"a pack holds at least one trial, not {most}")
         if devices > 1:
             most = max(1, min(most, int(share / _flops((group[0],)) + 1e-9)))
-        group.sort(key=lambda trial: trial.dropout)  # kernels take one rate
+        # Attention kernels accept one dropout rate, so trials with equal rates stay together.
+        group.sort(key=lambda trial: trial.dropout)
         packs += map(tuple, evenly(group, most))
     return sorted(packs, key=_flops, reverse=True)
 
 
 def evenly(items: Sequence[T], most: int) -> list[Sequence[T]]:
-    """Return the items in parts of at most `most`, in order and evenly filled."""
+    """Divide items, in order, into evenly filled parts of at most `most`."""
     count = -(-len(items) // most)
     edges = [len(items) * index // count for index in range(count + 1)]
     return [items[start:end] for start, end in pairwise(edges)]
 
 
 def _flops(pack: tuple[Trial, ...]) -> float:
-    return len(pack) * training_flops(pack[0], n_symbols=0)  # the vocabulary changes no order worth having
+    return len(pack) * training_flops(pack[0], n_symbols=0)  # the vocabulary hardly changes the order

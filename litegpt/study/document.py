@@ -26,7 +26,7 @@ _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$
 
 
 class Document:
-    """The text of a study file, parsed; InputError where it is no TOML."""
+    """The text of a study file and its data. InputError: the text is not TOML."""
 
     def __init__(self, text: str, path: Path) -> None:
         self.text, self.path = text, path
@@ -40,7 +40,8 @@ class Document:
             line = int(position[1]) if position[1] else text.rstrip().count("\n") + 1
             where = f"column {position[2]}" if position[2] else "at its end"
             raise InputError(f"is not TOML: {what} ({where})", path, line) from None
-        except (ValueError, RecursionError) as error:  # an integer of thousands of digits; arrays nested without end
+        # An integer of thousands of digits is a ValueError, deeply nested arrays are a RecursionError.
+        except (ValueError, RecursionError) as error:
             raise InputError(f"is not TOML: {error}", path) from None
 
     @cached_property
@@ -48,24 +49,24 @@ class Document:
         return key_lines(self.text)
 
     def error(self, message: str, *key: str | int) -> InputError:
-        """Return the error to raise about a key: it names the file and the line."""
+        """Return an error about a key; it names the file and the line."""
         return InputError(message, self.path, line_of(key, self._lines) or 1)
 
     def table(self, value: object, *key: str | int) -> dict[str, Any]:
-        """Return `value` if it is a table."""
+        """Return `value`, which must be a table."""
         if not isinstance(value, dict):
             raise self.error(f"{_last(key)} must be a table, not {shown(value)}", *key)
         return value
 
     def tables(self, value: object, *key: str | int) -> list[dict[str, Any]]:
-        """Return `value` if it is a list of tables."""
+        """Return `value`, which must be a list of tables."""
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             header = ".".join(part for part in key if isinstance(part, str))
             raise self.error(f"{_last(key)} must be tables, each headed [[{header}]]", *key)
         return value
 
     def check_keys(self, table: Mapping[str, object], known: Collection[str], *key: str | int) -> None:
-        """InputError on the first key of a table that is none of the known."""
+        """Raise InputError for the first key of a table that is not one of the known keys."""
         for name in table:
             if name not in known:
                 hint = did_you_mean(name, known) or f": one of {', '.join(sorted(known))}"
@@ -73,12 +74,12 @@ class Document:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a study file, line ends as they are; InputError where there is none."""
+    """Return the text of a study file with its own line ends. InputError: the file cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(TEXT_BYTES_MAX + 1)
         if len(data) > TEXT_BYTES_MAX:
-            raise InputError(f"is larger than {TEXT_BYTES_MAX >> 20} MB, and no study file", path)
+            raise InputError(f"is larger than {TEXT_BYTES_MAX >> 20} MB: not a study file", path)
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError("no such file", path) from None
@@ -89,7 +90,7 @@ def read_text(path: Path) -> str:
         raise InputError("is not UTF-8 text", path, line) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path) from None
-    except ValueError:  # a null character in the name
+    except ValueError:  # the name has a null character
         raise InputError("no such file", shown(str(path))) from None
 
 
@@ -98,7 +99,7 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     lines: dict[KeyPath, int] = {}
     counts: dict[KeyPath, int] = {}  # how many tables an array of tables has so far
     table: KeyPath = ()
-    closing = ""  # the quotes that end the multi-line string that a line starts in
+    closing = ""  # the quotes that end a multi-line string, inside of one
     for number, line in enumerate(text.split("\n"), start=1):
         if closing:
             closing = "" if line.count(closing) % 2 else closing
@@ -119,7 +120,7 @@ def key_lines(text: str) -> dict[KeyPath, int]:
 
 
 def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
-    """Return the line of a key, or of the nearest table around it: an inline table's keys have no line of their own."""
+    """Return the line of a key, or of the nearest table around it, because keys of inline tables have no entry."""
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
 
 
@@ -139,7 +140,7 @@ def _names(dotted: str) -> list[str]:
 
 
 def _path(dotted: str, counts: Mapping[KeyPath, int]) -> KeyPath:
-    """Return a header's path; a name that is an array of tables before the last one means its latest table."""
+    """Return the path of a header. A name of an array of tables means the latest table of the array."""
     path: KeyPath = ()
     for name in _names(dotted):
         if path in counts:

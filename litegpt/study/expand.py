@@ -1,8 +1,8 @@
 """From a phase to its trials.
 
-A grid is the product of its axes, in the order written, less what is excluded. A promotion *narrow* spans a grid by the
-values that the promoted trials have; *exact* takes those trials. What the phase itself sets goes before what it carries
-over, and `max_iters` and `eval_interval` never carry over. Trials of one setting are one trial.
+A grid is the product of its axes in the order of the file, minus the exclusions. A *narrow* promotion spans a grid by
+the values of the promoted trials; an *exact* one takes those trials. What the phase sets itself replaces what it
+inherits, and `max_iters` and `eval_interval` are never inherited. Equal trials count once.
 """
 
 from __future__ import annotations
@@ -15,21 +15,9 @@ from itertools import product
 from litegpt.errors import InputError
 from litegpt.study.expression import Expression
 from litegpt.study.hyperparameter import Value
-from litegpt.study.phase import RANKINGS, Exclusion, Phase, Promotion
+from litegpt.study.phase import Exclusion, Phase, Promotion
 from litegpt.study.settings import Setting, derived_value, resolve, unpaired_vocabulary
 from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial, of_scope
-
-__all__ = [
-    "PERMUTATIONS_MAX",
-    "RANKINGS",
-    "Bound",
-    "Exclusion",
-    "Expansion",
-    "bound",
-    "check_size",
-    "expand",
-    "expand_phases",
-]
 
 PERMUTATIONS_MAX = 1_000_000
 
@@ -47,19 +35,19 @@ class Expansion:
 
 @dataclass(frozen=True)
 class Bound:
-    """What a phase can come to before the promotions it waits for are known; exact where it waits for none."""
+    """An upper bound of a phase before its promotions are known; exact for a phase without a promotion."""
 
     trials_max: int
-    candidates: Expansion | None  # every trial it could have, often more than `trials_max`; None: too many to list
+    candidates: Expansion | None  # all trials that are possible, often more than `trials_max`; None: too many to list
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Axes over a base; `told` is what names its permutations beside their values on the axes."""
+    """The product of axes, on top of the settings that all its permutations share."""
 
-    base: Mapping[str, Setting | None]
+    shared: Mapping[str, Setting | None]
     axes: Axes
-    told: Mapping[str, Value]
+    label: Mapping[str, Value]  # settings that tell an excluded permutation from those of other grids
 
     def __len__(self) -> int:
         return math.prod(map(len, self.axes.values()))
@@ -69,10 +57,10 @@ class _Grid:
 
 
 def expand(phase: Phase, promoted: Sequence[Trial] | None = None) -> Expansion | None:
-    """Return the trials of a phase; `promoted` are the best trials of its source phase, best first.
+    """Return the trials of a phase, given the trials of its source phase, best first.
 
-    None where the phase has a promotion and `promoted` is None: its source is not finished. InputError: more than
-    `PERMUTATIONS_MAX` permutations.
+    Returns None if the phase has a promotion and `promoted` is None, because its source is not finished. InputError:
+    the phase has more than `PERMUTATIONS_MAX` permutations.
     """
     if phase.promotion is None:
         return _expand(phase, ())
@@ -99,28 +87,30 @@ def expand_phases(
 
 
 def bound(phase: Phase, source: Bound | None) -> Bound:
-    """Return the upper bound of a phase, given that of the phase it promotes from (None without a promotion)."""
+    """Return the upper bound of a phase, given the bound of the phase it promotes from, if any."""
     if phase.promotion is None or source is None:
         expansion = _expand(phase, ())
         return Bound(len(expansion.trials), expansion)
-    promotion, own = phase.promotion, math.prod(map(len, phase.axes.values()))
+    promotion = phase.promotion
+    grid_size = math.prod(map(len, phase.axes.values()))
+    # Promoting all trials of the source may be too many, while the few that will be promoted are not.
     try:
         candidates = _expand(phase, source.candidates.trials) if source.candidates else None
-    except InputError:  # all of the source would be too many; the few that are promoted need not be
+    except InputError:
         candidates = None
     trials_max = PERMUTATIONS_MAX if candidates is None else len(candidates.trials)
     if promotion.how == "exact":
-        permutations = min(promotion.top, source.trials_max) * own
+        permutations = min(promotion.top, source.trials_max) * grid_size
     elif source.candidates:
         narrowed = _narrowed_axes(phase, source.candidates.trials)
-        permutations = own * math.prod(min(promotion.top, len(values)) for values in narrowed.values())
+        permutations = grid_size * math.prod(min(promotion.top, len(values)) for values in narrowed.values())
     else:
         permutations = PERMUTATIONS_MAX
     return Bound(min(trials_max, permutations + len(phase.listed)), candidates)
 
 
 def check_size(permutations: int, phase: str) -> None:
-    """InputError where a phase has too many permutations to list."""
+    """Raise InputError if a phase has too many permutations to list."""
     if permutations > PERMUTATIONS_MAX:
         raise InputError(f"phase '{phase}' has {permutations:,} permutations, more than {PERMUTATIONS_MAX:,}")
 
@@ -134,18 +124,18 @@ def _expand(phase: Phase, promoted: Sequence[Trial]) -> Expansion:
     for grid in grids:
         varying = [name for name, values in grid.axes.items() if len(values) > 1]
         for point in grid.points():
-            values, illegal = resolve({**grid.base, **point})
+            values, illegal = resolve({**grid.shared, **point})
             reason = next((reason for rule, reason in excludes if _matches(rule, values)), None) or _unpaired(point)
             if reason or illegal:
-                told = {**grid.told, **({name: point[name] for name in varying} or point)}
-                excluded[tuple(told.items())] = Exclusion(told, reason or illegal or "", illegal=not reason)
+                label = {**grid.label, **({name: point[name] for name in varying} or point)}
+                excluded[tuple(label.items())] = Exclusion(label, reason or illegal or "", illegal=not reason)
             else:
                 trials[Trial(**values)] = None
     return Expansion(tuple(trials), tuple(excluded.values()), grids[0].axes if grids else {})
 
 
 def _unpaired(point: Mapping[str, Value]) -> str | None:
-    """Return why a point of a grid is left out that has tokenizers and vocabularies as axes: only some are pairs."""
+    """Return why a grid over tokenizers and vocabulary sizes leaves a pair out; None if the two belong together."""
     tokenizer, vocab_size = point.get("tokenizer"), point.get("vocab_size")
     if isinstance(tokenizer, str) and isinstance(vocab_size, int):
         return unpaired_vocabulary(tokenizer, vocab_size)
@@ -153,11 +143,11 @@ def _unpaired(point: Mapping[str, Value]) -> str | None:
 
 
 def excluded_by(exclude: Mapping[str, Value]) -> str:
-    """Return the reason that an exclusion of the study file gives."""
-    return "excluded: " + ", ".join(f"{name} = {_number(value)}" for name, value in exclude.items())
+    """Return the reason that is reported for the permutations that an [[phase.exclude]] leaves out."""
+    return "excluded: " + ", ".join(f"{name} = {_short(value)}" for name, value in exclude.items())
 
 
-def _number(value: Value) -> str:
+def _short(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -172,38 +162,43 @@ def _grids(phase: Phase, promoted: Sequence[Trial]) -> Iterator[_Grid]:
             yield _Grid(rules, phase.axes, {})
     elif phase.promotion.how == "narrow":
         narrowed = _narrowed_axes(phase, promoted)
+        # A hyperparameter that never was an axis and has one value is a setting of the new grid, not an axis.
         written = phase.all_axes()
         constant = {name: values[0] for name, values in narrowed.items() if len(values) == 1 and name not in written}
         axes = {name: values for name, values in narrowed.items() if name not in constant}
         yield _Grid({**rules, **constant}, {**axes, **phase.axes}, {})
     else:
         for trial in promoted:
-            yield _Grid(_carried(phase, trial), phase.axes, _told(trial))
+            yield _Grid(_carried(phase, trial), phase.axes, _label(trial))
 
 
-def _told(trial: Trial) -> dict[str, Value]:
-    """Return what tells a trial from others: all that is no default, but for the length of the training."""
+def _label(trial: Trial) -> dict[str, Value]:
+    """Return the settings of a trial that differ from the defaults, without the length of the training."""
     values = {name: getattr(trial, name) for name in HYPERPARAMETERS if name not in LENGTH}
     return {name: value for name, value in values.items() if value != DEFAULTS.get(name)}
 
 
 def _listed(phase: Phase) -> Iterator[_Grid]:
     for settings in phase.listed:
-        told = {name: rule.source if isinstance(rule, Expression) else rule for name, rule in settings.items()}
-        yield _Grid({**phase.defaults, **phase.fixed, **settings}, {}, told)
+        label = {name: rule.source if isinstance(rule, Expression) else rule for name, rule in settings.items()}
+        yield _Grid({**phase.defaults, **phase.fixed, **settings}, {}, label)
 
 
 def _narrowed_axes(phase: Phase, promoted: Sequence[Trial]) -> dict[str, tuple[Value, ...]]:
-    """Return every hyperparameter's values among the promoted trials, where the phase does not set or derive it."""
+    """Return the values that the promoted trials have of each hyperparameter the phase neither sets nor derives."""
     axes: dict[str, tuple[Value, ...]] = {}
     written = phase.source.all_axes() if phase.source else {}
     rules = phase.rules()
+    # The axes of the source come first, in the order of the file, so that the new grid is listed in the same order.
     for name in (*written, *(name for name in HYPERPARAMETERS if name not in written)):
         if name in LENGTH or name in phase.fixed or name in phase.axes:
             continue
+        # A derived value stays derived, so that n_head = "n_embd // 64" is right for every new width. A listed trial
+        # may contradict the rule; then its value becomes an axis.
         rule = rules.get(name)
         if isinstance(rule, Expression) and all(_agrees(name, rule, trial) for trial in promoted):
             continue
+        # Values keep the order of the source's axis. Values that were not on the axis follow, from low to high.
         order = {value: index for index, value in enumerate(written.get(name, ()))}
         values = {getattr(trial, name) for trial in promoted}
         axes[name] = tuple(sorted(values, key=lambda value: (order.get(value, len(order)), value)))
@@ -211,16 +206,19 @@ def _narrowed_axes(phase: Phase, promoted: Sequence[Trial]) -> dict[str, tuple[V
 
 
 def _carried(phase: Phase, trial: Trial) -> dict[str, Setting | None]:
-    """Return a promoted trial's settings under the phase's own; what its source derives stays derived."""
+    """Return the settings of a promoted trial in its new phase."""
     promotion, rules = phase.promotion, phase.rules()
     resumes = promotion is not None and promotion.start == "checkpoint"
+    # With weights from a checkpoint the shape of the model is given, even where the phase would derive another one.
+    kept = of_scope("shape") if resumes else ()
     carried: dict[str, Setting | None] = {}
-    kept = of_scope("shape") if resumes else ()  # the promoted weights have a shape
     for name in HYPERPARAMETERS:
         rule = rules.get(name)
+        # What the phase sets itself, and the length of the training, is never the promoted trial's.
         if name in LENGTH or name in phase.fixed:
             if rule is not None:
                 carried[name] = rule
+        # A value that a rule derived stays derived: with an axis of widths, the heads follow the width.
         elif isinstance(rule, Expression) and name not in kept and _agrees(name, rule, trial):
             carried[name] = rule
         else:
@@ -231,7 +229,7 @@ def _carried(phase: Phase, trial: Trial) -> dict[str, Setting | None]:
 
 
 def _agrees(name: str, rule: Expression, trial: Trial) -> bool:
-    """Tell whether a trial has the value that a rule derives: then the rule, not the value, carries over."""
+    """Tell whether a rule derives the value that a trial has."""
     try:
         return bool(derived_value(name, rule, vars(trial)) == getattr(trial, name))
     except ValueError:

@@ -17,16 +17,16 @@ STARTS = ("scratch", "checkpoint")
 
 
 def default_ranking(tokens_differ: bool) -> str:
-    """Return what trials are ranked by where nothing else is asked for: losses compare where tokens are the same."""
+    """Return the ranking for trials with equal or different tokens, unless a study or a user names another."""
     return "best_bits_per_char" if tokens_differ else "best_val_loss"
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """Which trials of an earlier phase a phase goes on from, and how.
+    """The rule by which a phase takes over the best trials of an earlier phase.
 
-    narrow: the values of the best trials span a new grid; exact: those trials themselves. start: "scratch", or
-    "checkpoint" to go on from the promoted trial's weights.
+    how: "narrow" spans a new grid by the values of the best trials, "exact" takes those trials. start: "scratch" begins
+    with new weights, "checkpoint" with the weights of the promoted trial.
     """
 
     source: str  # the key `from` of the file
@@ -42,16 +42,16 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A permutation that is no trial: what tells it from the others, and why."""
+    """A permutation that is left out: the settings that identify it, and the reason."""
 
     settings: dict[str, Value]
     reason: str
-    illegal: bool = False  # no exclusion asked for it: its values do not go together
+    illegal: bool = False  # its values do not go together; no exclusion names it
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What a phase's table says: its own keys, its grid, its listed trials, its exclusions, its promotion."""
+    """The table of a phase: its own settings, grid, listed trials, exclusions and promotion."""
 
     name: str
     defaults: Mapping[str, Setting]  # the study's
@@ -63,7 +63,10 @@ class Phase:
     source: Phase | None = None  # the phase that the promotion is from
 
     def rules(self) -> dict[str, Setting]:
-        """Return what is written for all trials of this phase, off its axes: defaults, the source phase's, its own."""
+        """Return the settings of all trials of the phase, without its axes.
+
+        Later ones win: the defaults, the settings of the source phase (but never the length), the phase's own.
+        """
         rules = dict(self.defaults)
         if self.source is not None:
             inherited = self.source.rules()
@@ -72,22 +75,22 @@ class Phase:
         return {name: rule for name, rule in {**rules, **self.fixed}.items() if name not in self.axes}
 
     def all_excludes(self) -> tuple[Mapping[str, Value], ...]:
-        """Return its exclusions after those of the phases it comes from."""
+        """Return the exclusions of the phases it promotes from, then its own."""
         inherited = () if self.source is None else self.source.all_excludes()
         return (*inherited, *self.excludes)
 
     def all_axes(self) -> dict[str, tuple[Value, ...]]:
-        """Return its axes after those of the phases it comes from."""
+        """Return the axes of the phases it promotes from, then its own."""
         inherited = {} if self.source is None else self.source.all_axes()
         return {**inherited, **self.axes}
 
     def tokens_differ(self) -> bool:
-        """Tell whether its trials may differ in what their tokens are."""
+        """Tell whether its trials may have different tokenizers or vocabularies."""
         choices = (self._choices(name) for name in ("tokenizer", "vocab_size"))
         return any(len(values) > 1 or any(isinstance(value, Expression) for value in values) for values in choices)
 
     def _choices(self, name: str) -> set[Setting]:
-        """Return the values that its trials may have of a hyperparameter which has a default."""
+        """Return the values that its trials may have of a hyperparameter with a default."""
         own = self.fixed.get(name, self.defaults.get(name, DEFAULTS[name]))
         choices = {settings.get(name, own) for settings in self.listed}
         if name in self.axes:

@@ -1,4 +1,4 @@
-"""Shapes of published models: `preset = "gpt2"` stands for their layers, heads, width and block."""
+"""Shapes of published models: `preset = "gpt2"` sets the layers, heads, width and block of GPT-2."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PRESETS: dict[str, dict[str, Value]] = {name: dict(zip(_NAMES, shape, strict=Tru
 
 
 def preset_settings(name: object) -> dict[str, Value]:
-    """Return the hyperparameters that a preset stands for. ValueError: there is none of that name."""
+    """Return the hyperparameters that a preset sets. ValueError: no preset has that name."""
     if not isinstance(name, str) or name not in PRESETS:
         hint = did_you_mean(name, PRESETS) if isinstance(name, str) else ""
         raise ValueError(f"must be one of {', '.join(PRESETS)}, not {shown(name)}{hint}")

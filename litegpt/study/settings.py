@@ -22,16 +22,16 @@ Setting = Value | Expression
 
 
 def shown(value: object) -> str:
-    """Return a value as an error message shows it: on one line, and short."""
+    """Return a value as error messages show it: short and on one line."""
     try:
         text = repr(value)
-    except ValueError:  # Python prints no integers of thousands of digits
+    except ValueError:  # Python refuses to print integers of thousands of digits
         text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def plain_value(name: str, raw: object) -> Value:
-    """Return `raw` as the value of a hyperparameter, of its type and in its range."""
+    """Return a raw value as the type of a hyperparameter. ValueError: it has another type or is out of range."""
     hyperparameter = HYPERPARAMETERS[name]
     kind, choices = hyperparameter.kind, hyperparameter.choices
     if kind is str:
@@ -75,11 +75,12 @@ def setting(name: str, raw: object) -> Setting:
 
 
 def derived_value(name: str, expression: Expression, values: Mapping[str, Any]) -> Value:
-    """Return what an expression makes of the other hyperparameters' values."""
+    """Evaluate the expression of a hyperparameter with the values of the others."""
     return _derived_value(name, expression, tuple((used, values.get(used)) for used in expression.names))
 
 
-@lru_cache(maxsize=4096)  # a grid asks the same of every permutation
+# The permutations of a grid evaluate the same expression with few different operands.
+@lru_cache(maxsize=4096)
 def _derived_value(name: str, expression: Expression, operands: tuple[tuple[str, Any], ...]) -> Value:
     values = {used: value for used, value in operands if value is not None}
     try:
@@ -89,12 +90,15 @@ def _derived_value(name: str, expression: Expression, operands: tuple[tuple[str,
 
 
 def check_no_cycle(settings: Mapping[str, Setting]) -> None:
-    """ValueError where derived hyperparameters depend on one another in a circle."""
+    """Raise ValueError if derived hyperparameters depend on one another in a circle."""
     _evaluation_order(_derived(settings))
 
 
 def resolve(settings: Mapping[str, Setting | None]) -> tuple[dict[str, Any], str | None]:
-    """Return every hyperparameter's value, as far as it has one, and why they make no legal trial (None: they do)."""
+    """Return the value of every hyperparameter, and why the values make no legal trial (None if they do).
+
+    Hyperparameters that are neither set nor have a default are missing from the values.
+    """
     values: dict[str, Any] = {**DEFAULTS, **settings}
     derived = _derived(settings)
     for name, _ in derived:
@@ -125,7 +129,7 @@ def _illegality(values: Mapping[str, Any]) -> str | None:
 
 
 def unpaired_vocabulary(tokenizer: str, vocab_size: int) -> str | None:
-    """Return why a vocabulary's size does not go with a tokenizer; None where it does."""
+    """Return why a vocabulary size does not go with a tokenizer; None if it does."""
     if tokenizer in ("char", "byte"):
         given = "the text's characters" if tokenizer == "char" else f"the {BYTES} bytes"
         return f"tokenizer = '{tokenizer}' has {given} and no vocab_size, not {vocab_size}" if vocab_size else None
@@ -140,7 +144,7 @@ def _derived(settings: Mapping[str, Setting | None]) -> tuple[tuple[str, Express
 
 @lru_cache(maxsize=128)
 def _evaluation_order(derived: tuple[tuple[str, Expression], ...]) -> tuple[tuple[str, Expression], ...]:
-    """Return the derived hyperparameters, each after those it depends on."""
+    """Order derived hyperparameters so that each comes after those it depends on."""
     rules = dict(derived)
     try:
         order = TopologicalSorter({name: rule.names & rules.keys() for name, rule in derived}).static_order()

@@ -15,11 +15,11 @@ from litegpt.study.study import Study
 
 
 def snapshot(study: Study, expansions: Mapping[str, Expansion]) -> str:
-    """Return the study as it runs: a study file of its own, its corpus absolute and its known grids written out.
+    """Return the study as it runs, as a study file with the absolute path of the corpus and all known grids.
 
-    A grid that a promotion has spanned is written beside the promotion, so that reading the snapshot gives it again.
+    A grid that a promotion has spanned is written beside the promotion, so that the snapshot reads as the same study.
     """
-    import tomli_w  # here, because planning alone does not need it
+    import tomli_w  # imported here, because planning does not need it
 
     document = {
         "study": {

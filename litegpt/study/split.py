@@ -1,4 +1,4 @@
-"""The rule that splits a text into training and validation: what `[study]` says about it."""
+"""The rule that splits a text into training and validation, as `[study]` gives it."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ SPLIT_KEYS = {
     "split_seed": ("blocks",),
     "validation_files": ("files",),
 }
-"""The keys of [study] that say a rule, and for which kinds of it."""
+"""The keys of [study] that describe the rule, and the modes that each key belongs to."""
 
 
 @dataclass(frozen=True)
 class SplitRule:
     """Which part of a text is for validation."""
 
-    how: str = "last"  # one of SPLIT_MODES: the end, blocks drawn by `seed`, or the files that match `files`
-    fraction: float = 0.1  # of the text; of 'last' and 'blocks'
-    seed: int = 1337  # of 'blocks'
-    files: str | None = None  # of 'files': an absolute glob; a folder stands for all below it
+    how: str = "last"  # one of SPLIT_MODES: the end, blocks drawn with `seed`, or the files that match `files`
+    fraction: float = 0.1  # of the text, for 'last' and 'blocks'
+    seed: int = 1337  # for 'blocks'
+    files: str | None = None  # for 'files': an absolute glob; a folder means all files below it
 
     @property
     def keys(self) -> Mapping[str, object]:
-        """The keys of [study] that say it, with their values."""
+        """The keys of [study] that describe the rule, with their values."""
         values = dict(zip(SPLIT_KEYS, (self.how, self.fraction, self.seed, self.files), strict=True))
         return {key: value for key, value in values.items() if self.how in SPLIT_KEYS[key]}
 
     def changes(self, then: SplitRule) -> list[tuple[str, object, object]]:
-        """Return the keys that two rules have in common and that differ: key, value, value then."""
+        """Return the keys whose values differ between this rule and an earlier one: key, value, earlier value."""
         known = then.keys
         return [(key, now, known[key]) for key, now in self.keys.items() if key in known and now != known[key]]
 
     @property
     def told(self) -> str:
-        """What is for validation, in words."""
+        """The validation part in words."""
         match self.how:
             case "blocks":
                 return f"{100 * self.fraction:g} % in blocks, seed {self.seed}"

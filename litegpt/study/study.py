@@ -1,6 +1,6 @@
-"""The study file, read and checked whole: `read_study` gives a Study or one InputError that names file and line.
+"""The study file, read and checked as a whole: `read_study` returns a Study or raises one InputError with the line.
 
-The bounds of a study say how many trials each phase has, or can come to have where it waits for a promotion.
+The bounds of a study give the number of trials of each phase, or an upper bound for a phase that promotes.
 """
 
 from __future__ import annotations
@@ -14,34 +14,32 @@ from typing import Any
 
 from litegpt.errors import InputError, did_you_mean
 from litegpt.study.document import Document, read_text
-from litegpt.study.expand import Bound, Exclusion, bound
+from litegpt.study.expand import Bound, bound
 from litegpt.study.hyperparameter import Value
-from litegpt.study.phase import Phase, Promotion
+from litegpt.study.phase import Exclusion, Phase
 from litegpt.study.settings import Setting, shown
 from litegpt.study.split import SPLIT_KEYS, SPLIT_MODES, SplitRule
 from litegpt.study.tables import SETTINGS, read_name, read_phase, read_settings
-
-__all__ = ["Phase", "Promotion", "Study", "parse_study", "read_study"]
 
 KEEPS = ("promoted", "all", "none")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its file says it."""
+    """The contents of a study file."""
 
     path: Path
     name: str
     corpus: str  # as written: a file, a folder or a glob
     corpus_base: Path  # what `corpus` is relative to: the folder of the file
     split: SplitRule
-    keep: str  # whose weights stay on the disk: one of KEEPS
+    keep: str  # the trials whose weights stay on the disk: one of KEEPS
     defaults: Mapping[str, Setting]
     phases: tuple[Phase, ...]
     bounds: Mapping[str, Bound]  # by phase name
 
     def phase(self, name: str) -> Phase:
-        """Return the phase of that name; InputError where there is none."""
+        """Return the phase of that name. InputError: the study has no such phase."""
         for phase in self.phases:
             if phase.name == name:
                 return phase
@@ -51,17 +49,17 @@ class Study:
 
     @property
     def corpus_location(self) -> str:
-        """The corpus from the root of the file system on."""
+        """The absolute path, or glob, of the corpus."""
         return os.path.normpath(self.corpus_base / self.corpus)
 
 
 def read_study(path: Path) -> Study:
-    """Read a study file. InputError: whatever is wrong with it, with the line."""
+    """Read a study file. InputError: the first mistake in it, with the line."""
     return parse_study(read_text(path), path)
 
 
 def parse_study(text: str, path: Path) -> Study:
-    """Return the study of a text that is or would be the file at `path`."""
+    """Return the study of a text that is, or will be, the file at `path`."""
     document = Document(text, path)
     data = document.data
     document.check_keys(data, ("study", "defaults", "phase"))
@@ -110,7 +108,7 @@ def _read_split(document: Document, head: Mapping[str, Any], base: Path) -> Spli
 
 
 def _read_files(document: Document, head: Mapping[str, Any], base: Path) -> str:
-    """Return the glob of the files for validation, from the root of the file system on."""
+    """Return the absolute glob of the validation files."""
     files = head.get("validation_files")
     if files is None:
         raise document.error(
@@ -123,7 +121,7 @@ def _read_files(document: Document, head: Mapping[str, Any], base: Path) -> str:
 
 
 def _read_choice(document: Document, head: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
-    """Return which of the choices a key of [study] names; the first where it is left out."""
+    """Return the choice that a key of [study] names, or the first choice if the key is missing."""
     choice = head.get(key, choices[0])
     if choice not in choices:
         hint = did_you_mean(choice, choices) if isinstance(choice, str) else ""
@@ -150,7 +148,7 @@ def _read_phases(document: Document, defaults: Mapping[str, Setting]) -> tuple[P
 
 
 def _bounds(document: Document, phases: tuple[Phase, ...]) -> dict[str, Bound]:
-    """Return every phase's bound; InputError where values that are written together make no legal trial."""
+    """Return the bound of every phase. InputError: a grid contains an illegal combination, or excludes everything."""
     bounds: dict[str, Bound] = {}
     for index, phase in enumerate(phases):
         try:
@@ -173,9 +171,9 @@ def _bounds(document: Document, phases: tuple[Phase, ...]) -> dict[str, Bound]:
 
 
 def _illegal_combination(phase: Phase, exclusion: Exclusion) -> str:
-    told: Mapping[str, Value] = exclusion.settings
-    combination = ", ".join(f"{name} = {value}" for name, value in told.items())
-    mend = "exclude it with [[phase.exclude]]"
+    settings: Mapping[str, Value] = exclusion.settings
+    combination = ", ".join(f"{name} = {value}" for name, value in settings.items())
+    remedy = "exclude it with [[phase.exclude]]"
     if "n_head" in exclusion.reason:
-        mend += " or derive n_head (n_head = 'n_embd // 64')"
-    return f"phase '{phase.name}' has an illegal combination, {combination}: {exclusion.reason}; {mend}"
+        remedy += " or derive n_head (n_head = 'n_embd // 64')"
+    return f"phase '{phase.name}' has an illegal combination, {combination}: {exclusion.reason}; {remedy}"

@@ -1,4 +1,4 @@
-"""The tables of a study file, checked and turned into phases."""
+"""The tables of a study file: their checks, and the phases made from them."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from litegpt.study.settings import Setting, check_no_cycle, plain_value, resolve
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH, REQUIRED, of_scope
 
 SETTINGS = ("preset", *HYPERPARAMETERS)
-"""What [defaults], a phase and a listed trial may set."""
+"""The keys that [defaults], a phase and a listed trial can set."""
 _PHASE_KEYS = ("name", "grid", "exclude", "promote", "trial", *SETTINGS)
 _PROMOTE_KEYS = ("from", "top", "by", "how", "start")
 _NAME_MAX = 100
-_TAKEN = ("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests", "tokenizers")
-"""The files that lie beside the phases' folders in a study's results."""
+RESERVED_NAMES = ("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests", "tokenizers")
+"""The files beside the folders of the phases in the results of a study."""
 
 
 def read_name(document: Document, name: object, *key: str | int) -> str:
-    """Return the name of a study or a phase, which names its folder of results."""
+    """Return the name of a study or a phase, which is also the name of its results folder."""
     if not isinstance(name, str) or not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]+", name, re.ASCII):
         rule = "letters, digits, '.', '_' and '-', not starting with '.'"
         raise document.error(f"name {shown(name)} must be {rule}", *key, "name")
     if len(name) > _NAME_MAX:
         raise document.error(f"name {shown(name)} is longer than {_NAME_MAX} characters", *key, "name")
-    if name.casefold() in _TAKEN:
+    if name.casefold() in RESERVED_NAMES:
         raise document.error(f"name {shown(name)} is taken by a file of the results", *key, "name")
     return name
 
 
 def read_settings(document: Document, table: Mapping[str, Any], *key: str | int) -> dict[str, Setting]:
-    """Return the hyperparameters that a table sets, plain or derived; its other keys are left alone.
+    """Return the hyperparameters that a table sets, plain or derived. Other keys are ignored.
 
-    A preset stands for its shape, as if that were written first: what the table sets itself goes before it.
+    A preset counts as if its values were written first: what the table sets itself replaces them.
     """
     settings: dict[str, Setting] = {}
     if "preset" in table:
@@ -65,7 +65,10 @@ def read_phase(
     names: list[str],
     earlier: Mapping[str, Phase],
 ) -> Phase:
-    """Return the phase of the [[phase]] table `index`; `names` are all phases' names, `earlier` those before it."""
+    """Return the phase of [[phase]] table number `index`.
+
+    `names` are the names of all phases, `earlier` the phases before this one.
+    """
     key = ("phase", index)
     document.check_keys(table, _PHASE_KEYS, *key)
     name = names[index]
@@ -170,13 +173,13 @@ def _read_promotion(
     promotion = Promotion(source, top, **chosen)
     if promotion.start == "checkpoint" and promotion.how != "exact":
         raise document.error(
-            "start = 'checkpoint' needs how = 'exact': a new grid has no weights to go on from", *key, "start"
+            "start = 'checkpoint' needs how = 'exact': a new grid has no weights to start from", *key, "start"
         )
     return promotion
 
 
 def _check_settings(document: Document, phase: Phase, *key: str | int) -> None:
-    """InputError where a phase's settings cannot make a trial, whatever is promoted into it."""
+    """Raise InputError if the settings of a phase are illegal for every trial that may be promoted into it."""
     rules = phase.rules()
     try:
         check_no_cycle(rules)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from litegpt.estimate.device import PROFILES, DeviceSpec
-from litegpt.estimate.fit import misfit
+from litegpt.estimate.fit import memory_shortage
 from litegpt.estimate.memory import training_memory, widest_pack
 from litegpt.study.presets import PRESETS
 from tests.builders import make_trial
@@ -45,24 +45,24 @@ def test_packs_are_no_wider_than_memory() -> None:
 def test_a_model_that_cannot_fit_says_what_would_help() -> None:
     device = PROFILES["rtx4090-24g"]
     large = make_trial(**PRESETS["gpt2-xl"])
-    reason = misfit([TRIAL, large], VOCAB, device)
+    reason = memory_shortage([TRIAL, large], VOCAB, device)
     assert reason is not None
     for words in ("n_layer 48", "has 24 GB", "gradient_accumulation = 32", "activation_checkpointing = true"):
         assert words in reason
     assert "\n" not in reason
     largest = int(reason.split("(n_layer ")[-1].split(",")[0])
     fits = replace(large, n_layer=largest)
-    assert misfit([fits], VOCAB, device) is None
-    assert misfit([replace(fits, n_layer=largest + 1)], VOCAB, device) is not None
-    assert misfit([TRIAL], VOCAB, device) is None
-    assert misfit([], VOCAB, device) is None
+    assert memory_shortage([fits], VOCAB, device) is None
+    assert memory_shortage([replace(fits, n_layer=largest + 1)], VOCAB, device) is not None
+    assert memory_shortage([TRIAL], VOCAB, device) is None
+    assert memory_shortage([], VOCAB, device) is None
 
 
 def test_what_it_says_would_help_does() -> None:
     device = PROFILES["rtx2070-8g"]
     trial = make_trial(**PRESETS["gpt2"])
-    reason = misfit([trial], VOCAB, device)
+    reason = memory_shortage([trial], VOCAB, device)
     assert reason is not None
     parts = int(reason.split("gradient_accumulation = ")[1].split()[0])
-    assert misfit([replace(trial, gradient_accumulation=parts)], VOCAB, device) is None
-    assert misfit([replace(trial, gradient_accumulation=parts // 2)], VOCAB, device) is not None
+    assert memory_shortage([replace(trial, gradient_accumulation=parts)], VOCAB, device) is None
+    assert memory_shortage([replace(trial, gradient_accumulation=parts // 2)], VOCAB, device) is not None

@@ -20,8 +20,7 @@ from litegpt.results.events import (
     WorkerStarted,
 )
 from litegpt.results.metric import TrialMetrics
-from litegpt.study.expand import Exclusion
-from litegpt.study.phase import Promotion
+from litegpt.study.phase import Exclusion, Promotion
 from litegpt.study.trial import Trial
 
 MakeTrials = Callable[..., list[Trial]]

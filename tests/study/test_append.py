@@ -13,8 +13,9 @@ from litegpt.study.edit.append import append_phase
 from litegpt.study.edit.phase_text import free_phase_name, value_text
 from litegpt.study.edit.save import save
 from litegpt.study.expand import Expansion, expand_phases
+from litegpt.study.phase import Promotion
 from litegpt.study.snapshot import snapshot
-from litegpt.study.study import Promotion, Study, parse_study, read_study
+from litegpt.study.study import Study, parse_study, read_study
 from litegpt.study.trial import Trial
 
 StudyOf = Callable[[str], Study]

@@ -161,7 +161,7 @@ def test_an_entry_is_set_and_the_rest_stays(draft: Draft) -> None:
 def test_every_entry_can_be_typed_as_it_is_shown(draft: Draft) -> None:
     for phase in range(2):
         for entry in draft.entries(phase):
-            assert draft.tried(phase, entry.address, entry.text) == draft.text
+            assert draft.preview(phase, entry.address, entry.text) == draft.text
 
 
 def test_an_axis_that_is_set_varies_no_more(draft: Draft) -> None:

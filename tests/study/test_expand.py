@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from litegpt.errors import InputError
-from litegpt.study.expand import Exclusion, Expansion, expand, expand_phases
+from litegpt.study.expand import Expansion, expand, expand_phases
 from litegpt.study.hyperparameter import Value
-from litegpt.study.study import Phase, Promotion, Study
+from litegpt.study.phase import Exclusion, Phase, Promotion
+from litegpt.study.study import Study
 from litegpt.study.trial import Trial
 
 StudyOf = Callable[[str], Study]

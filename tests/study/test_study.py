@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litegpt.errors import InputError
+from litegpt.study.phase import Promotion
 from litegpt.study.snapshot import snapshot
-from litegpt.study.study import Promotion, Study, parse_study, read_study
+from litegpt.study.study import Study, parse_study, read_study
 
 StudyOf = Callable[[str], Study]
 

@@ -181,7 +181,7 @@ class GridScreen(StudyScreen):
             return
         try:
             address, typed = event.addressed()
-            self._tried = draft.tried(self.phase, address, typed)
+            self._tried = draft.preview(self.phase, address, typed)
         except InputError as error:
             self._tried, self._mistake = None, str(error) if event.text.strip() else None
             self._entries.mark_wrong(bool(self._mistake))

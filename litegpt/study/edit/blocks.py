@@ -1,6 +1,6 @@
-"""A study file's text as blocks: each [[phase]] with the comments above it, and what lies between.
+"""The text of a study file as blocks: each [[phase]] with the comments above it, and the parts between phases.
 
-An edit changes one block; every other one stays as it is, byte for byte.
+An edit changes one block. All others stay as they are, byte for byte.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANYWHERE = Path("study.toml")
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of the file: a phase, or (None) something else; `gap` is the blank space after it."""
+    """A part of the file: a phase, or something else (None); `gap` is the blank space after it."""
 
     phase: int | None
     body: str
@@ -29,8 +29,8 @@ class Block:
 
 
 def split_blocks(text: str) -> list[Block]:
-    """Return the blocks of a text; together they are the text. InputError: the phases are not headed [[phase]] each."""
-    owners: dict[int, int | None] = {}  # by the line that names the key first
+    """Split a text into blocks that together are the text. InputError: the phases are not headed [[phase]] each."""
+    owners: dict[int, int | None] = {}  # the phase that each line with a key belongs to
     for path, line in sorted(key_lines(text).items(), key=lambda entry: (entry[1], len(entry[0]))):
         if path != ("phase",):
             owners.setdefault(line, _phase_of(path))
@@ -48,7 +48,7 @@ def split_blocks(text: str) -> list[Block]:
 
 
 def join_blocks(blocks: Sequence[Block], line_end: str = "\n") -> str:
-    """Return the text of blocks; phases that were put together get a blank line between them."""
+    """Join blocks; phases without a blank line between them get one."""
     parts: list[str] = []
     for number, block in enumerate(blocks):
         gap = block.gap
@@ -60,10 +60,10 @@ def join_blocks(blocks: Sequence[Block], line_end: str = "\n") -> str:
 
 
 def edit_block(text: str, phase: int | None, change: Callable[[Any], object]) -> str:
-    """Return the text after `change` of a phase's table, or of the document that holds [study] and [defaults].
+    """Return the text after `change` of the table of a phase, or of the document that holds [study] and [defaults].
 
-    `change` works on tomlkit's own data, which keeps comments and order; what it returns, if anything, is more text
-    for the block's end.
+    `change` edits tomlkit's data, which keeps comments and order. If it returns a text, that is added to the end of the
+    block.
     """
     blocks, line_end = split_blocks(text), line_end_of(text)
     index = next(index for index, block in enumerate(blocks) if block.phase == phase)
@@ -88,14 +88,14 @@ def edit_block(text: str, phase: int | None, change: Callable[[Any], object]) ->
 
 
 def insert_phase(text: str, phase: int, body: str) -> str:
-    """Return the text with one more phase, which becomes phase number `phase`."""
+    """Return the text with a new phase, which becomes phase number `phase`."""
     line_end, bodies = line_end_of(text), phase_bodies(text)
     bodies.insert(phase, body.rstrip().replace("\r\n", "\n").replace("\n", line_end))
     return _with_bodies(text, bodies)
 
 
 def delete_phase(text: str, phase: int) -> str:
-    """Return the text without a phase and the comments right above it."""
+    """Return the text without a phase and the comments directly above it."""
     bodies = phase_bodies(text)
     del bodies[phase]
     return _with_bodies(text, bodies)
@@ -109,7 +109,7 @@ def move_phase(text: str, phase: int, to: int) -> str:
 
 
 def phase_bodies(text: str) -> list[str]:
-    """Return each phase's part of the text."""
+    """Return the part of the text of each phase."""
     return [block.body for block in split_blocks(text) if block.phase is not None]
 
 
@@ -134,7 +134,7 @@ def _phase_of(path: KeyPath) -> int | None:
 
 
 def _above(lines: Sequence[str], line: int) -> int:
-    """Return where the comments right above a header begin."""
+    """Return the first line of the comments directly above a header."""
     while line > 0 and lines[line - 1].lstrip().startswith("#"):
         line -= 1
     return line
@@ -146,7 +146,7 @@ def _block(phase: int | None, text: str) -> Block:
 
 
 def parsed(body: str) -> Any:
-    """Return TOML as tomlkit's own data. InputError: tomlkit cannot read it."""
+    """Parse TOML into tomlkit's data. InputError: tomlkit cannot read it."""
     try:
         return tomlkit.parse(body)
     except TOMLKitError as error:

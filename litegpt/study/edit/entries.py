@@ -1,4 +1,4 @@
-"""What a study file says of a phase, entry by entry, and the edits of one entry."""
+"""The entries of a phase in a study file, and the edits of one entry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NEEDED = ("name", "from", "top")
 
 @dataclass(frozen=True)
 class EntryAddress:
-    """Where an entry is: a key of its table, or (exclude, trial) the number of the table, None for a new one."""
+    """The position of an entry: the key in its table, or the number of an exclude or trial (None for a new one)."""
 
     kind: Kind
     name: str = ""
@@ -35,7 +35,7 @@ class EntryAddress:
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry as it is shown and typed: a list of values, a value, or a combination of settings."""
+    """One entry as text, as a user types it: a list of values, one value, or a combination of settings."""
 
     address: EntryAddress
     text: str
@@ -43,12 +43,12 @@ class Entry:
 
 
 def phase_names(text: str) -> list[str]:
-    """Return the phases' names; '?' where one has none."""
+    """Return the names of the phases, '?' for a phase without a name."""
     return [str(_phase(body).get("name", "?")) for body in phase_bodies(text)]
 
 
 def phase_entries(text: str, phase: int) -> list[Entry]:
-    """Return what the file says of a phase, the study's defaults last."""
+    """Return the entries of a phase, followed by the defaults of the study."""
     table = _phase(phase_bodies(text)[phase])
     entries = [
         Entry(EntryAddress("phase", name), _shown(value))
@@ -71,7 +71,7 @@ def phase_entries(text: str, phase: int) -> list[Entry]:
 
 
 def set_entry(text: str, phase: int, address: EntryAddress, typed: str) -> str:
-    """Return the text with an entry set to what is typed, or added. InputError: it cannot be that."""
+    """Return the text with an entry set, or added, as typed. InputError: the entry cannot have that value."""
     if address.kind in ("exclude", "trial"):
         settings = typed_combination(typed, may_derive=address.kind == "trial")
         return edit_block(text, phase, lambda table: _set_combination(table, address, settings))
@@ -91,7 +91,7 @@ def set_entry(text: str, phase: int, address: EntryAddress, typed: str) -> str:
 
 
 def remove_entry(text: str, phase: int, address: EntryAddress) -> str:
-    """Return the text without an entry. InputError: it cannot be left out."""
+    """Return the text without an entry. InputError: the entry is required."""
     if address.kind in ("phase", "promote") and address.name in _NEEDED:
         raise InputError(f"{address.name} cannot be left out")
     if address.kind == "defaults":
@@ -104,7 +104,7 @@ def remove_entry(text: str, phase: int, address: EntryAddress) -> str:
 
 def _set_axis(table: Any, name: str, items: tuple[str, ...]) -> str | None:
     if name in table:
-        table.remove(name)  # what varies is not set, too
+        table.remove(name)  # an axis cannot also be a setting
     if "grid" not in table:
         return f"[phase.grid]\n{name} = [{', '.join(items)}]"
     known = table["grid"].get(name)
@@ -115,7 +115,7 @@ def _set_axis(table: Any, name: str, items: tuple[str, ...]) -> str | None:
 
 
 def _change_lines(array: Any, items: tuple[str, ...]) -> bool:
-    """Change an array that is written over lines, with their comments; return whether that was possible."""
+    """Edit an array that is written over several lines and keep its comments; return whether that was possible."""
     wanted = [_value(item) for item in items]
     for number in reversed(range(len(array))):
         if array[number] not in wanted:
@@ -156,7 +156,7 @@ def _set_combination(table: Any, address: EntryAddress, settings: Mapping[str, s
 
 
 def _rename(text: str, phase: int, name: str) -> str:
-    """Return the text with a phase called otherwise, also where others promote from it."""
+    """Return the text with a phase renamed, also in the phases that promote from it."""
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = name[1:-1]
     old, item = phase_names(text)[phase], _value(json.dumps(name, ensure_ascii=False))
@@ -199,7 +199,7 @@ def _put(table: Any, name: str, item: Any) -> None:
 
 
 def _remove(table: Any, kind: str, key: str | int) -> None:
-    """Take a key, or a table of an array, away; what is empty then goes, too."""
+    """Remove a key, or one table of an array. A table that becomes empty is removed, too."""
     part = table[kind]
     if isinstance(key, int):
         del part[key]

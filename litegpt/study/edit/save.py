@@ -1,4 +1,4 @@
-"""The way of an edited study file back to the disk."""
+"""Saving an edited study file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from litegpt.study.document import read_text
 
 
 def save(path: Path, text: str, expected: str) -> None:
-    """Replace a study file in one step; InputError where it no longer holds `expected`, the text as it was read."""
-    target = path.resolve()  # a link stays a link
+    """Replace a study file in one step. InputError: its text is no longer `expected`, the text as it was read."""
+    target = path.resolve()  # a symlink stays a symlink
     if read_text(target) != expected:
         raise InputError("changed on disk since it was read: nothing was written", path)
     try:

@@ -1,4 +1,4 @@
-"""Values as people type them into the editor: lists and ranges, turned into TOML's own notation."""
+"""Values as users type them into the editor (lists and ranges), translated into the notation of TOML."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*[=:]\s*(.*?)\s*", re.DOTALL)
 
 
 def typed_axis(name: str, typed: str) -> tuple[str, ...]:
-    """Return the values of an axis as TOML writes them, each once. InputError: a value that the axis cannot have.
+    """Return the values of an axis in TOML, each once. InputError: the axis cannot have one of the values.
 
-    A comma list of values, of whole ranges `1..6`, and of `log(from, to, count)` and `lin(from, to, count)`, which
-    space values evenly; between their ends those are rounded to the fewest digits that tell them apart, at least three.
+    Users type a comma-separated list of values, ranges of whole numbers `1..6`, and evenly spaced values
+    `log(from, to, count)` and `lin(from, to, count)`. Spaced values have the fewest digits, at least three, that keep
+    them different.
     """
     check_name(name)
     items: dict[object, str] = {}
@@ -38,7 +39,7 @@ def typed_axis(name: str, typed: str) -> tuple[str, ...]:
 
 
 def typed_value(name: str, typed: str) -> str:
-    """Return one plain value of a hyperparameter as TOML writes it."""
+    """Return one plain value of a hyperparameter in TOML."""
     check_name(name)
     item = _item(typed.strip())
     _checked(name, item)
@@ -46,7 +47,7 @@ def typed_value(name: str, typed: str) -> str:
 
 
 def typed_setting(name: str, typed: str) -> str:
-    """Return a plain or a derived value (arithmetic on other hyperparameters) as TOML writes it."""
+    """Return a plain value, or arithmetic on other hyperparameters, in TOML."""
     check_name(name)
     item = _item(typed.strip())
     try:
@@ -57,16 +58,16 @@ def typed_setting(name: str, typed: str) -> str:
 
 
 def typed_assignment(typed: str) -> tuple[str, str]:
-    """Return the two sides of `name = value`."""
+    """Return the name and the value of `name = value`."""
     assignment = _ASSIGNMENT.fullmatch(typed)
     if assignment is None or not assignment[2]:
-        raise InputError(f"{shown(typed.strip())} is no setting: write name = value")
+        raise InputError(f"{shown(typed.strip())} is not a setting: write name = value")
     check_name(assignment[1])
     return assignment[1], assignment[2]
 
 
 def typed_combination(typed: str, *, may_derive: bool = False) -> dict[str, str]:
-    """Return the settings of `name = value, name = value`: an exclusion's, or those of a listed trial."""
+    """Return the settings in `name = value, name = value`, as typed for an exclusion or a listed trial."""
     pairs = [typed_assignment(piece) for piece in _pieces(typed)]
     if not pairs:
         raise InputError("write name = value, name = value")
@@ -74,13 +75,13 @@ def typed_combination(typed: str, *, may_derive: bool = False) -> dict[str, str]
 
 
 def check_name(name: str) -> None:
-    """InputError where a word names no hyperparameter."""
+    """Raise InputError if no hyperparameter has that name."""
     if name not in HYPERPARAMETERS:
         raise InputError(f"no hyperparameter is called {shown(name)}{did_you_mean(name, HYPERPARAMETERS)}")
 
 
 def _pieces(typed: str) -> Iterator[str]:
-    """Split at the commas that are in no bracket and in no quotes; brackets around it all are left out."""
+    """Split at the commas outside of brackets and quotes. Brackets around the whole are dropped."""
     text = typed.strip()
     if text.count("(") != text.count(")"):
         raise InputError(f"a bracket is open in {shown(text)}")
@@ -105,7 +106,7 @@ def _items(name: str, piece: str) -> Iterator[str]:
 
 
 def _spaced(name: str, how: str, inner: str) -> list[str]:
-    """Return values spaced evenly, by ratio or by difference; the ends as they are typed."""
+    """Return evenly spaced values, by ratio or by difference. The two ends stay as typed."""
     parts = [part.strip() for part in inner.split(",")]
     numbers = [_plain(_item(part)) for part in parts]
     if len(parts) != 3 or not all(isinstance(number, int | float) for number in numbers):
@@ -131,7 +132,7 @@ def _spaced(name: str, how: str, inner: str) -> list[str]:
 
 
 def _item(text: str) -> str:
-    """Return what is typed as a TOML value: a number as it is, anything else as a string."""
+    """Return a typed value in TOML: a number as it is, anything else as a string."""
     try:
         value = tomllib.loads(f"x = {text}")["x"] if "\n" not in text else None
     except (ValueError, RecursionError):
@@ -139,7 +140,7 @@ def _item(text: str) -> str:
     if isinstance(value, int | float | str):
         return text
     try:
-        return repr(float(text))  # .5 and 1e+3 are numbers, too, but not for TOML
+        return repr(float(text))  # .5 is a number, but not in TOML
     except ValueError:
         return json.dumps(text, ensure_ascii=False)
 
