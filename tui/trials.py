@@ -1,4 +1,4 @@
-"""What several screens tell of trials: names to tell them apart by, and their samples' bits per character."""
+"""Text about trials that several tabs show: short names, reasons for exclusions, the loss of samples."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from litegpt.results.state import TrialState
 from litegpt.study.trial import HYPERPARAMETERS, NAMED_IN_ID, Trial
 from tui.messages import TrialKey
 
-TOLD_ELSEWHERE = (*NAMED_IN_ID, "vocab_size")
-"""Hyperparameters that a short name shows in the part it takes from the id, or with the tokenizer."""
+NAMED_ELSEWHERE = (*NAMED_IN_ID, "vocab_size")
+"""Hyperparameters that a short name contains already, in the trial's id or next to its tokenizer."""
 
 
 def tokens_name(trial: Trial) -> str:
-    """Return what a trial's tokens are: char, byte, bpe 512."""
+    """Name a trial's tokenizer and its vocabulary size, for example: char, byte, bpe 512."""
     return f"{trial.tokenizer} {trial.vocab_size}" if trial.vocab_size else trial.tokenizer
 
 
 def short_names(trials: Sequence[TrialState]) -> dict[TrialKey, str]:
-    """Return each trial's id without its digest, and the values that tell it from others of these with the same."""
+    """Name each trial by its id without the hash, plus the values that distinguish it from the other trials."""
     shapes = [trial.id.rsplit("-", 1)[0] for trial in trials]
-    told = [[_word(trial.settings, name) for trial in trials] for name in HYPERPARAMETERS if name not in TOLD_ELSEWHERE]
-    telling = [words for words in told if len(set(zip(shapes, words, strict=True))) > len(set(shapes))]
+    others = [name for name in HYPERPARAMETERS if name not in NAMED_ELSEWHERE]
+    columns = [[_word(trial.settings, name) for trial in trials] for name in others]
+    # Keep only the hyperparameters that distinguish trials with the same id without the hash.
+    columns = [words for words in columns if len(set(zip(shapes, words, strict=True))) > len(set(shapes))]
     return {
-        (trial.phase, trial.id): inert(" ".join((shapes[place], *(words[place] for words in telling if words[place]))))
-        for place, trial in enumerate(trials)
+        (trial.phase, trial.id): inert(" ".join((shapes[row], *(words[row] for words in columns if words[row]))))
+        for row, trial in enumerate(trials)
     }
 
 
 def sample_bits(sample: Sample, trial: TrialState) -> float | None:
-    """Return a sample's loss in bits per character: a trial's tokens have the same length all along."""
+    """Return a sample's loss in bits per character, by the ratio of the trial's best losses in both units."""
     if sample.loss is None or not trial.metrics.best_val_loss or trial.metrics.best_bits_per_char is None:
         return None
     return sample.loss * trial.metrics.best_bits_per_char / trial.metrics.best_val_loss

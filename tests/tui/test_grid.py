@@ -57,7 +57,7 @@ def test_phases_entries_and_what_they_come_to(finished: StudyLocation, size: tup
         await drawn(app, pilot, "12 permutations = 12 trials")
         text = text_of(app)
         assert "1e-3, 3e-3, 1e-2" in text
-        assert "12 of them done already, 0 to train" in text
+        assert "12 already finished, 0 to train" in text
         await pilot.press("j")
         await drawn(app, pilot, "promotion")
         assert "= 3 trials" in text_of(app)
@@ -77,7 +77,7 @@ def test_values_are_typed_in_place_and_counted_while_typing(finished: StudyLocat
         assert line.has_focus
         assert line.value == "1e-3, 3e-3, 1e-2"
         line.value = "log(1e-3, 1e-2, 3), 3e-2"
-        await drawn(app, pilot, "16 permutations = 16 trials · 8 of them done already, 8 to train")
+        await drawn(app, pilot, "16 permutations = 16 trials · 8 already finished, 8 to train")
         line.value = "log(1e-3, 1e-2"
         await drawn(app, pilot, "a bracket is open")
         assert line.has_class("-wrong")
@@ -110,7 +110,7 @@ def test_large_grids_are_multiplied_out_and_too_large_ones_refused(study_file: P
     preview = Previewer(study_file).preview(text, StudyState())
     assert preview.problem is None
     assert (preview.phases[0].permutations, preview.phases[0].trials) == (24_000, None)
-    assert "more than 20,000 are not looked at one by one" in preview_content(preview, 0, None, 4).plain
+    assert "more than 20,000 are only checked when you save" in preview_content(preview, 0, None, 4).plain
     beyond = text.replace("n_layer = [1, 2]", f"n_layer = {list(range(1, 101))}")
     refused = Previewer(study_file).preview(beyond, StudyState())
     assert refused.problem is not None

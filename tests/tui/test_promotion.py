@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from textual.pilot import Pilot
 
@@ -12,6 +14,7 @@ from tui import actions
 from tui.app import ConsoleApp
 from tui.dialogs.confirm import ConfirmScreen
 from tui.location import StudyLocation
+from tui.promotion.preview import PromotionPreview, PromotionQuestion, preview_choices
 from tui.promotion.screen import PromotionScreen
 
 
@@ -27,8 +30,17 @@ async def dialog(app: ConsoleApp, pilot: Pilot[None], phase: str = "phase1", mar
         app.session, phase, [("phase1", ids[place]) for place in range(0, 2 * marked, 2)], "val_loss"
     )
     app.push_screen(screen)
-    await pilot.pause()
+    await previewed(app, pilot)
     return screen
+
+
+async def previewed(app: ConsoleApp, pilot: Pilot[None]) -> str:
+    """Wait for the preview of the choices; return the screen's text."""
+    await pilot.pause()
+    screen = app.screen
+    assert isinstance(screen, PromotionScreen)
+    await settled(app, pilot, lambda: not screen.is_computing)
+    return text_of(app)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
@@ -42,11 +54,11 @@ def test_the_preview_follows_the_choices(finished: StudyLocation, size: tuple[in
         assert "parameters" in text
         assert "+ [[phase]]" in text
         await pilot.press("j", "3", "j", "l", "l", "j", "l", "j", "l")
-        text = text_of(app)
+        text = await previewed(app, pilot)
         assert "phase3: the 3 best of phase1 by final_loss" in text
         assert "3 trials · " in text
         await pilot.press("k", "l")
-        assert "only 'exact' can start from a checkpoint" in text_of(app)
+        assert "only 'exact' can start from a checkpoint" in await previewed(app, pilot)
         await pilot.press("enter")
         assert isinstance(app.screen, PromotionScreen)
         await pilot.press("escape")
@@ -76,13 +88,37 @@ def test_enter_writes_the_rule_and_offers_to_run(finished: StudyLocation, monkey
     run(app, drive)
 
 
+def test_keys_do_not_wait_for_the_preview(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_compute = threading.Event()
+
+    def slow_preview(question: PromotionQuestion) -> PromotionPreview:
+        assert may_compute.wait(30)
+        return preview_choices(question)
+
+    monkeypatch.setattr("tui.promotion.screen.preview_choices", slow_preview)
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(app.feed.state.phases) == 2)
+        app.push_screen(PromotionScreen(app.session, "phase1", [], "val_loss"))
+        await pilot.press("j", "3")
+        assert "3 ▸" in text_of(app)
+        await pilot.press("enter")
+        assert study_text(finished) == STUDY
+        may_compute.set()
+        await settled(app, pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert finished.study_path is not None
+        assert read_study(finished.study_path).phase("phase3").promotion == Promotion("phase1", 3, by="val_loss")
+
+    run(app, drive)
+
+
 def test_marked_trials_that_are_the_best_are_a_rule(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
-        screen = await dialog(app, pilot, marked=1)
-        assert screen._outcome is not None
-        assert screen._outcome.rule == "the 1 best of phase1 by val_loss"
+        await dialog(app, pilot, marked=1)
+        assert "phase3: the 1 best of phase1 by val_loss" in text_of(app)
 
     run(app, drive)
 
@@ -94,7 +130,7 @@ def test_marked_trials_are_written_out(finished: StudyLocation) -> None:
         await dialog(app, pilot, marked=3)
         assert "3 marked trials of phase1, narrow" in text_of(app)
         await pilot.press("j", "j", "j", "l")
-        assert "3 trials · " in text_of(app)
+        assert "3 trials · " in await previewed(app, pilot)
         await pilot.press("enter")
         await settled(app, pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert finished.study_path is not None
@@ -159,7 +195,7 @@ def test_a_phase_without_results_has_a_sentence(finished: StudyLocation) -> None
 
     async def drive(pilot: Pilot[None]) -> None:
         await dialog(app, pilot, phase="phase9")
-        assert "no trial that is done yet" in text_of(app)
+        assert "no finished trial yet" in text_of(app)
         await pilot.press("enter")
         assert study_text(finished) == STUDY
 

@@ -138,7 +138,7 @@ def edit_the_grid(terminal: Terminal) -> None:
     terminal.press("l")
     terminal.wait_for(lambda _: terminal.is_focused("phase1"))
     terminal.press("j\r")
-    terminal.wait_for(lambda text: "Leave it" in text)  # the line is open
+    terminal.wait_for(lambda text: "Cancel" in text)  # the line is open
     terminal.press(", 1e-2")
     terminal.wait_for(lambda text: "3 permutations = 3 trials" in text)
     terminal.press("\r")
@@ -168,7 +168,7 @@ def generate(terminal: Terminal) -> None:
     terminal.press("6")
     terminal.wait_for(lambda text: "text ladder" in text and "phase1 · 1x16" in text)
     terminal.press("/")
-    terminal.wait_for(lambda text: "Leave it" in text)
+    terminal.wait_for(lambda text: "Cancel" in text)
     terminal.press("the qui\r")
     terminal.wait_for(lambda text: "─ generated · phase1" in text and text.count("the qui") > 1)
     terminal.wait_for(lambda text: "x stops" not in text)
@@ -205,7 +205,7 @@ def test_a_study_from_the_first_key_to_the_last(tiny: Path) -> None:
         terminal.wait_for(lambda text: "3/3 trials ended" in text)
         generate(terminal)
         terminal.press("\x1b")
-        terminal.wait_for(lambda text: "Leave it" not in text)
+        terminal.wait_for(lambda text: "Cancel" not in text)
         promote(terminal)
         assert terminal.quit() == 0
         assert b"\x1b]2;tiny" in terminal.raw

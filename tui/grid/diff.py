@@ -1,4 +1,4 @@
-"""What saving would change in the study file, before it does."""
+"""The dialog that shows the changes to the study file before they are saved."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ STYLES = {"+": "$success", "-": "$error", "@": "$accent"}
 
 
 class DiffScreen(ModalScreen[bool]):
-    """Returns whether to save."""
+    """Returns True if the user wants to save."""
 
-    HELP = "The lines of the study file that saving changes. Trials that have run keep their results."
+    HELP = "The lines of the study file that change. Finished trials keep their results."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,ctrl+s,y", "answer(True)", "Save", id="diff.save"),
         Binding("escape,n,q", "answer(False)", "Back to the editor", id="diff.back"),
@@ -37,7 +37,7 @@ class DiffScreen(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog diff") as box:
             box.border_title = literal(f"Save {inert(self._file)}?")
-            box.border_subtitle = "enter saves · esc goes back"
+            box.border_subtitle = "enter saves · esc returns to the editor"
             with VerticalScroll(can_focus=False):
                 parts = [(inert(line) + "\n", STYLES.get(line[:1], "$text-muted")) for line in self._lines[2:]]
                 yield Static(Content.assemble(*parts))

@@ -1,4 +1,4 @@
-"""A phase's entries as a table, with the line in which one is typed lying over its row."""
+"""A phase's entries as a table. The input line for an entry is drawn over the entry's row."""
 
 from __future__ import annotations
 
@@ -34,48 +34,50 @@ NARROW, NARROW_NAME = 60, 13
 
 
 class EntryInput(Input):
-    """The line that is typed; leaving it puts what was there back."""
+    """The input line. Escape restores the entry."""
 
     HELP = (
         "Values: 1e-3, 3e-3 · 1..6 · log(6e-5, 6e-4, 7) · lin(1, 5, 5). A default or a fixed value may be arithmetic "
-        "on others: n_embd // 64. An exclusion is a combination: n_layer = 2, n_embd = 64. Enter takes it."
+        "on other hyperparameters: n_embd // 64. An exclusion is a combination: n_layer = 2, n_embd = 64. Enter "
+        "accepts the entry, esc restores it."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave it", id="entry.leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel", id="entry.leave")]
 
     class Left(Message):
-        """The user takes back what was typed."""
+        """The user cancelled the input."""
 
     def action_leave(self) -> None:
         self.post_message(self.Left())
 
 
 class Entries(Vertical):
-    """Rows of a phase. It edits nothing itself: it says what the user types, and for which entry."""
+    """The entries of a phase. It edits nothing itself; its messages say what the user types, and for which entry."""
 
     ALLOW_MAXIMIZE = True
 
     @dataclass
     class Typing(Message):
-        """The line changed; `is_taken`: the user is done with it."""
+        """The line changed; `is_taken` is True when the user pressed enter."""
 
         address: EntryAddress
         text: str
         is_taken: bool
 
         def addressed(self) -> tuple[EntryAddress, str]:
-            """Return which entry is meant, and its value: a new one is typed with its name. InputError: without."""
+            """Return the entry and its value. A new entry is typed as `name = value`. InputError: there is no name."""
             if self.address.name or self.address.kind in ("exclude", "trial"):
                 return self.address, self.text
             name, value = typed_assignment(self.text)
             return EntryAddress(self.address.kind, name), value
 
     class Closed(Message):
-        """The line was left without an edit."""
+        """The line was closed without an edit."""
 
     def __init__(self) -> None:
         super().__init__(id="grid-right", classes="pane")
         self._entries: Sequence[Entry] = ()
-        self._address: EntryAddress | None = None  # what is being typed
+        # The entry that is being typed.
+        self._address: EntryAddress | None = None
         self._row = 0
 
     def compose(self) -> ComposeResult:
@@ -100,7 +102,7 @@ class Entries(Vertical):
         return NAME if self.table.content_size.width >= NARROW else NARROW_NAME
 
     def show(self, entries: Sequence[Entry], empty: str, cursor: EntryAddress | None = None) -> None:
-        """Show a phase's entries, with the cursor on one of them."""
+        """Show a phase's entries, and move the cursor to one of them."""
         self._entries = entries
         addresses = [entry.address for entry in entries]
         self.table.empty = empty
@@ -111,7 +113,7 @@ class Entries(Vertical):
         self._lay_line()
 
     def edit(self, address: EntryAddress, text: str) -> None:
-        """Open the line on an entry: on its row, or on a new row below all."""
+        """Open the line for an entry: on its row, or for a new entry on a new row at the end."""
         addresses = [entry.address for entry in self._entries]
         self._address = address
         self._row = addresses.index(address) if address in addresses else len(addresses)
@@ -128,14 +130,14 @@ class Entries(Vertical):
         line.focus()
 
     def close(self) -> None:
-        """Take the line away."""
+        """Hide the line."""
         self._address = None
         self.query_one(EntryInput).remove_class("-open")
         self._arrange(None)
         self.table.focus()
 
     def mark_wrong(self, is_wrong: bool) -> None:
-        """Colour the line."""
+        """Show the line in red if its text is wrong."""
         self.query_one(EntryInput).set_class(is_wrong, "-wrong")
 
     def _arrange(self, cursor: int | None) -> None:
@@ -150,7 +152,7 @@ class Entries(Vertical):
         self.table.show(columns, len(self._entries) + is_new, cursor=cursor)
 
     def _lay_line(self) -> None:
-        """Put the line over its row; a new entry's takes its name in, too."""
+        """Move the line over its row. The line for a new entry also covers the name."""
         if self._address is None:
             return
         table, line = self.table, self.query_one(EntryInput)

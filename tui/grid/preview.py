@@ -1,4 +1,4 @@
-"""What a study file's text comes to: trials, cost and what is wrong with it. No widget; it may take a while."""
+"""Preview of a study file's text: its trials, their cost, and the first mistake. It may take seconds to compute."""
 
 from __future__ import annotations
 
@@ -20,62 +20,67 @@ from litegpt.study.tables import read_phase, read_settings
 from litegpt.text.corpus import read_corpus
 
 COUNTED_MAX = 20_000
-"""Permutations that are looked at one by one while the user types; more take seconds, and are only multiplied out."""
+"""Up to this many permutations are listed while the user types. Listing more takes seconds; they are only counted."""
 
 
 @dataclass(frozen=True)
 class PhasePreview:
-    """One phase. A phase that waits for its promotion has only upper bounds (`is_bound`)."""
+    """One phase. A phase whose promotion is still open has only upper bounds (`is_bound`)."""
 
     name: str
     permutations: int | None = None
-    trials: int | None = None  # None: unknown, or too many to count
+    # None means unknown, or too many to list.
+    trials: int | None = None
     is_bound: bool = False
     excluded: int = 0
     illegal: int = 0
-    reasons: tuple[tuple[str, int], ...] = ()  # for those two, each with its count, the most frequent first
+    # Why permutations are excluded or illegal, each reason with its count, the most frequent first.
+    reasons: tuple[tuple[str, int], ...] = ()
     promotion: Promotion | None = None
-    done: int = 0  # trials with results in this phase, or in another that they are taken from
+    # Trials with results, in this phase or in another one with the same settings.
+    done: int = 0
     parameters: tuple[int, int] | None = None
-    flops: float | None = None  # of what is left to train
-    seconds: float | None = None  # for that, at the speed measured so far
+    # The FLOPs that are left to train, and the seconds for them at the speed measured so far.
+    flops: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
-class Preview:
-    """A whole study; `problem` is the first thing that keeps it from being one."""
+class StudyPreview:
+    """All phases of a study; `problem` is the first mistake in it."""
 
     phases: tuple[PhasePreview, ...] = ()
     problem: str | None = None
 
     @property
     def seconds(self) -> float | None:
-        """The seconds for all that is left; None where any of it is unknown."""
+        """The seconds for all phases; None if one of them is unknown."""
         known = [phase.seconds for phase in self.phases if phase.seconds is not None]
         return sum(known) if known and len(known) == len(self.phases) else None
 
 
 class Previewer:
-    """Makes previews; remembers the vocabulary of the corpus."""
+    """Computes previews; remembers the vocabulary of each corpus."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._vocabularies: dict[str, int | None] = {}
 
-    def preview(self, text: str, state: StudyState) -> Preview:
-        """Return what a text comes to beside the results there are."""
+    def preview(self, text: str, state: StudyState) -> StudyPreview:
+        """Return the preview of a text, given the results so far."""
         try:
             if any(size > COUNTED_MAX for size in grid_sizes(text)):
                 phases = tuple(_partial(text, self._path))
                 for phase in phases:
                     check_size(phase.permutations or 0, phase.name)
-                return Preview(phases)
+                return StudyPreview(phases)
             study = parse_study(text, self._path)
         except InputError as error:
-            return Preview(tuple(_partial(text, self._path)), str(error))
+            return StudyPreview(tuple(_partial(text, self._path)), str(error))
         n_symbols, problem = self._vocabulary(study, state)
         resolved = resolve_study(study, state)
-        return Preview(tuple(self._phase(study, phase, resolved, state, n_symbols) for phase in study.phases), problem)
+        phases = tuple(self._phase(study, phase, resolved, state, n_symbols) for phase in study.phases)
+        return StudyPreview(phases, problem)
 
     def _phase(
         self, study: Study, phase: Phase, resolved: dict[str, Expansion], state: StudyState, n_symbols: int | None
@@ -123,7 +128,7 @@ class Previewer:
 
 
 def grid_sizes(text: str) -> list[int]:
-    """Return how many permutations each phase's own grid spans, without listing them. InputError: it is not TOML."""
+    """Count the permutations of each phase's own grid without listing them. InputError: the text is not TOML."""
     phases = Document(text, Path("study.toml")).data.get("phase", [])
     return [_size(table) for table in phases] if isinstance(phases, list) else []
 
@@ -146,7 +151,7 @@ def _counted(name: str, expansion: Expansion) -> PhasePreview:
 
 
 def _partial(text: str, path: Path) -> list[PhasePreview]:
-    """Return what can be told of the phases of a text that is no study."""
+    """Return what is known about the phases of a text that is not a valid study."""
     try:
         document = Document(text, path)
         tables = document.tables(document.data.get("phase", []), "phase")

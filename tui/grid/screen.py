@@ -1,9 +1,11 @@
-"""Tab 3: the study file as an editor."""
+"""Tab 3: an editor of the study file."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -13,29 +15,33 @@ from textual.widgets import Static
 
 from litegpt.display import inert
 from litegpt.errors import InputError
+from litegpt.results.state import StudyState
 from litegpt.study.edit.draft import Draft
 from litegpt.study.edit.entries import Entry, EntryAddress
 from tui.actions import may_change
 from tui.grid.diff import DiffScreen
-from tui.grid.drafts import open_draft, remember
 from tui.grid.entries import Entries
-from tui.grid.estimate import Estimates
 from tui.grid.phases import PhaseList
+from tui.grid.preview import Previewer, StudyPreview
 from tui.grid.text import preview_content
+from tui.latest import Latest
 from tui.messages import FeedChanged
 from tui.screen import StudyScreen
 from tui.session import Session
 from tui.terminal import literal
 from tui.widgets.table import Table
 
+# When trials end, the preview is computed again at most this often.
+NEWS_SECONDS = 2.0
+
 
 class GridScreen(StudyScreen):
-    """Phases on the left, the entries of one on the right, what they come to below."""
+    """Phases on the left, the entries of one phase on the right, the summary of its trials below."""
 
     TAB = "grid"
     HELP = (
-        "The study file as an editor. Nothing is written until ctrl+s, which shows the difference first; comments and "
-        "order stay. What has run keeps its results, whatever is edited."
+        "An editor of the study file. Nothing is written until ctrl+s, which shows the changes first. Comments and "
+        "order are preserved. Finished trials keep their results, even if you remove them here."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "add('grid')", "Axis", tooltip="Add an axis", id="grid.add"),
@@ -50,7 +56,7 @@ class GridScreen(StudyScreen):
         Binding("ctrl+r", "redo", "Redo", show=False, id="grid.redo"),
         Binding("left_curly_bracket,ctrl+up", "shift(-1)", "Phase up", key_display="{", show=False, id="grid.up"),
         Binding("right_curly_bracket,ctrl+down", "shift(1)", "Phase down", key_display="}", show=False, id="grid.down"),
-        Binding("ctrl+l", "reload", "Reload", tooltip="Take the file as it is on disk", show=False, id="grid.reload"),
+        Binding("ctrl+l", "reload", "Reload", tooltip="Load the file from disk again", show=False, id="grid.reload"),
         Binding("p", "promote", "Promote", show=False, id="grid.promote"),
         Binding("h,left", "pane('#grid-phases')", "Phases", show=False, id="grid.phases"),
         Binding("l,right", "pane('#grid-entries')", "Entries", show=False, id="grid.entries"),
@@ -59,10 +65,13 @@ class GridScreen(StudyScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.draft: Draft | None = None
-        self._estimates: Estimates | None = None
-        self._problem: str | None = None  # why there is nothing to edit
-        self._tried: str | None = None  # the file as the line that is being typed would have it
-        self._mistake: str | None = None  # in that line
+        # Why there is nothing to edit.
+        self._problem: str | None = None
+        # The text of the file with the unfinished input line, and the mistake in that line.
+        self._tried: str | None = None
+        self._mistake: str | None = None
+        self._preview: Latest[tuple[str, StudyState], StudyPreview] | None = None
+        self._previewed: tuple[str, StudyState] | None = None
 
     def compose_panes(self) -> ComposeResult:
         with Horizontal(id="grid-row"):
@@ -71,7 +80,7 @@ class GridScreen(StudyScreen):
         yield Static(id="grid-live", classes="pane")
 
     def on_mount(self) -> None:
-        self.query_one("#grid-live").border_title = "What it comes to"
+        self.query_one("#grid-live").border_title = "Summary"
         self._table.focus()
 
     @property
@@ -91,21 +100,24 @@ class GridScreen(StudyScreen):
         if changed.study:
             self._take_file()
         if changed.state and self.draft is not None and not self._entries.is_typing:
-            self._estimate(is_news=True)
+            self._update_preview(is_news=True)
 
     def _take_file(self) -> None:
-        """Open the study file, or take in that it has changed, unless there are edits that would be lost."""
+        """Open the study file, or load it again if it has changed and the draft has no edits."""
         path, draft = self.feed.location.study_path, self.draft
         if draft is not None and (draft.is_changed or not draft.is_behind()):
             if draft.is_changed and draft.is_behind():
-                self.notify("the study file has changed on disk; ctrl+l takes it, u comes back", severity="warning")
+                warning = "the study file has changed on disk; ctrl+l loads it, u returns to your edits"
+                self.notify(warning, severity="warning")
             self._show()
             return
         self.draft, self._problem = None, None if path else self.invitation
         if path is not None:
             try:
                 self.draft = open_draft(path, self.view.of(self.TAB))
-                self._estimates = Estimates(path)
+                previewer = Previewer(path)
+                self._preview = Latest(self, lambda question: previewer.preview(*question))
+                self._previewed = None
             except InputError as error:
                 self._problem = str(error)
         self._show()
@@ -126,7 +138,7 @@ class GridScreen(StudyScreen):
         self._show_entries(address)
         if draft is not None:
             remember(draft, self.view.of(self.TAB))
-        self._estimate()
+        self._update_preview()
 
     def _show_entries(self, address: EntryAddress | None = None) -> None:
         entries: list[Entry] = []
@@ -139,30 +151,39 @@ class GridScreen(StudyScreen):
         self._entries.border_title = literal(inert(names[self.phase] if names else ""))
         self._entries.show(entries, inert(self._problem or ""), address)
 
-    def _estimate(self, *, is_news: bool = False) -> None:
-        """Have the preview made anew, in a thread; the one that is shown stays until then."""
-        if self._estimates is not None and self.draft is not None:
+    def _update_preview(self, *, is_news: bool = False) -> None:
+        """Compute the preview again in a thread; the last preview stays on screen until then."""
+        if self._preview is not None and self.draft is not None:
             text = self.draft.text if self._tried is None else self._tried
-            self._estimates.want(self, text, self.feed.state, is_news=is_news)
-        self._show_estimate()
+            question = (text, self.feed.state)
+            previewed = self._previewed
+            if previewed is None or text != previewed[0] or self.feed.state is not previewed[1]:
+                # Trials may end many times per second: a preview may take at most a tenth of the time.
+                rest = max(NEWS_SECONDS, 10 * self._preview.seconds)
+                delay = self._preview.finished_at + rest - time.monotonic() if is_news else 0.0
+                self._previewed = question
+                self._preview.ask(question, delay)
+        self._show_preview()
 
-    @on(Estimates.Made)
-    def _estimated(self, event: Estimates.Made) -> None:
-        if self._estimates is not None and self._estimates.take(self, event):
-            self._table.show_preview(event.preview)
-            self._show_estimate()
+    @on(Latest.Ready)
+    def _preview_ready(self, event: Latest.Ready) -> None:
+        # A preview of a study file that is no longer open is ignored.
+        if event.latest is self._preview and (preview := event.latest.result) is not None:
+            self._table.show_preview(preview)
+            self._show_preview()
 
-    def _show_estimate(self) -> None:
+    def _show_preview(self) -> None:
         pane = self.query_one("#grid-live", Static)
-        if self._problem or self._estimates is None:
-            pane.update(inert(self._problem or ""))
-        elif self._estimates.latest is not None:
-            pane.update(preview_content(self._estimates.latest, self.phase, self._mistake, pane.content_size.height))
+        preview = self._preview.result if self._preview is not None else None
+        if self._problem:
+            pane.update(inert(self._problem))
+        elif preview is not None:
+            pane.update(preview_content(preview, self.phase, self._mistake, pane.content_size.height))
 
     @on(Table.Moved, "#grid-phases")
     def _phase_chosen(self) -> None:
         self._show_entries()
-        self._show_estimate()
+        self._show_preview()
 
     @on(Table.Opened, "#grid-phases")
     def _phase_opened(self) -> None:
@@ -175,7 +196,7 @@ class GridScreen(StudyScreen):
 
     @on(Entries.Typing)
     def _typed(self, event: Entries.Typing) -> None:
-        """Show what the line would come to; take it when the user is done."""
+        """Preview the input line; apply it when the user presses enter."""
         draft = self.draft
         if draft is None:
             return
@@ -185,7 +206,7 @@ class GridScreen(StudyScreen):
         except InputError as error:
             self._tried, self._mistake = None, str(error) if event.text.strip() else None
             self._entries.mark_wrong(bool(self._mistake))
-            self._estimate()
+            self._update_preview()
             return
         self._mistake = None
         self._entries.mark_wrong(False)
@@ -194,15 +215,15 @@ class GridScreen(StudyScreen):
             self._entries.close()
             self._edit(lambda draft: draft.set(self.phase, address, typed), address)
         else:
-            self._estimate()
+            self._update_preview()
 
     @on(Entries.Closed)
     def _line_left(self) -> None:
         self._tried = self._mistake = None
-        self._estimate()
+        self._update_preview()
 
     def _may_edit(self) -> bool:
-        """Say so and return False where nothing can be edited now."""
+        """True if edits are possible now; otherwise the user is told why."""
         if not may_change(self.app, self.session) or self.draft is None or self._entries.is_typing:
             return False
         if self.feed.location.study_path == self.feed.location.folder.snapshot:
@@ -211,7 +232,7 @@ class GridScreen(StudyScreen):
         return True
 
     def action_add(self, kind: str) -> None:
-        """Open a line for a new entry."""
+        """Open the input line for a new entry."""
         if self._may_edit():
             self._entries.edit(EntryAddress(kind), "")  # type: ignore[arg-type]
 
@@ -226,14 +247,14 @@ class GridScreen(StudyScreen):
         self._edit(lambda draft: draft.move_phase(self.phase, by))
 
     def action_delete(self) -> None:
-        """Delete the phase or the entry, whichever has the focus."""
+        """Delete the phase or the entry that has the focus."""
         if self._table.has_focus:
             self._edit(lambda draft: draft.delete_phase(self.phase))
         elif (entry := self._entries.entry) is not None:
             self._edit(lambda draft: draft.remove(self.phase, entry.address))
 
     def _edit(self, change: Callable[[Draft], int | None], address: EntryAddress | None = None) -> None:
-        """Make an edit, where one may be made; what it cannot do is said, and nothing changes."""
+        """Make an edit if edits are possible. An edit that fails shows a warning and changes nothing."""
         if not self._may_edit() or self.draft is None:
             return
         try:
@@ -252,11 +273,11 @@ class GridScreen(StudyScreen):
             self._show()
 
     def action_reload(self) -> None:
-        """Take the file as it is on disk."""
+        """Load the file from disk again; undo returns to the edits."""
         self._edit(Draft.reload)
 
     def action_save(self) -> None:
-        """Show what saving would change, and save if the user agrees."""
+        """Show the changes, and save them if the user agrees."""
         if not self._may_edit() or self.draft is None:
             return
         if self.draft.is_changed:
@@ -266,7 +287,7 @@ class GridScreen(StudyScreen):
 
     @work(thread=True, group="check", exclusive=True)
     def _check(self, draft: Draft) -> None:
-        """Look at every permutation, which takes a while where there are many."""
+        """Check every permutation in a thread, because many take a while."""
         problem = None
         try:
             draft.check()
@@ -276,8 +297,9 @@ class GridScreen(StudyScreen):
 
     def _checked(self, draft: Draft, problem: str | None) -> None:
         if problem is not None:
-            self.notify(problem, title="not saved: this is no study yet", severity="error", markup=False)
-        elif not draft.is_checked:  # it was edited meanwhile
+            self.notify(problem, title="not saved: the study has a mistake", severity="error", markup=False)
+        elif not draft.is_checked:
+            # The draft was edited during the check.
             self._check(draft)
         elif draft is self.draft and self.is_current:
             self.app.push_screen(DiffScreen(draft.path.name, draft.difference()), self._save)
@@ -289,7 +311,7 @@ class GridScreen(StudyScreen):
                 self.notify(f"saved {inert(self.draft.path.name)}; r runs what is new", markup=False)
 
     def action_promote(self) -> None:
-        """Promote the best of the phase into a new phase."""
+        """Open the dialog that promotes the best trials of the phase."""
         names = self._table.names
         if self.draft is not None and self.draft.is_changed:
             self.notify("save the edits first: ctrl+s", severity="warning")
@@ -299,5 +321,25 @@ class GridScreen(StudyScreen):
             self.app.push_screen(PromotionScreen(self.session, names[self.phase], [], None))
 
     def action_pane(self, selector: str) -> None:
-        """Go to the phases, or to the entries."""
+        """Move the focus to the phases or to the entries."""
         self.query_one(selector).focus()
+
+
+def open_draft(path: Path, options: dict[str, Any]) -> Draft:
+    """Open a study file with the unsaved edits of the last run of the console, if the file has not changed since.
+
+    `options` are the tab's options in the view. InputError: the file cannot be read, or is not TOML.
+    """
+    draft = Draft.open(path)
+    edits = options.get("draft")
+    if isinstance(edits, dict) and edits.get("saved") == draft.saved and isinstance(edits.get("text"), str):
+        draft.restore(edits["text"])
+    draft.phases()
+    return draft
+
+
+def remember(draft: Draft, options: dict[str, Any]) -> None:
+    """Keep a draft's unsaved edits in the tab's options."""
+    options.pop("draft", None)
+    if draft.is_changed:
+        options["draft"] = {"saved": draft.saved, "text": draft.text}

@@ -1,35 +1,36 @@
-"""A preview in words."""
+"""The text of a study preview."""
 
 from __future__ import annotations
 
 from textual.content import Content
 
 from litegpt.display import duration, inert, short_range
-from tui.grid.preview import COUNTED_MAX, PhasePreview, Preview
+from tui.grid.preview import COUNTED_MAX, PhasePreview, StudyPreview
 from tui.trials import reasons_text
 
 Part = str | tuple[str, str]
 
 
-def preview_content(preview: Preview, phase: int, mistake: str | None, room: int) -> Content:
-    """Return what a phase comes to in `room` lines; `mistake` is what is wrong with the line that is being typed."""
+def preview_content(preview: StudyPreview, phase: int, mistake: str | None, height: int) -> Content:
+    """Return the preview of a phase in `height` lines; `mistake` is the mistake in the input line."""
     parts: list[Part] = []
     problem = mistake or preview.problem or ""
     if phase < len(preview.phases):
-        shown = preview.phases[phase]
-        lines = [line for line in (_count(shown), _cost(shown, preview.seconds)) if line]
+        phase_preview = preview.phases[phase]
+        lines = [line for line in (_count(phase_preview), _cost(phase_preview, preview.seconds)) if line]
         parts += [part for line in lines for part in (*line, "\n")]
-        if any(reason in problem for reason, _ in shown.reasons):
-            problem = ""  # told below
+        # The reasons below already contain this problem.
+        if any(reason in problem for reason, _ in phase_preview.reasons):
+            problem = ""
         parts.append((f"{inert(problem)}\n" if problem else "", "$error"))
-        parts += reasons_text(shown.reasons, room - len(lines) - bool(problem))
+        parts += reasons_text(phase_preview.reasons, height - len(lines) - bool(problem))
     else:
         parts.append((inert(problem), "$error"))
     return Content.assemble(*parts)
 
 
 def trials_text(phase: PhasePreview) -> str:
-    """Return the number of trials, with what is unknown about it."""
+    """Return the number of trials, '?' if it is unknown, with '≤' if it is only an upper bound."""
     if phase.trials is None:
         return "?"
     return f"{'≤ ' if phase.is_bound else ''}{phase.trials:,}"
@@ -42,8 +43,7 @@ def _count(phase: PhasePreview) -> list[Part]:
         count: Part = (f"{phase.permutations:,} permutations", "bold")
         if phase.permutations <= COUNTED_MAX:
             return [count]
-        told = f": more than {COUNTED_MAX:,} are not looked at one by one until they are saved"
-        return [count, (told, "$warning")]
+        return [count, (f": more than {COUNTED_MAX:,} are only checked when you save", "$warning")]
     if phase.is_bound:
         return [(f"at most {phase.trials:,} trials", "bold"), (_rule(phase), "$text-muted")]
     parts: list[Part] = [f"{phase.permutations:,} permutations"]
@@ -53,8 +53,7 @@ def _count(phase: PhasePreview) -> list[Part]:
         parts.append((f" - {phase.illegal:,} illegal", "$warning"))
     parts += [" = ", (f"{phase.trials:,} trials", "bold $primary"), (_rule(phase), "$text-muted")]
     if phase.done:
-        left = phase.trials - phase.done
-        parts.append((f" · {phase.done:,} of them done already, {left:,} to train", "$success"))
+        parts.append((f" · {phase.done:,} already finished, {phase.trials - phase.done:,} to train", "$success"))
     return parts
 
 
@@ -70,10 +69,10 @@ def _cost(phase: PhasePreview, seconds: float | None) -> list[Part]:
     if phase.flops == 0:
         parts.append("nothing left to train")
     elif phase.flops is not None:
-        most = "≤ " if phase.is_bound else ""
-        parts.append(f"{most}{phase.flops:.2e} FLOP")
+        bound = "≤ " if phase.is_bound else ""
+        parts.append(f"{bound}{phase.flops:.2e} FLOP")
         unknown = "time unknown until something has run"
-        parts.append(unknown if phase.seconds is None else f"{most}{duration(phase.seconds)}")
+        parts.append(unknown if phase.seconds is None else f"{bound}{duration(phase.seconds)}")
     if seconds:
-        parts.append(f"all that is left of the study {duration(seconds)}")
+        parts.append(f"rest of the study {duration(seconds)}")
     return [(" · ".join(parts), "$text-muted")] if parts else []

@@ -53,7 +53,7 @@ class Prompt(Input):
     """The line whose text a trial continues."""
 
     HELP = "What the trial under the cursor goes on from; enter generates, from its best weights."
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "screen.back", "Leave it", id="prompt.leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "screen.back", "Cancel", id="prompt.leave")]
 
 
 class SamplesScreen(StudyScreen):
