@@ -77,7 +77,7 @@ class Workers:
         """Start a worker in a slot."""
         self._started += 1
         name = f"w{self._started}"
-        command = [sys.executable, "-m", "litegpt.worker.process"]
+        command = [sys.executable, "-m", "litegpt.worker"]
         command += ["--device", slot.device, "--threads", str(slot.threads)]
         environment = {**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(slot.threads), "PYTHONUNBUFFERED": "1"}
         with open_log(self._log) as log:

@@ -1,4 +1,4 @@
-"""One attempt at a trial, in a worker: from request to metrics, samples and checkpoints on the disk."""
+"""One attempt at a trial: its metrics, samples and checkpoints, and its report to the runner."""
 
 from __future__ import annotations
 
@@ -35,31 +35,33 @@ SAMPLE_SEED = 0
 
 
 class BadCorpusError(InputError):
-    """No trial can be trained on the corpus any more."""
+    """The corpus cannot be used, so no trial can be trained."""
 
 
 class ShortTextError(InputError):
-    """The text has too few tokens for a trial's blocks."""
+    """A split has fewer tokens than a block of the trial needs."""
 
 
 class Attempt:
-    """One trial of a pack: where it stands, and where its records go."""
+    """One trial of a pack: its files, and the step from which it resumes."""
 
     def __init__(self, request: TrialRequest, send: Callable[[Message], None]) -> None:
-        self.request, self.send = request, send
+        self.request = request
+        self.send = send
         self.trial = Trial(**request.settings)
         self.folder = TrialFolder(Path(request.folder))
         self.files = TrialFiles(self.folder.checkpoint, self.folder.best)
         self.over = False
         self.tokens_per_char = 1.0  # of the validation text
         self.checkpoint: Checkpoint | None = None
-        self.tokenizer: Tokenizer | None = None  # of the weights that it goes on from, if it does
+        self.tokenizer: Tokenizer | None = None  # that of the weights to start from, if any
         self._metrics: MetricsWriter | None = None
 
     def open(self) -> None:
-        """Open the trial's files and see where it stands."""
+        """Open the trial's files and read its checkpoint."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        for unfinished in self.folder.path.glob("*.tmp"):  # of an attempt that was killed
+        # A killed attempt may leave unfinished files.
+        for unfinished in self.folder.path.glob("*.tmp"):
             unfinished.unlink(missing_ok=True)
         self._metrics = MetricsWriter(self.folder.metrics)
         self.checkpoint = self.read_checkpoint()
@@ -72,7 +74,7 @@ class Attempt:
             self._metrics.close()
 
     def read_checkpoint(self) -> Checkpoint | None:
-        """Return the checkpoint to go on from; one that is damaged is as good as none."""
+        """Return the checkpoint to resume from, None if it is missing, damaged or of another trial."""
         try:
             checkpoint = read_checkpoint(self.folder.checkpoint)
         except InputError:
@@ -81,21 +83,21 @@ class Attempt:
 
     @cached_property
     def start(self) -> Checkpoint | None:
-        """Another trial's weights, which this one begins with where it is told to."""
+        """The weights of another trial that this one starts from, if the request names any."""
         return None if self.request.start_from is None else read_checkpoint(Path(self.request.start_from))
 
     @property
     def step(self) -> int:
-        """The step to go on from."""
+        """The step to resume from."""
         return 0 if self.checkpoint is None else self.checkpoint.progress.step
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """What tells the tokens of the weights that it goes on from; nothing where it begins afresh."""
+        """The state of the tokenizer of the weights to start from, as a key; empty for a new trial."""
         return () if self.tokenizer is None else tuple(self.tokenizer.state().values())
 
     def restore(self, pack: Pack, index: int) -> Progress:
-        """Bring row `index` of a pack to where this trial stands."""
+        """Load this trial's state into row `index` of a pack and return its progress."""
         if self.checkpoint is not None:
             return restore(pack, index, self.checkpoint)
         if self.start is not None:
@@ -103,7 +105,7 @@ class Attempt:
         return Progress()
 
     def record(self, event: Evaluated) -> None:
-        """Add a line to the metrics, unless an earlier attempt has measured this step already."""
+        """Add an evaluation to the metrics and report it."""
         evaluation = Evaluation(
             step=event.step,
             train_loss=event.train_loss,
@@ -134,7 +136,7 @@ class Attempt:
         )
 
     def add_sample(self, step: int, loss: float | None, prompt: str, text: str, copied: Copied | None) -> None:
-        """Add a generated text, unless an earlier attempt has written it already."""
+        """Add a generated text, unless an earlier attempt has already written it."""
         if any(sample.step == step for sample in read_samples(self.folder.samples)):
             return
         sample = Sample(
@@ -150,7 +152,7 @@ class Attempt:
         append_sample(self.folder.samples, sample)
 
     def end(self, ended: Ended) -> None:
-        """Tell the runner how the attempt ended, once that is on the disk."""
+        """Report how the attempt ended, after its metrics are on the disk."""
         assert self._metrics is not None
         self._metrics.sync()
         last, progress = ended.evaluation, ended.progress
@@ -167,26 +169,29 @@ class Attempt:
             tokens_per_second=last.tokens_per_second if last else None,
         )
         if ended.state == "diverged":
-            self._tell("diverged", "the loss is no longer finite", "diverged", metrics)
+            self._report_end("diverged", "the loss is no longer finite", "diverged", metrics)
         else:
-            self._tell(ended.state, None, None, metrics)
+            self._report_end(ended.state, None, None, metrics)
 
     def stop(self) -> None:
-        """Tell the runner that the attempt was stopped before it came to train."""
-        self._tell("stopped", None, None)
+        """Report that the attempt was stopped before its training began."""
+        self._report_end("stopped", None, None)
 
     def fail(self, error: Exception) -> None:
-        """Tell the runner that the attempt failed; the traceback stays in the trial's folder."""
-        with contextlib.suppress(OSError):  # the disk may be what failed
+        """Report that the attempt failed; the traceback goes into the trial's folder."""
+        # The disk itself may have failed.
+        with contextlib.suppress(OSError):
             write_whole(self.folder.error, "".join(traceback.format_exception(error)).encode(errors="replace"))
         failure = classify(error)
         first_line = (str(error).splitlines() or [""])[0]
         what = failure if failure == "out of memory" else type(error).__name__
-        self._tell(
+        self._report_end(
             "failed", first_line if isinstance(error, InputError | CacheError) else f"{what}: {first_line}", failure
         )
 
-    def _tell(self, state: str, reason: str | None, failure: str | None, metrics: TrialMetrics = NO_METRICS) -> None:
+    def _report_end(
+        self, state: str, reason: str | None, failure: str | None, metrics: TrialMetrics = NO_METRICS
+    ) -> None:
         self.over = True
         over = TrialOver(
             phase=self.request.phase, trial=self.trial.id, state=state, reason=reason, failure=failure, metrics=metrics
@@ -195,13 +200,14 @@ class Attempt:
 
 
 def classify(error: Exception) -> str:
-    """Return the kind of a failure, which decides what the runner does about it."""
+    """Return the kind of a failure, by which the runner decides what to do."""
     match error:
         case BadCorpusError():
             return BAD_CORPUS
         case ShortTextError():
             return "short text"
-        case InputError():  # the weights to start from are missing, damaged or do not fit
+        # The weights to start from are missing, damaged or of another shape.
+        case InputError():
             return "bad weights"
         case CacheError():
             return CACHE

@@ -1,4 +1,4 @@
-"""What runner and workers tell each other: one JSON object a line, over the worker's stdin and stdout."""
+"""The messages between runner and workers: one JSON object per line, over the worker's stdin and stdout."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CACHE = "cache"
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A line on a pipe; its class goes under the key `kind`."""
+    """One line on the pipe; the key `kind` names its class."""
 
     kind: ClassVar[str]
 
     def line(self) -> bytes:
-        """Return the message as it goes over the pipe."""
+        """Return the message as a line of JSON."""
         return json.dumps({"kind": self.kind, **dataclasses.asdict(self)}).encode() + b"\n"
 
 
@@ -44,11 +44,11 @@ class TrainPack(Message):
     pack: str
     corpus: str
     corpus_base: str
-    corpus_sha256: str  # of the text that the run began with
-    split: dict[str, Any]  # plan.split.SplitRule
+    corpus_sha256: str  # of the text when the run began
+    split: dict[str, Any]  # the fields of a SplitRule
     trials: list[TrialRequest]
-    tuning: dict[str, Any] = field(default_factory=dict)  # plan.tuning.Tuning, as far as it is known
-    tune: bool = False  # whether it is worth finding out
+    tuning: dict[str, Any] = field(default_factory=dict)  # the fields of a Tuning
+    tune: bool = False  # measure the fastest tuning first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +61,19 @@ class StopPack(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Ready(Message):
-    """From a worker: it can take packs."""
+    """From a worker: it can receive packs."""
 
     kind = "ready"
     pid: int
     device: str
     device_name: str
-    precision: str  # what 'auto' means there
+    precision: str  # what 'auto' means on this device
     torch: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unusable(Message):
-    """From a worker: its device cannot be used, and it leaves."""
+    """From a worker: its device cannot be used, and it exits."""
 
     kind = "unusable"
     reason: str
@@ -81,14 +81,14 @@ class Unusable(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat(Message):
-    """From a worker, every second whatever it does: its process runs."""
+    """From a worker, every second, even during long calls: its process is alive."""
 
     kind = "heartbeat"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeTuned(Message):
-    """From a worker: how trials of a shape train fastest there, or that they fit no wider."""
+    """From a worker: the fastest tuning for a shape, or (without a speed) the widest pack that fits in memory."""
 
     kind = "tuned"
     settings: dict[str, Any]  # of any trial of the shape
@@ -101,7 +101,7 @@ class ShapeTuned(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Alive(Message):
-    """From a worker, twice a second: the pack at work has made `step` updates."""
+    """From a worker, twice per second: its pack has made `step` updates."""
 
     kind = "alive"
     pack: str
@@ -132,7 +132,7 @@ class TrialOver(Message):
     trial: str
     state: str  # done, diverged, failed, or stopped with a checkpoint
     reason: str | None = None
-    failure: str | None = None  # its kind: one of events.Failure, or BAD_CORPUS, DISK or CACHE: they end no trial
+    failure: str | None = None  # its kind: a Failure, or BAD_CORPUS, DISK or CACHE, which end no trial
     metrics: TrialMetrics = NO_METRICS
 
 
@@ -149,7 +149,7 @@ _KINDS: dict[str, type[Message]] = {kind.kind: kind for kind in Message.__subcla
 
 
 def parse(line: bytes) -> Message | None:
-    """Return the message in a line, None where it is none."""
+    """Return the message in a line, None for anything else."""
     try:
         fields = json.loads(line)
         message = _KINDS[fields.pop("kind")](**fields)

@@ -34,7 +34,7 @@ seed = [1]
 """
 ALLOCATOR = """
 import sys
-if "litegpt.worker.process" in sys.orig_argv:  # the runner stays free of torch
+if "litegpt.worker" in sys.orig_argv:  # the runner stays free of torch
     import torch
     from litegpt.train.pack import Pack
     advance = Pack.advance

@@ -43,7 +43,7 @@ class Worker:
         (folder / "text.txt").write_text("the cat sat on the mat and the dog ran over the hill " * 20, encoding="utf-8")
         self.errors = (folder / "stderr").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "litegpt.worker.process", "--device", "cpu", "--threads", "1"],
+            [sys.executable, "-m", "litegpt.worker", "--device", "cpu", "--threads", "1"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

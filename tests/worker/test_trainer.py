@@ -21,6 +21,7 @@ from litegpt.text.split import SplitText
 from litegpt.train.checkpoint import read_checkpoint
 from litegpt.train.pack import Pack
 from litegpt.train.tokens import CacheError, Tokens
+from litegpt.worker import prepared_text
 from litegpt.worker import trainer as trainer_module
 from litegpt.worker.messages import BAD_CORPUS, CACHE, Message, PackOver, ShapeTuned, TrainPack, TrialOver, TrialRequest
 from litegpt.worker.trainer import PackTrainer
@@ -187,11 +188,11 @@ def test_after_tokens_that_could_not_be_kept_comes_the_right_tokenizer(
     run(folder, [replace(BYTES, seed=1)], trainer=trainer)
 
     def full(*_: object) -> None:
-        assert trainer._corpus is None, "two texts do not lie on a device together"
+        assert not trainer.text.is_tokenized, "the old tokens leave the device first"
         raise CacheError("the tokens cannot be kept in /here (full): make room there")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "tokenised", full)
+        patch.setattr(prepared_text, "tokenised", full)
         (over,) = overs(run(folder, [WORDS], trainer=trainer)[0])
     assert (over.state, over.failure) == ("failed", CACHE)
     assert over.reason == "the tokens cannot be kept in /here (full): make room there"
@@ -202,14 +203,14 @@ def test_after_tokens_that_could_not_be_kept_comes_the_right_tokenizer(
 
 def test_a_text_that_is_gone_costs_a_trained_trial_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would only have told what a sample has copied from it."""
-    tokenised = trainer_module.tokenised
+    tokenised = prepared_text.tokenised
 
     def delete_after(text: SplitText, *rest: Any) -> Tokens:
         tokens = tokenised(text, *rest)
         (tmp_path / "text.txt").unlink()
         return tokens
 
-    monkeypatch.setattr(trainer_module, "tokenised", delete_after)
+    monkeypatch.setattr(prepared_text, "tokenised", delete_after)
     assert ends(run(tmp_path, [BYTES])[0]) == ["done"]
 
 
@@ -217,7 +218,7 @@ def test_a_text_that_changes_under_a_run_fails_no_trial(tmp_path: Path, monkeypa
     def changed(*_: object) -> None:
         raise InputError("the corpus has changed since it was read first", "text.txt")
 
-    monkeypatch.setattr(trainer_module, "tokenised", changed)
+    monkeypatch.setattr(prepared_text, "tokenised", changed)
     (over,) = overs(run(tmp_path, [BYTES])[0])
     assert over.failure == BAD_CORPUS
 

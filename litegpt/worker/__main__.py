@@ -1,7 +1,7 @@
-"""A worker process: it lives on one device, trains the packs it is sent and leaves when its stdin ends.
+"""The worker process: trains the packs that it receives on stdin, and exits when stdin ends.
 
-Started as `python -m litegpt.worker.process --device cpu --threads 1`. Only messages go to stdout: all other output
-is sent to stderr.
+The runner starts it as `python -m litegpt.worker --device cpu --threads 1`. Only messages go to stdout; all other
+output goes to stderr.
 """
 
 from __future__ import annotations
@@ -25,29 +25,33 @@ HEARTBEAT_SECONDS = 1.0
 
 def main() -> int:
     """Serve packs until stdin ends."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--device", required=True)
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the runner's to answer
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is the runner's, too
+    # Ctrl-C and a closing terminal reach the whole process group. Only the runner answers them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The pipe to the runner moves to a descriptor of its own, so that output of libraries cannot mix with messages.
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     inbox = _Inbox()
     signal.signal(signal.SIGTERM, lambda *_: inbox.leave())
     threading.Thread(target=inbox.listen, daemon=True).start()
 
-    one_at_a_time = threading.Lock()
+    send_lock = threading.Lock()
 
     def send(message: Message) -> None:
-        with one_at_a_time:
+        with send_lock:
             try:
                 pipe.write(message.line())
                 pipe.flush()
-            except BrokenPipeError:  # the runner is gone: what it left is the next one's, not a failure
+            except BrokenPipeError:
+                # The runner has ended. The next runner resumes this pack, so this is not a failure.
                 os._exit(0)
 
-    pipe.write(b"\n")  # ends a line that a library may have begun
+    # A library may have begun a line on stdout. This ends it.
+    pipe.write(b"\n")
     threading.Thread(target=_beat, args=(send,), daemon=True).start()
     ready = _prepare(arguments.device, arguments.threads)
     send(ready)
@@ -58,19 +62,20 @@ def main() -> int:
     trainer = PackTrainer(arguments.device, send)
     while (pack := inbox.packs.get()) is not None:
         trainer.train(pack, partial(inbox.should_stop, pack.pack))
-    os._exit(0)  # at an ordinary exit Python would abort: the listening thread holds stdin
+    # An ordinary exit would abort, because the listening thread holds the lock of stdin.
+    os._exit(0)
 
 
 class _Inbox:
-    """What the runner asks for, read by a thread of its own."""
+    """The runner's messages, read by a separate thread."""
 
     def __init__(self) -> None:
-        self.packs: queue.SimpleQueue[TrainPack | None] = queue.SimpleQueue()  # None: no more
+        self.packs: queue.SimpleQueue[TrainPack | None] = queue.SimpleQueue()  # None ends the worker
         self._stopped: set[str] = set()
-        self._leaving = False
+        self._is_leaving = False
 
     def listen(self) -> None:
-        """Take requests off stdin. Its end means that the runner is gone and another may start: leave at once."""
+        """Read messages from stdin. Its end means that the runner has ended and another may start: exit at once."""
         for line in sys.stdin.buffer:
             message = parse(line)
             if isinstance(message, TrainPack):
@@ -80,17 +85,17 @@ class _Inbox:
         os._exit(0)
 
     def leave(self) -> None:
-        """Stop the pack at work, with checkpoints, and take no more."""
-        self._leaving = True
+        """Stop the current pack, with checkpoints, and accept no other."""
+        self._is_leaving = True
         self.packs.put(None)
 
     def should_stop(self, pack: str) -> bool:
-        """Tell whether a pack is to be stopped."""
-        return self._leaving or pack in self._stopped
+        """Return whether a pack is to be stopped."""
+        return self._is_leaving or pack in self._stopped
 
 
 def _beat(send: Callable[[Message], None]) -> None:
-    """Say every second that the process runs, until nobody listens."""
+    """Send a heartbeat every second until the pipe is closed."""
     with contextlib.suppress(OSError):
         while True:
             send(Heartbeat())
@@ -102,14 +107,16 @@ def _prepare(device_name: str, threads: int) -> Ready | Unusable:
 
     from litegpt.train.pack import resolve_precision
 
-    # gradients lie in rows beside each other, as the weights do; autograd mistakes that for carelessness
+    # Gradients are stored in rows beside each other, like the weights. Autograd warns about it without need.
     warnings.filterwarnings("ignore", message="grad and param do not obey")
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # moments that fade to denormals would slow a CPU down
+    # Denormal numbers in the optimizer's moments would slow a CPU down.
+    torch.set_flush_denormal(True)
     device = torch.device(device_name)
     if device.type == "cuda":
         try:
-            torch.cuda.set_device(device)  # streams, graphs and the generator are the current device's
+            # Streams, graphs and the random generator belong to the current device.
+            torch.cuda.set_device(device)
             torch.zeros(1, device=device)
         except (RuntimeError, AssertionError) as error:
             return Unusable(reason=str(error).splitlines()[0])
