@@ -14,8 +14,8 @@ from litegpt.results.state import StudyState, TrialState
 from litegpt.study.document import read_text
 from litegpt.study.edit.append import append_chosen
 from litegpt.study.edit.phase_text import free_phase_name
-from litegpt.study.expand import Exclusion, expand
-from litegpt.study.phase import Promotion
+from litegpt.study.expand import expand
+from litegpt.study.phase import Exclusion, Promotion
 from litegpt.study.study import Study, parse_study
 from litegpt.study.trial import Trial, tokens_differ
 from tui.location import StudyLocation
