@@ -1,9 +1,9 @@
-"""Baseline: a study trained by hand, one trial after another, in one process, with one plain model.
+"""A plain baseline: one trial after another, in one process, on one ordinary model.
 
-A straightforward port of the method behind the original study (https://github.com/torial/liteGPT), in our own code,
-and the yardstick `make bench` measures liteGPT against:
+It ports the method of the original study (https://github.com/torial/liteGPT) in our own code, and `make bench` compares
+liteGPT with it:
 
-- one linear layer per attention head and per projection, a materialised attention matrix, nn.Dropout;
+- one linear layer per attention head and per projection, an explicit attention matrix, nn.Dropout;
 - torch's own AdamW and, on CUDA, autocast with one GradScaler; fp32 on a CPU, with torch's default threads;
 - every `eval_interval` iterations, the mean loss over 200 random batches of each split.
 
@@ -57,7 +57,7 @@ class Head(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm block: attention, then a ReLU layer four times as wide."""
+    """A pre-norm block: attention, then an MLP with a ReLU layer of four times the width."""
 
     def __init__(self, n_embd: int, n_head: int, block_size: int, dropout: float) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def train(trial: dict, splits: dict[str, Tensor], vocab_size: int, device: str) 
 
 @torch.no_grad()
 def exact_loss(model: LanguageModel, tokens: Tensor, block_size: int) -> float:
-    """Return the mean loss over all fixed windows of a split, as liteGPT computes it; the clock has stopped by then."""
+    """Return the mean loss over all fixed windows of a split, as liteGPT measures it; this time is not counted."""
     model.eval()
     windows = (len(tokens) - 1) // block_size
     inputs = tokens[: windows * block_size].view(windows, block_size)

@@ -1,7 +1,7 @@
-"""`make bench`: train the same trials with liteGPT and by hand (bench/baseline.py), and compare.
+"""`make bench`: trains the same trials with liteGPT and with bench/baseline.py, and compares time and loss.
 
-Prints the ratio of wall times, process start included, and the final validation losses, which are measured the same
-way: over the whole validation split. Machines are noisy, so read the ratios and not the seconds.
+It prints the ratio of wall times, process start included, and the final validation losses, which both programs measure
+exactly, over the whole validation split. Machines are noisy, so compare ratios instead of seconds.
 
     python bench/compare.py                    # both sweeps
     python bench/compare.py --sweep small      # 8 trials of 500 iterations at 64/32/32/2 (width/batch/block/layers)
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import os
 import platform
 import statistics
@@ -79,41 +80,42 @@ def run_baseline(sweep: dict) -> tuple[float, list[float]]:
 
 
 def compare(name: str, sweep: dict) -> dict:
-    """Run a sweep both ways, print the figures and return them."""
+    """Run a sweep with both programs, print the figures and return them."""
     with tempfile.TemporaryDirectory() as folder:
-        ours, our_losses = run_litegpt(sweep, Path(folder))
-    theirs, their_losses = run_baseline(sweep)
+        litegpt_seconds, litegpt_losses = run_litegpt(sweep, Path(folder))
+    baseline_seconds, baseline_losses = run_baseline(sweep)
     result = {
         "sweep": name,
-        "trials": len(our_losses),
+        "trials": len(litegpt_losses),
         **sweep["shape"],
-        "litegpt_seconds": round(ours, 1),
-        "baseline_seconds": round(theirs, 1),
-        "ratio": round(theirs / ours, 2),
+        "litegpt_seconds": round(litegpt_seconds, 1),
+        "baseline_seconds": round(baseline_seconds, 1),
+        "ratio": round(baseline_seconds / litegpt_seconds, 2),
         "bar": sweep["bar"],
-        "litegpt_val_loss": round(statistics.fmean(our_losses), 4),
-        "baseline_val_loss": round(statistics.fmean(their_losses), 4),
-        "worst_difference": round(max(our - their for our, their in zip(our_losses, their_losses, strict=True)), 4),
+        "litegpt_val_loss": round(statistics.fmean(litegpt_losses), 4),
+        "baseline_val_loss": round(statistics.fmean(baseline_losses), 4),
+        "worst_difference": round(max(map(operator.sub, litegpt_losses, baseline_losses)), 4),
     }
     print(
-        f"{name}: {result['trials']} trials x {sweep['shape']['max_iters']} iterations: liteGPT {ours:.1f} s, "
-        f"baseline {theirs:.1f} s, ratio {result['ratio']} (bar {sweep['bar']:g}); mean validation loss "
-        f"{result['litegpt_val_loss']} against {result['baseline_val_loss']}",
+        f"{name}: {result['trials']} trials x {sweep['shape']['max_iters']} iterations: "
+        f"liteGPT {litegpt_seconds:.1f} s, baseline {baseline_seconds:.1f} s, ratio {result['ratio']} "
+        f"(bar {sweep['bar']:g}); mean validation loss {result['litegpt_val_loss']} against "
+        f"{result['baseline_val_loss']}",
         flush=True,
     )
     return result
 
 
 def cpu() -> dict:
-    """Return the features of the CPU that decide its speed here."""
+    """Return the properties of the CPU that decide its speed here."""
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return {"machine": platform.machine(), "cores": os.cpu_count(), "avx512_bf16": "avx512_bf16" in flags}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sweep", choices=SWEEPS, action="append", help="only this sweep")
-    parser.add_argument("--out", type=Path, help="also write the figures there, as JSON")
+    parser.add_argument("--sweep", choices=SWEEPS, action="append", help="run only this sweep")
+    parser.add_argument("--out", type=Path, help="also write the figures to this file, as JSON")
     arguments = parser.parse_args()
     results = [compare(name, SWEEPS[name]) for name in arguments.sweep or SWEEPS]
     if arguments.out:

@@ -1,6 +1,7 @@
-"""Speed of the console on a generated study of 1,689 trials: `python bench/console.py`. It prints to stdout.
+"""Speed and memory of the console on a generated study of 1,689 trials: `python bench/console.py [--json]`.
 
-The console runs in its own pseudo-terminal and is measured from outside, so the figures include everything.
+The console runs as a process in a pseudo-terminal and is measured from outside, so that everything a user waits for is
+included.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Result:
 
 @contextmanager
 def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Process, int, float]]:
-    """Start the console in a pseudo-terminal; yield its process, the terminal and the time of the start."""
+    """Start the console in a pseudo-terminal; yield its process, the terminal and its start time."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     environment = {
@@ -68,15 +69,15 @@ def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Pr
         "XDG_CONFIG_HOME": str(state),
         "PYTHONPATH": str(ROOT),
     }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have bytecode after the first start
-    begun = time.perf_counter()
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python compiles modules only once, at the first start
+    started = time.perf_counter()
     command = [sys.executable, "-m", "tui.app", str(study), "--results", str(results)]
     process = subprocess.Popen(
         command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=state
     )
     os.close(slave)
     try:
-        yield psutil.Process(process.pid), master, begun
+        yield psutil.Process(process.pid), master, started
     finally:
         process.terminate()
         process.wait()
@@ -84,7 +85,7 @@ def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Pr
 
 
 def read_until(terminal: int, wanted: bytes, seconds: float = 20) -> float:
-    """Read the terminal until it shows a text; return the time when it did."""
+    """Read the terminal until a text is painted; return the time of that."""
     seen = b""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -96,7 +97,7 @@ def read_until(terminal: int, wanted: bytes, seconds: float = 20) -> float:
 
 
 def drain(terminal: int, seconds: float) -> int:
-    """Read the terminal for some seconds; return the number of bytes."""
+    """Read the terminal for some seconds; return the number of bytes painted."""
     count = 0
     end = time.perf_counter() + seconds
     while (left := end - time.perf_counter()) > 0:
@@ -106,7 +107,7 @@ def drain(terminal: int, seconds: float) -> int:
 
 
 def cpu_share(process: psutil.Process, terminal: int, seconds: float) -> tuple[float, int]:
-    """Return the CPU time of a process in percent of a core, and the number of bytes it writes to the terminal."""
+    """Return a process's CPU time in percent of a core, and the bytes it paints."""
     before = sum(process.cpu_times()[:2])
     painted = drain(terminal, seconds)
     return (sum(process.cpu_times()[:2]) - before) / seconds * 100, painted
@@ -125,15 +126,15 @@ def measure_start(folder: StudyFolder, study: Path, state: Path) -> list[Result]
     boards, charts, cpu = [], [], []
     for _ in range(5):
         remember_tab(state, folder, "leaderboard")
-        with console(study, folder.root, state) as (process, terminal, begun):
-            boards.append(read_until(terminal, b"1,689 trials") - begun)
+        with console(study, folder.root, state) as (process, terminal, started):
+            boards.append(read_until(terminal, b"1,689 trials") - started)
             cpu.append(sum(process.cpu_times()[:2]))
         remember_tab(state, folder, "live")
-        with console(study, folder.root, state) as (_, terminal, begun):
-            charts.append(read_until(terminal, "★".encode()) - begun)
+        with console(study, folder.root, state) as (_, terminal, started):
+            charts.append(read_until(terminal, "★".encode()) - started)
     return [
         Result("start to the first leaderboard (best of 5)", min(boards), 0.6, "s"),
-        Result("  of that, CPU time of the console alone", min(cpu), 0.6, "s"),
+        Result("  CPU time until then", min(cpu), 0.6, "s"),
         Result("start to the first chart (best of 5)", min(charts), 0.8, "s"),
     ]
 
@@ -149,14 +150,14 @@ def measure_rest(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
         drain(terminal, SETTLE_SECONDS)
         idle_live, _ = cpu_share(process, terminal, IDLE_SECONDS)
     return [
-        Result("memory, all curves read", memory, 120, "MB"),
+        Result("memory, with all curves read", memory, 120, "MB"),
         Result(f"CPU idle over {IDLE_SECONDS:.0f} s, leaderboard", idle, 2, "%"),
         Result(f"CPU idle over {IDLE_SECONDS:.0f} s, live", idle_live, 2, "%"),
     ]
 
 
 def measure_writing(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
-    """Let 21 trials log twice per second."""
+    """Measure the console while 21 trials log twice a second."""
     phase = "phase4"
     trials = [
         Trial(
@@ -197,14 +198,14 @@ def measure_writing(folder: StudyFolder, study: Path, state: Path) -> list[Resul
             share, painted = cpu_share(process, terminal, WRITING_SECONDS)
             results.append(Result(f"CPU while {RUNNING} trials log twice a second, {tab}", share, 15, "%"))
             per_tick = painted / WRITING_SECONDS / 2 / 1000
-            results.append(Result(f"painted a tick, {tab}", per_tick, 20, "kB"))
+            results.append(Result(f"painted per tick, {tab}", per_tick, 20, "kB"))
             stopped.set()
             thread.join()
     return results
 
 
 def measure_keys(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
-    """Measure the time from a key to the first byte of the next frame, and to its last byte."""
+    """Measure the time from a key press to the complete frame that answers it."""
     remember_tab(state, folder, "leaderboard")
     delays = []
     with console(study, folder.root, state) as (_, terminal, _):
@@ -226,7 +227,7 @@ def measure_keys(folder: StudyFolder, study: Path, state: Path) -> list[Result]:
 
 
 def measure_chart() -> list[Result]:
-    """Measure the chart widget drawing a whole frame: reduce the points, draw them, build the strips."""
+    """Measure a whole frame of the chart widget: reducing the points, drawing, and making strips."""
     from tui.charts.plot import Line
     from tui.widgets.chart import Chart
 
@@ -255,10 +256,10 @@ def measure_chart() -> list[Result]:
             chart = app.query_one(Chart)
             for _ in range(40):
                 chart.show(lines)
-                begun = time.thread_time()  # other processes on the machine do not count
+                started = time.thread_time()  # does not count other processes
                 for row in range(40):
                     chart.render_line(row)
-                times.append(time.thread_time() - begun)
+                times.append(time.thread_time() - started)
                 await pilot.pause()
         return sorted(times)
 

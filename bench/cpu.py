@@ -1,7 +1,7 @@
 """The small version of bench/gpu.py for a CPU: one thread, a few shapes, packs of one, two and four.
 
-It writes bench/results/<processor>.json, by which `litegpt plan` forecasts on such a processor. One thread is what a
-worker has. Time is the process's own, so that other work on the machine counts little.
+It writes bench/results/<processor>.json, which `litegpt plan` uses to forecast on such a processor. Workers have one
+thread, so the bench has one too. It counts CPU time, which other work on the machine affects little.
 
     python bench/cpu.py
 """
@@ -40,31 +40,31 @@ CLOCK = time.process_time
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, help="default: bench/results/<processor>.json")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     device = torch.device("cpu")
-    described, precision = present_device([WorkerSlot("cpu", 1)]), resolve_precision("auto", device)
+    device_spec, precision = present_device([WorkerSlot("cpu", 1)]), resolve_precision("auto", device)
     corpus = read_novella(device)
     shapes: list[dict[str, Any]] = []
-    print(f"{'shape':>14} {'by hand':>9} " + " ".join(f"{f'pack of {width}':>9}" for width in WIDTHS) + "  updates/s")
+    print(f"{'shape':>14} {'baseline':>9} " + " ".join(f"{f'pack of {width}':>9}" for width in WIDTHS) + "  updates/s")
     for trial in SHAPES:
-        by_hand = eager(trial, corpus, CLOCK)
+        baseline = eager(trial, corpus, CLOCK)
         speeds = {
             width: packs(trial, corpus, precision, Tuning(width), arguments.seconds, CLOCK) or 0.0 for width in WIDTHS
         }
         width = min(width for width, speed in speeds.items() if speed >= PLATEAU * max(speeds.values()))
-        flops = speeds[1] * flops_per_update(trial, corpus.vocab_size)  # what a run does: one trial a pack
-        tuned = TunedShape(described.name, torch.__version__, precision, corpus.vocab_size, trial, Tuning(1), flops)
-        figures = {"shape": name_of(trial), "by_hand": by_hand, "packs": speeds, "narrowest_good_width": width}
+        flops = speeds[1] * flops_per_update(trial, corpus.vocab_size)  # a run on a CPU trains one trial per pack
+        tuned = TunedShape(device_spec.name, torch.__version__, precision, corpus.vocab_size, trial, Tuning(1), flops)
+        figures = {"shape": name_of(trial), "baseline": baseline, "packs": speeds, "narrowest_good_width": width}
         shapes.append({**tuned.record(), **figures})
-        cells = [by_hand, *speeds.values()]
+        cells = [baseline, *speeds.values()]
         print(f"{name_of(trial):>14} " + " ".join(f"{cell:9.2f}" for cell in cells), flush=True)
-    file = re.sub(r"[^a-z0-9]+", "-", described.name.lower()).strip("-")
+    file = re.sub(r"[^a-z0-9]+", "-", device_spec.name.lower()).strip("-")
     out = arguments.out or RESULTS / f"{file}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    record = {"device": described.name, "torch": torch.__version__, "precision": precision, "shapes": shapes}
+    record = {"device": device_spec.name, "torch": torch.__version__, "precision": precision, "shapes": shapes}
     out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"written to {out}", file=sys.stderr)
     return 0

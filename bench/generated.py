@@ -1,4 +1,4 @@
-"""A made-up study of the original's size: 1,689 trials that have ended, with their curves."""
+"""A generated study of the original's size: 1,689 finished trials with their curves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from litegpt.study.trial import Trial
 ROOT = Path(__file__).parents[1]
 
 PHASES = (("phase1", 1316, 500, 5), ("phase2", 320, 1500, 15), ("phase3", 45, 5000, 50), ("phase4", 8, 10000, 100))
-"""Name, trials, iterations, evaluations of each: those of the original study."""
+"""The name, trials, iterations and evaluations per trial of each phase of the original study."""
 
 
 def loss_at(rng: random.Random, base: float, share: float) -> float:

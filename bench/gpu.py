@@ -1,13 +1,12 @@
-"""How fast shapes of the original study train on a GPU, whether they train right there, and what the study would take.
+"""Speed and correctness of training on a GPU, and a projection of the original study's time.
 
-For a dozen shapes (width/batch/block/layers) across the four phases: trial-updates a second and MFU, one at a time in
-eager fp32, one at a time compiled under autocast, and in packs of several widths. Then packs against solo runs, the
-precisions against one another and a real fp16 overflow, streamed texts against held ones, one pack from start to
-checkpoint against its forecast, and
-the projection for the whole study. What fails is recorded, and the rest goes on. The figures go to bench/results/,
-where `litegpt plan` finds them.
+It takes a dozen shapes (width/batch/block/layers) of the four phases and measures updates per second and MFU: one
+trial at a time in eager fp32, one trial at a time compiled under autocast, and packs of several widths. Then it
+compares packs with solo runs, precisions with one another, streamed texts with held ones and one whole pack with its
+forecast, and it provokes an fp16 overflow. A measurement that fails is recorded, and the others continue. The figures
+go to bench/results/, where `litegpt plan` finds them.
 
-    python bench/gpu.py                          # the first GPU; about 8 minutes, of which --budget limits the shapes
+    python bench/gpu.py                          # the first GPU; 8 minutes, of which --budget limits the shapes
     python bench/gpu.py --device cpu --quick     # a rehearsal: tiny shapes, no CUDA graphs
 """
 
@@ -42,7 +41,7 @@ from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tune import KERNELS, PLATEAU
 
 RESULTS = Path(__file__).parent / "results"
-# what matters most comes first, should the time run out
+# The most important shapes come first, in case the time runs out.
 SHAPES = [
     shape(64, 32, 32, 2),
     shape(768, 48, 128, 6),
@@ -62,7 +61,7 @@ WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Bench:
-    """One run of the bench: what it measures, what fails, and how much time is left."""
+    """One run of the bench: its measurements, its failures and its deadline."""
 
     def __init__(self, device: torch.device, budget: float, quick: bool) -> None:
         self.device, self.quick = device, quick
@@ -70,29 +69,29 @@ class Bench:
         self.precision = resolve_precision("auto", device)
         self.corpus = read_novella(device)
         name = str(device) if device.index is not None or device.type == "cpu" else f"{device.type}:0"
-        self.described: DeviceSpec = present_device([WorkerSlot(name, 1)])
+        self.device_spec: DeviceSpec = present_device([WorkerSlot(name, 1)])
         self.failures: list[str] = []
 
     def attempt(self, what: str, measure: Callable[[], Any], *, always: bool = False) -> Any:
-        """Return what `measure` returns, None where it fails or (unless `always`) no time is left."""
+        """Return the result of `measure`, or None if it fails or (unless `always`) no time is left."""
         if not always and time.monotonic() > self.deadline:
             self.failures.append(f"{what}: no time left")
             return None
         started = time.monotonic()
         try:
             result = measure()
-        except Exception as error:  # the rest goes on
+        except Exception as error:  # recorded, so that the other measurements continue
             self.failures.append(f"{what}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
             result = None
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        shown = f"{result:,.1f}" if isinstance(result, float) else "failed" if result is None else "done"
-        print(f"  {what}: {shown} ({time.monotonic() - started:.1f} s)", file=sys.stderr, flush=True)
+        outcome = f"{result:,.1f}" if isinstance(result, float) else "failed" if result is None else "done"
+        print(f"  {what}: {outcome} ({time.monotonic() - started:.1f} s)", file=sys.stderr, flush=True)
         return result
 
     def product_rate(self) -> float:
-        """Return the FLOP/s of a large matrix product at the bench's precision: the peak that can be met."""
+        """Return the FLOP/s of a large matrix product at the bench's precision, the highest rate in practice."""
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[self.precision]
         size = 256 if self.device.type == "cpu" else 8192
         a = torch.randn(size, size, device=self.device, dtype=dtype)
@@ -106,11 +105,11 @@ class Bench:
         return 20 * 2 * size**3 / (time.perf_counter() - started)
 
     def measure(self, trial: Trial) -> dict[str, Any]:
-        """Return one shape's figures: by hand, and in packs until wider ones gain no more."""
+        """Return one shape's figures: the baseline, then packs of growing width until wider ones gain nothing."""
         name = name_of(trial)
         print(name, file=sys.stderr, flush=True)
         alone = self.attempt(f"{name} eager fp32", lambda: eager(trial, self.corpus))
-        most = widest_pack(trial, self.corpus.vocab_size, self.described, 4 if self.quick else WIDTHS[-1])
+        most = widest_pack(trial, self.corpus.vocab_size, self.device_spec, 4 if self.quick else WIDTHS[-1])
         widths: dict[int, float] = {}
         for width in [width for width in WIDTHS if width <= most]:
             speed = self.attempt(f"{name} pack of {width}", lambda: self._packs(trial, Tuning(width)))  # noqa: B023
@@ -124,7 +123,7 @@ class Bench:
         return record | self._chosen(trial, Tuning(width), widths[width], alone)
 
     def refine(self, trial: Trial, record: dict[str, Any], also_packs: bool) -> dict[str, Any]:
-        """Return a shape's figures with what takes longer: compiled alone, and other ways to compute its pack."""
+        """Return a shape's figures with the slower measurements: compiled, and other attention kernels for its pack."""
         name = name_of(trial)
         arguments = (trial, self.corpus, self.precision)
         if not self.quick:
@@ -138,12 +137,12 @@ class Bench:
         for tuning in tries:
             way = "compiled pack" if tuning.compiled else f"{tuning.attention} attention"
             ways[way] = self.attempt(f"{name} {way} of {tuning.width}", lambda: self._packs(trial, tuning))  # noqa: B023
-            if (found := ways[way]) is not None and found > 1.03 * speed:
-                speed, chosen = found, tuning
+            if (faster := ways[way]) is not None and faster > 1.03 * speed:
+                speed, chosen = faster, tuning
         return record | {"other_ways": ways} | self._chosen(trial, chosen, speed, record["eager"])
 
     def streaming(self, records: list[dict[str, Any]], trials: list[Trial]) -> dict[str, float]:
-        """Return the speed of packs whose text stays on the host, as a share of what it is on the device."""
+        """Return the speed of packs with a streamed text, as a share of their speed with a held one."""
         rng = np.random.default_rng(1)
         vocab_size = self.corpus.vocab_size
         train = rng.integers(0, vocab_size, 10**5 if self.quick else 10**8, dtype=np.uint8)
@@ -160,9 +159,9 @@ class Bench:
         return shares
 
     def _chosen(self, trial: Trial, tuning: Tuning, speed: float, alone: float | None) -> dict[str, Any]:
-        """Return the record of the best way, as `litegpt plan` and people read it."""
+        """Return the record of the best tuning, for `litegpt plan` and for people."""
         flops = speed * flops_per_update(trial, self.corpus.vocab_size)
-        name, peak = self.described.name, self.described.flops
+        name, peak = self.device_spec.name, self.device_spec.flops
         tuned = TunedShape(name, torch.__version__, self.precision, self.corpus.vocab_size, trial, tuning, flops)
         return {
             **tuned.record(),
@@ -175,22 +174,22 @@ class Bench:
         return packs(trial, self.corpus, self.precision, tuning, 0.1 if self.quick else 0.7)
 
     def run(self) -> dict[str, Any]:
-        """Measure everything there is time for."""
+        """Measure everything that the budget allows."""
         product = self.attempt("matrix product, FLOP/s", self.product_rate)
         rightness = self.attempt("rightness", lambda: check_all(self.corpus, self.precision, self.quick))
         listed = QUICK_SHAPES if self.quick else SHAPES
         shapes = [self.measure(trial) for trial in listed]
-        # compiling takes a minute each: the narrowest, the largest and one between
+        # Compiling takes a minute per shape, so only three are compiled: a narrow, a large and a medium one.
         for number in range(1 if self.quick else 3):
             shapes[number] = self.refine(listed[number], shapes[number], also_packs=number < 2)
         streaming = self.attempt("streamed texts", lambda: self.streaming(shapes[:2], listed[:2]))
         pack = self.attempt("a pack from start to end", lambda: check_pack(self, listed[0]))
         projection = self.attempt(
-            "projection", lambda: project(self.described, shapes, self.corpus.vocab_size), always=True
+            "projection", lambda: project(self.device_spec, shapes, self.corpus.vocab_size), always=True
         )
         return {
-            "device": self.described.name,
-            "memory_bytes": self.described.memory,
+            "device": self.device_spec.name,
+            "memory_bytes": self.device_spec.memory,
             "torch": torch.__version__,
             "precision": self.precision,
             "matrix_product_flops": product,
@@ -204,7 +203,7 @@ class Bench:
 
 
 def print_figures(figures: dict[str, Any]) -> None:
-    """Print the table of shapes, then what went wrong, then the projection."""
+    """Print the table of shapes, then the failures, then the projection."""
     print(f"{'shape':>14} {'eager':>9} {'compiled':>9} {'packs':>9} {'width':>5} {'x eager':>8} {'MFU':>6}")
     for record in figures["shapes"]:
         cells = (record.get(name) for name in ("eager", "compiled_alone", "updates_per_second"))
@@ -226,8 +225,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--quick", action="store_true", help="tiny shapes and short measurements")
-    parser.add_argument("--budget", type=float, default=400, metavar="SECONDS", help="begin nothing new after that")
-    parser.add_argument("--out", type=Path, help="default: bench/results/<device>.json, nothing with --quick")
+    parser.add_argument("--budget", type=float, default=400, metavar="SECONDS", help="start nothing after this time")
+    parser.add_argument("--out", type=Path, help="default: bench/results/<device>.json, or no file with --quick")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     if device.type == "cuda":

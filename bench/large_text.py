@@ -1,9 +1,8 @@
-"""A large text: how long its tokens take and in how much memory, and whether training notices its size.
+"""Time and memory for the tokens of a large text, and the effect of its size on training speed.
 
-The text is generated: the novella's words in random order, one in fifty of them invented, so that it has a million
-different ones. Each tokenizer works in a process of its own; its memory at its peak is reported with that of the
-processes it starts. Updates of a large text, of a small one and of one that is streamed are measured in turns, and
-compared as ratios of medians.
+The text is generated from the novella's words in random order. One word in fifty is invented, so that a gigabyte has a
+million different words. Each tokenizer runs in a process of its own. Its peak memory includes the processes that it
+starts. Training on a large, a small and a streamed text is measured in turns and compared by medians.
 
     python bench/large_text.py --megabytes 1000
 """
@@ -32,9 +31,9 @@ from litegpt.text.split import SplitText
 
 CORPUS = Path(__file__).parent.parent / "data" / "novella.txt"
 TOKENIZERS = {"char": 0, "byte": 0, "word": 8192, "bpe": 8192}
-INVENTED = 50  # one word in so many
+INVENTED = 50  # one word of this many is invented
 ROUNDS = 7
-SAMPLED_SECONDS = 0.1  # between two looks at the memory
+SAMPLED_SECONDS = 0.1  # between two measurements of the memory
 
 
 def main() -> int:
@@ -65,7 +64,7 @@ def main() -> int:
 
 
 def run_part(part: str, folder: Path) -> dict[str, float]:
-    """Return the figures of a part, and how much memory its processes held together at most."""
+    """Return the figures of a part and the peak memory of all its processes together."""
     command = [sys.executable, __file__, "--part", part, "--folder", str(folder)]
     peak = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -78,7 +77,7 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
 
 
 def held_memory(process: psutil.Process) -> int:
-    """Return the bytes that a process and those it has started hold; what they share counts for each."""
+    """Return the bytes that a process and its children hold; shared pages count for each of them."""
     held = 0
     with contextlib.suppress(psutil.NoSuchProcess):
         for each in (process, *process.children(recursive=True)):
@@ -87,20 +86,20 @@ def held_memory(process: psutil.Process) -> int:
 
 
 def generate(path: Path, megabytes: int) -> None:
-    """Write a text of so many megabytes."""
-    chosen = random.Random(1)
+    """Write a text of the given size."""
+    rng = random.Random(1)
     words = CORPUS.read_text(encoding="utf-8").split(" ")
     with path.open("w", encoding="utf-8") as file:
         while file.tell() < megabytes * 10**6:
-            line = chosen.choices(words, k=100_000)
+            line = rng.choices(words, k=100_000)
             for index in range(0, len(line), INVENTED):
-                line[index] = "".join(chosen.choices("etaoinshrdlu", k=chosen.randint(3, 9)))
+                line[index] = "".join(rng.choices("etaoinshrdlu", k=rng.randint(3, 9)))
             file.write(" ".join(line) + "\n")
 
 
 def tokenising(tokenizer: str, folder: Path) -> dict[str, float]:
-    """Return the seconds that a text's scan, its vocabulary and its tokens take."""
-    import torch  # noqa: F401 - its memory counts, since a worker has loaded it
+    """Return the seconds for scanning a text, learning its vocabulary and encoding it."""
+    import torch  # noqa: F401 - a worker has loaded it, so its memory counts
 
     from litegpt.train.tokens import tokenised
     from litegpt.train.vocabulary import tokenizer_for
@@ -110,9 +109,9 @@ def tokenising(tokenizer: str, folder: Path) -> dict[str, float]:
     text = SplitText(read_corpus("text.txt", folder), SplitRule())
     characters = text.corpus.characters
     scanned = time.perf_counter()
-    made = tokenizer_for(trial, text, folder)
+    learned_tokenizer = tokenizer_for(trial, text, folder)
     learned = time.perf_counter()
-    train, validation = tokenised(text, made, folder / "tokens")
+    train, validation = tokenised(text, learned_tokenizer, folder / "tokens")
     ended = time.perf_counter()
     return {
         "scan_seconds": round(scanned - started, 1),
@@ -125,7 +124,7 @@ def tokenising(tokenizer: str, folder: Path) -> dict[str, float]:
 
 
 def training(folder: Path) -> dict[str, float]:
-    """Return updates a second on the novella, on the large text, and streamed, and their ratios."""
+    """Return updates per second on the novella, on the large text and on the streamed text, and their ratios."""
     import torch
     from speed import in_turns, packs, read_novella, shape
 

@@ -1,9 +1,9 @@
-"""nanoGPT's documented CPU setting, trained by liteGPT and by a plain port of nanoGPT's loop, on the same text.
+"""nanoGPT's documented CPU setting, trained on the same text by liteGPT and by a plain port of nanoGPT's loop.
 
 4 layers, 4 heads, 128 wide, block 64, batch 12, no dropout, 2,000 iterations, rate 1e-3 with cosine to 1e-4 after 100
 iterations of warm-up, clip 1.0, beta2 0.99 (https://github.com/karpathy/nanoGPT, "I only have a macbook"). nanoGPT's
-own figure on tiny Shakespeare (1.1 MB) is a validation loss of 1.89. The port evaluates 20 random batches of each split
-every 250 iterations, as that setting does; both losses printed are exact ones, over the whole validation split.
+own result on tiny Shakespeare (1.1 MB) is a validation loss of 1.89. The port evaluates 20 random batches of each split
+every 250 iterations, as that setting does. Both losses printed are exact, over the whole validation split.
 
     python bench/nanogpt.py --corpus input.txt
 """
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 
 class PlainGPT(nn.Module):
-    """nanoGPT's GPT-2: GELU, no biases, tied weights."""
+    """nanoGPT's version of GPT-2: GELU, no biases, tied weights."""
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def rate_at(step: int) -> float:
 
 
 def train_plain(corpus: Path) -> tuple[float, float]:
-    """Return wall seconds of training and the exact final validation loss."""
+    """Return the wall seconds of training and the exact final validation loss."""
     torch.manual_seed(1337)
     text = corpus.read_text(encoding="utf-8")
     vocabulary = {character: i for i, character in enumerate(sorted(set(text)))}
@@ -159,7 +159,7 @@ def main() -> int:
         seconds, loss = train(arguments.corpus)
         milliseconds = seconds / SETTING["max_iters"] * 1000
         figures[name] = {"seconds": round(seconds, 1), "ms_per_iteration": round(milliseconds, 1), "val_loss": loss}
-        print(f"{name}: {seconds:.1f} s, {milliseconds:.1f} ms an iteration, validation loss {loss:.4f}", flush=True)
+        print(f"{name}: {seconds:.1f} s, {milliseconds:.1f} ms per iteration, validation loss {loss:.4f}", flush=True)
     print(json.dumps(figures))
     return 0
 

@@ -1,4 +1,4 @@
-"""Take a picture of the console: `python bench/picture.py STUDY.toml RESULTS OUT.svg [SIZE [KEY ...]]`."""
+"""Save a picture of the console with a study: `python bench/picture.py STUDY.toml RESULTS OUT.svg [SIZE [KEY ...]]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tui.app import ConsoleApp
 from tui.location import find_location
 
-SECONDS = 3.0  # until everything has been read
+SECONDS = 3.0  # to wait until all files are read
 
 
 async def take(study: Path, results: Path, size: tuple[int, int], keys: list[str]) -> str:
@@ -26,8 +26,7 @@ async def take(study: Path, results: Path, size: tuple[int, int], keys: list[str
         while "Computing" in app.export_screenshot():
             await pilot.pause(SECONDS)
         svg = app.export_screenshot(title="litegpt-tui")
-    # Without its font faces the picture loads nothing from the network.
-    return re.sub(r"@font-face\s*{[^}]*}\s*", "", svg)
+    return re.sub(r"@font-face\s*{[^}]*}\s*", "", svg)  # so that viewing the picture loads no fonts from the network
 
 
 def main() -> None:

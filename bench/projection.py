@@ -1,4 +1,4 @@
-"""What a whole study would take: from measured shapes to hours, and one real pack against its own forecast."""
+"""Projections from measured shapes: the hours of the original study, and one real pack beside its forecast."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from litegpt.train.pack import Pack
 from litegpt.train.tokenizer import ByteTokenizer
 
 STUDY = Path(__file__).parent.parent / "studies" / "four_phases.toml"
-START_SECONDS = 20.0  # importing torch, creating the CUDA context, reading the corpus: once
+START_SECONDS = 20.0  # once per study: importing torch, creating the CUDA context, reading the corpus
 NARROWED = {"learning_rate": (6e-4, 3e-4, 2.5e-4, 1.6e-4), "n_embd": (384, 512, 768)}  # the original's phase 2
 PHASE4_TRIALS = 8
 
 
 def measured(shapes: list[dict[str, Any]]) -> list[Measurement]:
-    """Return the measurements in a bench's figures."""
+    """Return the measurements in the figures of a bench."""
     return [
         Measurement(_trial(record), record["width"], record["flops_per_second"])
         for record in shapes
@@ -38,12 +38,12 @@ def measured(shapes: list[dict[str, Any]]) -> list[Measurement]:
 
 
 def _trial(record: dict[str, Any]) -> Trial:
-    known = {name: record[name] for name in (*SPEED_KEY, "dropout") if name in record}
-    return Trial(**known, learning_rate=1.0, max_iters=1)
+    settings = {name: record[name] for name in (*SPEED_KEY, "dropout") if name in record}
+    return Trial(**settings, learning_rate=1.0, max_iters=1)
 
 
 def project(device: DeviceSpec, shapes: list[dict[str, Any]], vocab_size: int) -> dict[str, str]:
-    """Return the original study's hours by phase, with evaluations, samples, checkpoints and start-up."""
+    """Return the original study's time per phase, with evaluations, samples, checkpoints and start-up."""
     study = read_study(STUDY)
     first, third = expand(study.phase("phase1")), expand(study.phase("phase3"))
     assert first is not None
@@ -58,19 +58,19 @@ def project(device: DeviceSpec, shapes: list[dict[str, Any]], vocab_size: int) -
     throughput = Throughput(device, measured(shapes), "this bench")
     if not throughput.is_known:
         return {}
-    total, told = START_SECONDS, {}
+    total, times = START_SECONDS, {}
     for name, (trials, most) in phases.items():
-        found = estimate_phase(trials, most, throughput, vocab_size, 11_220)
-        assert found is not None
-        assert found.seconds is not None
-        total += found.seconds
-        told[f"{name} ({most:,} trials)"] = duration(found.seconds)
-    return {**told, "all, with start-up": duration(total)}
+        estimate = estimate_phase(trials, most, throughput, vocab_size, 11_220)
+        assert estimate is not None
+        assert estimate.seconds is not None
+        total += estimate.seconds
+        times[f"{name} ({most:,} trials)"] = duration(estimate.seconds)
+    return {**times, "all, with start-up": duration(total)}
 
 
 def check_pack(bench: Any, trial: Trial) -> dict[str, float]:
-    """Return how long one whole pack takes, with evaluations and checkpoints, and how long it was forecast to."""
-    width = max(2, min(7, pack_width(trial, bench.described, bench.corpus.vocab_size)))
+    """Return the time of one whole pack, with evaluations and checkpoints, and its forecast."""
+    width = max(2, min(7, pack_width(trial, bench.device_spec, bench.corpus.vocab_size)))
     iterations = 20 if bench.quick else 500
     trials = [replace(trial, seed=seed, max_iters=iterations, eval_interval=iterations // 5) for seed in range(width)]
     with tempfile.TemporaryDirectory() as folder:
@@ -81,6 +81,6 @@ def check_pack(bench: Any, trial: Trial) -> dict[str, float]:
         seconds = time.perf_counter() - started
     speed = bench._packs(trials[0], replace(pack.tuning, width=width))
     measurement = Measurement(trials[0], width, (speed or 0.0) * flops_per_update(trials[0], bench.corpus.vocab_size))
-    throughput = Throughput(bench.described, [measurement])
+    throughput = Throughput(bench.device_spec, [measurement])
     predicted = pack_seconds(trials[0], width, throughput, bench.corpus.vocab_size, 11_220)
     return {"width": width, "iterations": iterations, "seconds": seconds, "forecast_seconds": predicted}

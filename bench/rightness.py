@@ -1,6 +1,7 @@
-"""Checks that packs train correctly on a device: against solo runs, eager steps, other precisions, and an overflow.
+"""Checks that packs train correctly on a device.
 
-Model variants and streamed texts are checked as well.
+They compare packs with solo runs, CUDA graphs with eager steps, precisions with one another and streamed texts with
+held ones, and provoke a real fp16 overflow. The variants of the model are checked in the same way.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 def check_all(corpus: TokenizedCorpus, precision: str, quick: bool = False) -> dict[str, Any]:
-    """Return the figures of every check, or the error of a check that fails."""
+    """Return the figures of each check, or the error of a check that fails to run."""
     small = TINY if quick else SMALL
     checks = {
         "pack against solo, largest difference of a loss": lambda: solo(small, corpus, "fp32"),
@@ -46,13 +47,13 @@ def check_all(corpus: TokenizedCorpus, precision: str, quick: bool = False) -> d
         "streamed text against held, largest difference": lambda: streamed(small, corpus, precision),
         "attention beyond one call, largest difference": lambda: chunked(corpus.device),
     }
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for name, check in checks.items():
         try:
-            found[name] = check()
-        except Exception as error:
-            found[name] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-    return found
+            figures[name] = check()
+        except Exception as error:  # reported in place of the figures
+            figures[name] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return figures
 
 
 def losses(pack: Pack, steps: int = STEPS) -> torch.Tensor:
@@ -65,12 +66,12 @@ def losses(pack: Pack, steps: int = STEPS) -> torch.Tensor:
 
 
 def trials_of(trial: Trial) -> list[Trial]:
-    """Return trials that differ, but can share a pack."""
+    """Return trials of one shape with different seeds, rates, clips and decays."""
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 
 def solo(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
-    """Compare a pack with solo runs in fp32, without TF32."""
+    """Compare a pack with solo runs in full fp32, without TF32."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -88,14 +89,14 @@ def graph(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
 
 
 def dropout(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
-    """Two packs of the same seeds draw the same masks, whenever they are captured."""
+    """Compare two packs with the same seeds, which must draw the same masks."""
     trials = trials_of(replace(small, dropout=0.2))
     first, second = (Pack(trials, corpus, precision) for _ in range(2))
     return (losses(first) - losses(second)).abs().max().item()
 
 
 def mixed_rates(small: Trial, corpus: TokenizedCorpus, precision: str) -> list[float]:
-    """Check that higher dropout rates make higher training losses."""
+    """Return the losses of trials with growing dropout rates, which must grow as well."""
     trials = [replace(small, dropout=rate, seed=1) for rate in (0.0, 0.2, 0.6)]
     return losses(Pack(trials, corpus, precision), 100)[50:].mean(dim=0).tolist()
 
@@ -108,42 +109,41 @@ def precisions(small: Trial, corpus: TokenizedCorpus) -> dict[str, float]:
 
 
 def overflow(small: Trial, corpus: TokenizedCorpus) -> list[Any]:
-    calm, struck = (Pack(trials_of(small), corpus, "fp16") for _ in range(2))
-    for pack in (calm, struck):
+    control, overflowed = (Pack(trials_of(small), corpus, "fp16") for _ in range(2))
+    for pack in (control, overflowed):
         losses(pack, 5)
-    assert struck.loss_scale is not None
-    struck.loss_scale.scale[1] = 2.0**60
-    difference = (losses(calm, 1) - losses(struck, 1))[:, [0, 2]].abs().max().item()
-    return [struck.loss_scale.skipped.tolist(), struck.loss_scale.scale.tolist(), difference]
+    assert overflowed.loss_scale is not None
+    overflowed.loss_scale.scale[1] = 2.0**60
+    difference = (losses(control, 1) - losses(overflowed, 1))[:, [0, 2]].abs().max().item()
+    return [overflowed.loss_scale.skipped.tolist(), overflowed.loss_scale.scale.tolist(), difference]
 
 
 def variants(
     small: Trial,
     corpus: TokenizedCorpus,
-    vocab_size: int,
     precision: str,
     check: Callable[[Trial, TokenizedCorpus, str], float],
 ) -> dict[str, float]:
-    """Return the figure of a check for every model variant."""
+    """Return the figure of a check for each variant of the model."""
     named = {" ".join(f"{name}={value}" for name, value in parts.items()): parts for parts in VARIANTS}
     return {name: check(replace(small, **parts), corpus, precision) for name, parts in named.items()}
 
 
 def streamed(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
-    """Compare batches looked up on the host with batches on the device, also after a pack is narrowed."""
+    """Compare batches that are looked up on the host with held ones, also after a pack was narrowed."""
     splits = (corpus.train.cpu().numpy(), corpus.validation.cpu().numpy(), corpus.vocab_size, corpus.device)
-    found = []
+    runs = []
     for is_streamed in (False, True):
         pack = Pack(trials_of(small), TokenizedCorpus(*splits, streamed=is_streamed), precision)
         first = losses(pack)[:, ::2]
-        found.append(torch.cat([first, losses(pack.keep([0, 2]))]))
-    return (found[0] - found[1]).abs().max().item()
+        runs.append(torch.cat([first, losses(pack.keep([0, 2]))]))
+    return (runs[0] - runs[1]).abs().max().item()
 
 
 def chunked(device: torch.device) -> float:
-    """Check attention with more sequences than one call of a fused kernel accepts."""
+    """Attend to more copies of a sequence than one call takes, and compare them with the first."""
     count = SDPA_BATCH + 10 if device.type == "cuda" else 100
     q, k, v = (torch.randn(1, 1, 16, 32, device=device).expand(count, -1, -1, -1).contiguous() for _ in range(3))
-    whole = attend(q, k, v, [(count, 0.0)])
-    one = F.scaled_dot_product_attention(q[:1], k[:1], v[:1], is_causal=True)
-    return (whole - one).abs().max().item()
+    several_calls = attend(q, k, v, [(count, 0.0)])
+    one_call = F.scaled_dot_product_attention(q[:1], k[:1], v[:1], is_causal=True)
+    return (several_calls - one_call).abs().max().item()

@@ -1,8 +1,8 @@
-"""The ways to train one shape that the benches compare, each measured in updates of single trials a second.
+"""The three ways to train one shape that the benches compare, in updates of single trials per second.
 
-eager     one trial at a time, as by hand (bench/baseline.py): fp32, a head at a time, torch's AdamW
-compiled  one trial at a time, as well as plain torch does it: fused heads, autocast, fused AdamW, torch.compile
-packs     liteGPT's own, at several widths
+eager     one trial at a time, as in bench/baseline.py: fp32, separate heads, torch's AdamW
+compiled  one trial at a time with all that torch offers: fused heads, autocast, fused AdamW, torch.compile
+packs     liteGPT's packs of several widths
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SECONDS, STEPS = 1.0, 200
 
 
 def shape(width: int, batch: int, block: int, layers: int, **more: object) -> Trial:
-    """Return a trial of the original study's: heads of 64, dropout 0.2."""
+    """Return a trial like the original study's, with heads of 64 and dropout 0.2."""
     heads = max(1, width // 64)
     settings = {"learning_rate": 6e-4, "max_iters": 1000, "dropout": DROPOUT, **more}
     return Trial(n_layer=layers, n_head=heads, n_embd=width, block_size=block, batch_size=batch, **settings)
@@ -69,7 +69,7 @@ class Block(nn.Module):
 
 
 class FusedGPT(nn.Module):
-    """The same model as plain torch trains it fastest."""
+    """The same model in the form that torch alone trains fastest."""
 
     def __init__(self, trial: Trial, vocab_size: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ Clock = Callable[[], float]
 
 
 def eager(trial: Trial, corpus: TokenizedCorpus, clock: Clock = time.perf_counter) -> float:
-    """Train one trial as by hand, in fp32."""
+    """Train one trial as the baseline does, in fp32."""
     device, settings = corpus.device, trial.settings()
     model = LanguageModel(corpus.vocab_size, settings).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=trial.learning_rate)
@@ -128,13 +128,13 @@ def packs(
     seconds: float = SECONDS,
     clock: Clock = time.perf_counter,
 ) -> float | None:
-    """Train a pack; None where it fails."""
+    """Train a pack; return None if that fails."""
     trials = [replace(trial, seed=seed) for seed in range(tuning.width or 1)]
     return updates_per_second(trials, corpus, precision, tuning, seconds=seconds, clock=clock)
 
 
 def in_turns(ways: Mapping[str, Callable[[], float | None]], rounds: int) -> dict[str, float]:
-    """Return the median speed of each way, measured in turns, so that a noisy machine is unfair to none."""
+    """Return the median speed of each way. They are measured in turns, so that noise affects all of them alike."""
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, measure in ways.items():
@@ -156,7 +156,7 @@ def timed(
     source: Iterator[tuple[Tensor, Tensor]],
     clock: Clock = time.perf_counter,
 ) -> float:
-    """Return steps a second, after a few to warm up."""
+    """Return steps per second, after some steps to warm up."""
     for _ in range(5):
         loss = step(*next(source))
     loss.item()  # waits for the device
@@ -169,5 +169,5 @@ def timed(
 
 
 def flops_per_update(trial: Trial, vocab_size: int) -> float:
-    """Return the arithmetic of one training step of one trial."""
+    """Return the floating-point operations of one update of one trial."""
     return training_flops(trial, vocab_size) / trial.max_iters
