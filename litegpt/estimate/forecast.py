@@ -51,7 +51,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Throughput:
-    """The source of a forecast's speed: measurements, or the stated figures of the device if there are none."""
+    """The source of a forecast's speed: measurements, otherwise the stated figures of the device."""
 
     device: DeviceSpec
     measurements: Sequence[Measurement] = ()

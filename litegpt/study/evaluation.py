@@ -1,4 +1,4 @@
-"""What a trial does besides training steps: evaluations and samples.
+"""Evaluations and samples: the work of a trial besides its training steps.
 
 The training follows these decisions, and the estimates count their cost.
 """

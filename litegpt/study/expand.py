@@ -214,7 +214,7 @@ def _carried(phase: Phase, trial: Trial) -> dict[str, Setting | None]:
     carried: dict[str, Setting | None] = {}
     for name in HYPERPARAMETERS:
         rule = rules.get(name)
-        # What the phase sets itself, and the length of the training, is never the promoted trial's.
+        # The promoted trial never decides the length, or what the phase sets itself.
         if name in LENGTH or name in phase.fixed:
             if rule is not None:
                 carried[name] = rule

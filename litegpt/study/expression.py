@@ -39,14 +39,14 @@ _CALLS: dict[str, Callable[[list[Number]], Number]] = {"min": min, "max": max}
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed expression; two of one source are equal."""
+    """A parsed expression. Expressions with the same source are equal."""
 
     source: str
     names: frozenset[str] = field(compare=False)
     tree: ast.expr = field(compare=False, repr=False)
 
     def evaluate(self, values: Mapping[str, Any]) -> Number:
-        """Return the result for the names' values; ValueError where there is none (division by zero, too large)."""
+        """Return the result for the values of the names. ValueError: division by zero, or too large a result."""
         try:
             return _evaluate(self.tree, values)
         except ZeroDivisionError:
@@ -54,7 +54,7 @@ class Expression:
 
 
 def parse(source: str) -> Expression:
-    """Return the expression of `source`; ValueError says why it is none."""
+    """Parse an expression. ValueError says why `source` is not arithmetic."""
     if len(source) > SOURCE_MAX:
         raise ValueError(f"is a derived expression of more than {SOURCE_MAX} characters")
     not_arithmetic = ValueError(f"is a derived expression that is not arithmetic: {GRAMMAR}")
@@ -62,7 +62,7 @@ def parse(source: str) -> Expression:
         raise not_arithmetic
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "1or 2" warns before it is refused
+            warnings.simplefilter("ignore")  # Python warns about "1or 2", which is refused below
             tree = ast.parse(source.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise not_arithmetic from None
@@ -73,7 +73,7 @@ def parse(source: str) -> Expression:
 
 
 def _is_arithmetic(node: ast.expr, names: set[str]) -> bool:
-    """Tell whether a tree holds nothing but arithmetic, and add the names it uses to `names`."""
+    """Tell whether a tree is arithmetic, and add the names it uses to `names`."""
     match node:
         case ast.Constant(value=value):
             return type(value) in (int, float)

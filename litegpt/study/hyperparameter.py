@@ -1,4 +1,4 @@
-"""What the program knows about a hyperparameter beside its value: range, choices, scope, names and help.
+"""The metadata of a hyperparameter: range, choices, scope, names and help.
 
 The fields of `Trial` are declared with this metadata, and everything else derives from it: the checks of a study file,
 which trials share a pack, column headings, the names that filters accept, the editor's help, and the table in
@@ -14,7 +14,7 @@ from typing import Literal
 Value = int | float | str  # a bool is an int
 
 Scope = Literal["shape", "step", "length", "trial"]
-"""What a hyperparameter belongs to. The trials of a pack share everything but the scope "trial".
+"""The part of the training that a hyperparameter belongs to. A pack shares all scopes except "trial".
 
 shape: what the model computes and which weights it has. A phase that starts from a checkpoint cannot change it.
 step: how a training step is computed, and how fast.
@@ -66,7 +66,7 @@ class Hyperparameter:
     is_minor: bool = False  # a narrow table leaves its column out early
     changes_memory: bool = False  # although its scope is "trial"
 
-    # What the field itself says:
+    # These are filled in from the field itself.
     name: str = ""
     kind: type = object  # int, float, bool or str
     default: Value | None = None  # None: a study must set it

@@ -69,7 +69,7 @@ def setting(name: str, raw: object) -> Setting:
     for used in sorted(expression.names):
         if used not in numbers:
             kinds = {str: "text, not a number", bool: "true or false, not a number"}
-            what = kinds[HYPERPARAMETERS[used].kind] if used in HYPERPARAMETERS else "no hyperparameter"
+            what = kinds[HYPERPARAMETERS[used].kind] if used in HYPERPARAMETERS else "not a hyperparameter"
             raise ValueError(f"= {shown(raw)} uses '{used}', which is {what}{did_you_mean(used, numbers)}")
     return expression
 

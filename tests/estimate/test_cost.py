@@ -32,7 +32,7 @@ def test_the_cost_of_trials(trial: Trial) -> None:
     assert total_cost([], 86) is None
 
 
-def test_the_most_that_a_promotion_can_cost(trial: Trial) -> None:
+def test_the_highest_cost_of_a_promotion(trial: Trial) -> None:
     wide = replace(trial, n_embd=128)
     cost = cost_bound(Bound(1, Expansion((trial, wide), (), {})), 86)
     assert cost is not None

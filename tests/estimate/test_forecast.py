@@ -17,7 +17,7 @@ LARGE = replace(TINY, n_layer=6, n_head=12, n_embd=768, block_size=128, batch_si
 H100 = PROFILES["h100-80g"]
 
 
-def test_a_faster_device_is_faster_and_never_beyond_its_peak() -> None:
+def test_faster_devices_are_faster_but_not_beyond_their_peak() -> None:
     for trial in (TINY, LARGE):
         seconds = [step_seconds(trial, 4, Throughput(PROFILES[name]), VOCAB) for name in ("rtx2070-8g", "h100-80g")]
         assert seconds[0] > seconds[1]
@@ -25,7 +25,7 @@ def test_a_faster_device_is_faster_and_never_beyond_its_peak() -> None:
         assert 4 * training_flops(trial, VOCAB) / trial.max_iters / seconds[1] < H100.flops / 2
 
 
-def test_packs_pay_for_small_models_most() -> None:
+def test_packs_help_small_models_most() -> None:
     gains = []
     for trial in (TINY, LARGE):
         alone, together = (step_seconds(trial, width, Throughput(H100), VOCAB) for width in (1, 16))
@@ -33,7 +33,7 @@ def test_packs_pay_for_small_models_most() -> None:
     assert gains[0] > 5 > gains[1] >= 1
 
 
-def test_what_was_measured_goes_before_what_is_stated() -> None:
+def test_measurements_win_over_stated_figures() -> None:
     measured = Throughput(H100, [Measurement(TINY, 8, 1e12), Measurement(LARGE, 1, 3e14)])
     assert step_seconds(TINY, 8, measured, VOCAB) == pytest.approx(8 * training_flops(TINY, VOCAB) / 500 / 1e12)
     near = replace(LARGE, n_embd=640, n_head=10)
@@ -50,7 +50,7 @@ def test_evaluations_and_checkpoints_take_time_too() -> None:
     assert whole < long == pack_seconds(TINY, 1, throughput, VOCAB, 10**9), "of long texts a part is evaluated"
 
 
-def test_a_measurement_of_the_same_optimizer_goes_first() -> None:
+def test_a_measurement_of_the_same_optimizer_is_preferred() -> None:
     muon = replace(TINY, optimizer="muon")
     measured = Throughput(H100, [Measurement(TINY, 1, 1e12), Measurement(replace(muon, n_embd=512, n_head=8), 1, 5e11)])
     assert step_seconds(muon, 1, measured, VOCAB) == pytest.approx(training_flops(muon, VOCAB) / 500 / 5e11)
@@ -77,7 +77,7 @@ def test_the_forecast_of_a_phase() -> None:
     assert (unknown.seconds, unknown.memory) == (None, stated.memory)
 
 
-def test_profiles_are_found_by_what_drivers_call_them() -> None:
+def test_profiles_are_found_by_the_names_of_drivers() -> None:
     names = {
         "NVIDIA GeForce RTX 2070 with Max-Q Design": "rtx2070-8g",
         "NVIDIA GeForce RTX 4090": "rtx4090-24g",
@@ -96,14 +96,14 @@ def test_profiles_are_found_by_what_drivers_call_them() -> None:
         device_profile("a100")
 
 
-def test_widths_fill_a_gpu_and_no_cpu() -> None:
+def test_packs_fill_a_gpu_but_not_a_cpu() -> None:
     assert pack_width(TINY, H100, VOCAB) == 64
     assert pack_width(LARGE, H100, VOCAB) == 7
     assert pack_width(TINY, DeviceSpec("here", "cpu", 16e9, "fp32"), VOCAB) == 1
     assert pack_width(TINY, replace(H100, memory=1.5e9), VOCAB) < 64
 
 
-def test_devices_finish_together() -> None:
+def test_devices_finish_at_nearly_the_same_time() -> None:
     """No pack is more than a device's share, so that two trials on two devices train side by side."""
     two = [replace(TINY, seed=seed) for seed in range(2)]
     assert [len(pack) for pack in pack_trials(two, 64, devices=2)] == [1, 1]
@@ -114,7 +114,7 @@ def test_devices_finish_together() -> None:
     assert max(loads) < 1.1 * sum(loads) / 4
 
 
-def test_equal_rates_of_dropout_are_neighbours() -> None:
+def test_trials_with_equal_dropout_are_neighbours() -> None:
     trials = [replace(TINY, seed=seed, dropout=0.1 * (seed % 3)) for seed in range(9)]
     (pack,) = pack_trials(trials, 64)
     assert [trial.dropout for trial in pack] == sorted(trial.dropout for trial in trials)

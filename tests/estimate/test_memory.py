@@ -1,4 +1,4 @@
-"""What training needs of memory, and what follows from it."""
+"""The memory that training needs, and the packs and warnings that follow from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRIAL = make_trial(n_head=2, precision="fp32")
 CPU = DeviceSpec("here", "cpu", 16e9, "fp32")
 
 
-def test_what_costs_memory_and_what_saves_it() -> None:
+def test_some_settings_cost_memory_and_others_save_it() -> None:
     h100 = PROFILES["h100-80g"]
 
     def total(width: int = 1, **changes: Any) -> float:
@@ -30,7 +30,7 @@ def test_what_costs_memory_and_what_saves_it() -> None:
     assert state == 3 * 5 * 4 * 109_629, "weights, gradients, two moments and the best, in fp32"
 
 
-def test_packs_are_no_wider_than_memory() -> None:
+def test_packs_fit_into_memory() -> None:
     trial = replace(TRIAL, n_embd=768, n_head=12, n_layer=6, block_size=128, batch_size=64, precision="auto")
     widths = {name: widest_pack(trial, VOCAB, device, 64) for name, device in PROFILES.items()}
     assert widths["rtx2070-8g"] < widths["rtx4090-24g"] < widths["a100-80g"] <= widths["h200-141g"] < 64
@@ -39,7 +39,7 @@ def test_packs_are_no_wider_than_memory() -> None:
         assert training_memory(trial, VOCAB, device, width).total <= device.usable
         assert training_memory(trial, VOCAB, device, width + 1).total > device.usable
     assert widest_pack(trial, VOCAB, PROFILES["h200-141g"], 3) == 3
-    assert widest_pack(trial, VOCAB, replace(CPU, memory=1e6), 9) == 1, "somebody has to go first"
+    assert widest_pack(trial, VOCAB, replace(CPU, memory=1e6), 9) == 1, "at least one trial"
 
 
 def test_a_model_that_cannot_fit_says_what_would_help() -> None:
@@ -58,7 +58,7 @@ def test_a_model_that_cannot_fit_says_what_would_help() -> None:
     assert memory_shortage([], VOCAB, device) is None
 
 
-def test_what_it_says_would_help_does() -> None:
+def test_the_suggested_remedy_helps() -> None:
     device = PROFILES["rtx2070-8g"]
     trial = make_trial(**PRESETS["gpt2"])
     reason = memory_shortage([trial], VOCAB, device)

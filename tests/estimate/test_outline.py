@@ -23,7 +23,7 @@ promote = {from = "one", top = 2}
 """
 
 
-def test_the_plan_of_a_study_as_data(study_of: Callable[[str], Study]) -> None:
+def test_an_outline_can_be_written_as_json(study_of: Callable[[str], Study]) -> None:
     study = study_of(PHASES)
     plain = outline(study, n_symbols=86).plain()
     assert json.loads(json.dumps(plain)) == plain
@@ -46,7 +46,7 @@ def test_the_plan_of_a_study_as_data(study_of: Callable[[str], Study]) -> None:
     assert second["flops"] == 3 * first["flops"]
 
 
-def test_a_promotion_that_is_known(study_of: Callable[[str], Study]) -> None:
+def test_a_known_promotion_has_a_count(study_of: Callable[[str], Study]) -> None:
     study = study_of(PHASES)
     first = expand(study.phase("one"))
     assert first is not None
@@ -57,13 +57,13 @@ def test_a_promotion_that_is_known(study_of: Callable[[str], Study]) -> None:
     assert "trials_max" not in record
 
 
-def test_the_reasons_of_exclusions(study_of: Callable[[str], Study]) -> None:
+def test_exclusions_are_counted_by_reason(study_of: Callable[[str], Study]) -> None:
     phases = outline(study_of(PHASES), 86).phases
     assert phases[0].reasons == (("excluded: n_embd = 128, batch_size = 16", 1),)
     assert phases[1].reasons == ()
 
 
-def test_a_promotion_of_nothing(study_of: Callable[[str], Study]) -> None:
+def test_a_promotion_without_trials_costs_nothing(study_of: Callable[[str], Study]) -> None:
     study = study_of(PHASES)
     nothing = expand(study.phase("two"), [])
     assert nothing is not None

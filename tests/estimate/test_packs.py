@@ -17,7 +17,7 @@ def seeds(trial: Trial, count: int) -> list[Trial]:
     return [replace(trial, seed=seed, learning_rate=(seed + 1) * 1e-4, dropout=seed / 100) for seed in range(count)]
 
 
-def test_trials_of_one_shape_share_packs_evenly_filled() -> None:
+def test_equal_models_share_evenly_filled_packs() -> None:
     assert [len(pack) for pack in pack_trials(seeds(SMALL, 45), 21)] == [15, 15, 15]
 
 
@@ -34,12 +34,12 @@ def test_trials_of_one_shape_share_packs_evenly_filled() -> None:
         {"precision": "fp32"},
     ],
 )
-def test_another_shape_is_another_pack(changes: dict[str, object]) -> None:
+def test_different_models_are_in_different_packs(changes: dict[str, object]) -> None:
     other = replace(SMALL, **changes)  # type: ignore[arg-type]  # one value of the right type each
     assert len(pack_trials([SMALL, other], 8)) == 2
 
 
-def test_the_dearest_packs_come_first() -> None:
+def test_the_most_expensive_packs_come_first() -> None:
     wide = replace(SMALL, n_embd=768)
     packs = pack_trials([*seeds(SMALL, 4), wide], 8)
     assert packs == [(wide,), tuple(seeds(SMALL, 4))]
@@ -58,7 +58,7 @@ def test_a_pack_holds_at_least_one_trial() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([64, 128]), st.integers(0, 9)), unique=True), st.integers(1, 9))
-def test_every_trial_is_in_one_pack(settings: list[tuple[int, int]], width: int) -> None:
+def test_every_trial_is_in_exactly_one_pack(settings: list[tuple[int, int]], width: int) -> None:
     trials = [replace(SMALL, n_embd=n_embd, seed=seed) for n_embd, seed in settings]
     packs = pack_trials(trials, width)
     assert sorted(trial.id for pack in packs for trial in pack) == sorted(trial.id for trial in trials)

@@ -66,7 +66,7 @@ def test_line_ends_stay_as_they_are(study_of: StudyOf) -> None:
     assert edited.count("\n") == edited.count("\r\n")
 
 
-def test_a_promotion_with_no_place(study_of: StudyOf) -> None:
+def test_a_promotion_that_cannot_be_added_is_refused(study_of: StudyOf) -> None:
     text = read_text(study_of(PHASES).path)
     with pytest.raises(InputError, match="has a phase 'ONE' already"):
         append_phase(text, promoted("ONE", Promotion("one", 2)))
@@ -86,7 +86,7 @@ def test_saving_replaces_the_file_whole(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [link, path]
 
 
-def test_saving_over_a_change_is_refused(tmp_path: Path) -> None:
+def test_saving_over_a_changed_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text("theirs\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"study\.toml: changed on disk since it was read: nothing was written"):

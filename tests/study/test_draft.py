@@ -1,4 +1,4 @@
-"""The study file under edit: its text keeps comments and order, and every edit can be undone."""
+"""Edits of a study file keep its comments and order, and can be undone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from litegpt.study.expand import expand
 from litegpt.study.study import parse_study, read_study
 
 STUDY = """\
-# A study with remarks.
+# A study with comments.
 [study]
 corpus = "novella.txt"  # relative
 
@@ -37,7 +37,7 @@ n_layer = [
     2,  # less so
 ]
 n_embd = [32, 64]
-[[phase.exclude]]   # dear
+[[phase.exclude]]   # expensive
 n_layer = 2
 n_embd = 64
 
@@ -76,7 +76,7 @@ def changes(draft: Draft) -> list[str]:
         ("lr_schedule", 'cosine, "constant"', '"cosine" "constant"'),
     ],
 )
-def test_values_as_they_are_typed(name: str, typed: str, values: str) -> None:
+def test_typed_values_become_toml(name: str, typed: str, values: str) -> None:
     assert typed_axis(name, typed) == tuple(values.split())
 
 
@@ -96,23 +96,23 @@ def test_values_as_they_are_typed(name: str, typed: str, values: str) -> None:
         ("n_layers", "1", r"did you mean 'n_layer'\?"),
     ],
 )
-def test_values_that_are_none(name: str, typed: str, message: str) -> None:
+def test_typed_values_that_are_illegal_are_refused(name: str, typed: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         typed_axis(name, typed)
     assert "\n" not in str(caught.value)
 
 
-def test_settings_and_combinations_as_they_are_typed() -> None:
+def test_typed_settings_and_combinations_become_toml() -> None:
     assert typed_setting("n_head", "n_embd // 16") == '"n_embd // 16"'
     assert typed_combination("n_layer = 2, n_embd: 64") == {"n_layer": "2", "n_embd": "64"}
     for typed in ("", "n_layer", "n_layer = ", "n_layer = n_embd // 2"):
         with pytest.raises(InputError):
             typed_combination(typed)
-    with pytest.raises(InputError, match="no hyperparameter"):
+    with pytest.raises(InputError, match="not a hyperparameter"):
         typed_setting("n_head", "n_width // 16")
 
 
-def test_numbers_are_short() -> None:
+def test_numbers_are_written_with_few_digits() -> None:
     assert [number_text(value) for value in (0.1, 6e-5, 8.812e-5, 128.0, 0.01, 1e7, 0.0)] == [
         "0.1",
         "6e-5",
@@ -158,13 +158,13 @@ def test_an_entry_is_set_and_the_rest_stays(draft: Draft) -> None:
     assert "# less so" in draft.text
 
 
-def test_every_entry_can_be_typed_as_it_is_shown(draft: Draft) -> None:
+def test_typing_an_entry_as_shown_changes_nothing(draft: Draft) -> None:
     for phase in range(2):
         for entry in draft.entries(phase):
             assert draft.preview(phase, entry.address, entry.text) == draft.text
 
 
-def test_an_axis_that_is_set_varies_no_more(draft: Draft) -> None:
+def test_setting_an_axis_removes_it_from_the_grid(draft: Draft) -> None:
     draft.set(0, EntryAddress("phase", "n_embd"), "64")
     assert "n_embd" not in draft.check().phase("one").axes
     draft.set(0, EntryAddress("grid", "n_embd"), "32, 64")
@@ -179,13 +179,13 @@ def test_exclusions_and_listed_trials(draft: Draft) -> None:
     study = draft.check()
     assert study.phase("one").excludes == ({"n_layer": 2, "learning_rate": 3e-3}, {"n_layer": 1})
     assert len(study.phase("two").listed) == 1
-    assert "# dear" in draft.text
+    assert "# expensive" in draft.text
     draft.remove(0, EntryAddress("exclude", number=1))
     draft.remove(0, EntryAddress("exclude", number=0))
     assert draft.check().phase("one").excludes == ()
 
 
-def test_the_last_axis_takes_the_grid_along(draft: Draft) -> None:
+def test_removing_the_last_axis_removes_the_grid(draft: Draft) -> None:
     draft.set(1, EntryAddress("grid", "seed"), "1, 2")
     draft.remove(1, EntryAddress("grid", "seed"))
     assert "grid" not in draft.text.split("# Its best.")[1]
@@ -223,7 +223,7 @@ def test_phases_are_added_copied_moved_and_deleted(draft: Draft) -> None:
         draft.delete_phase(0)
 
 
-def test_a_promotion_moved_before_its_source_is_no_study(draft: Draft) -> None:
+def test_a_promotion_moved_before_its_source_is_refused(draft: Draft) -> None:
     draft.move_phase(1, -1)
     assert draft.text.index("# Its best.") < draft.text.index("# The coarse grid.")
     with pytest.raises(InputError, match="only from a phase before it"):
@@ -233,7 +233,7 @@ def test_a_promotion_moved_before_its_source_is_no_study(draft: Draft) -> None:
     assert draft.path.read_text(encoding="utf-8") == STUDY
 
 
-def test_edits_are_undone_and_done_again(draft: Draft) -> None:
+def test_edits_can_be_undone_and_redone(draft: Draft) -> None:
     assert not draft.undo()
     draft.set(0, EntryAddress("grid", "seed"), "1")
     once = draft.text
@@ -252,7 +252,7 @@ def test_edits_are_undone_and_done_again(draft: Draft) -> None:
     assert draft.text == twice
 
 
-def test_saving_is_refused_where_the_file_has_changed(draft: Draft) -> None:
+def test_a_draft_of_a_changed_file_is_not_saved(draft: Draft) -> None:
     draft.set(0, EntryAddress("grid", "seed"), "1")
     theirs = STUDY + "# theirs\n"
     draft.path.write_text(theirs, encoding="utf-8")
@@ -269,7 +269,7 @@ def test_saving_is_refused_where_the_file_has_changed(draft: Draft) -> None:
     assert read_study(draft.path).phase("one").axes["seed"] == (1, 2)
 
 
-def test_other_ways_to_write_a_study(tmp_path: Path) -> None:
+def test_inline_tables_and_windows_line_ends_can_be_edited(tmp_path: Path) -> None:
     text = (
         "[[phase]]\nname = 'one'\nexclude = [{n_layer = 1}]\ngrid = {n_layer = [1, 2], learning_rate = [1e-3]}\n"
         "n_embd = 64\n[study]\ncorpus = 'a'\n[defaults]\nn_head=2\nblock_size=8\nbatch_size=8\nmax_iters=9\n"
@@ -290,13 +290,13 @@ def test_other_ways_to_write_a_study(tmp_path: Path) -> None:
         inline.phases()
 
 
-def test_a_study_without_defaults_gets_them(tmp_path: Path) -> None:
+def test_setting_a_default_adds_the_table_of_defaults(tmp_path: Path) -> None:
     draft = Draft(tmp_path / "s.toml", "[study]\ncorpus = 'a'\n\n[[phase]]\nname = 'one'\n")
     draft.set(0, EntryAddress("defaults", "dropout"), "0.1")
     assert draft.text == "[study]\ncorpus = 'a'\n\n[defaults]\ndropout = 0.1\n\n[[phase]]\nname = 'one'\n"
 
 
-def test_chosen_trials_are_written_out(draft: Draft) -> None:
+def test_chosen_trials_are_listed_in_the_file(draft: Draft) -> None:
     study = draft.check()
     expansion = expand(study.phase("one"))
     assert expansion is not None

@@ -42,7 +42,7 @@ def told(expansion: Expansion, *names: str) -> list[tuple[object, ...]]:
     return [tuple(getattr(trial, name) for name in names) for trial in expansion.trials]
 
 
-def test_a_grid_in_the_order_of_its_axes(study_of: StudyOf) -> None:
+def test_a_grid_follows_the_order_of_its_axes(study_of: StudyOf) -> None:
     expansion = expanded(study_of(ONE).phase("one"))
     assert told(expansion, "learning_rate", "n_embd", "n_layer")[:4] == [
         (3e-3, 64, 2),
@@ -76,7 +76,7 @@ def test_derived_hyperparameters_may_depend_on_derived_ones(study_of: StudyOf) -
     assert told(expanded(study.phase("one")), "n_layer", "n_embd", "n_head") == [(2, 64, 4), (3, 64, 4)]
 
 
-def test_trials_of_one_setting_are_one_trial(study_of: StudyOf) -> None:
+def test_equal_settings_make_one_trial(study_of: StudyOf) -> None:
     study = study_of(
         '[[phase]]\nname = "one"\ngrid = {n_embd = [64, 128, 64.0]}\ntrial = [{n_embd = 64}, {n_embd = 96, seed = 1}]\n'
     )
@@ -102,7 +102,7 @@ def test_narrow_spans_a_grid_in_the_order_of_the_source(study_of: StudyOf) -> No
     assert {(trial.max_iters, trial.n_layer) for trial in expansion.trials} == {(300, 2)}
 
 
-def test_the_exclusions_of_the_source_carry_over(study_of: StudyOf) -> None:
+def test_a_promotion_inherits_the_exclusions_of_its_source(study_of: StudyOf) -> None:
     study = study_of(
         ONE
         + '[[phase]]\nname = "two"\npromote = {from = "one", top = 9}\n'
@@ -123,7 +123,7 @@ def test_the_exclusions_of_the_source_carry_over(study_of: StudyOf) -> None:
     ]
 
 
-def test_a_promoted_phase_sets_and_adds_axes_of_its_own(study_of: StudyOf) -> None:
+def test_a_promoted_phase_can_set_values_and_add_axes(study_of: StudyOf) -> None:
     study = study_of(
         ONE.replace('name = "one"', 'name = "one"\ndropout = 0.5\neval_interval = 7\nseed = 3')
         + '[[phase]]\nname = "two"\nn_layer = 3\npromote = {from = "one", top = 9}\n'
@@ -149,7 +149,7 @@ def test_narrowing_a_narrowed_phase(study_of: StudyOf) -> None:
     assert told(third, "n_embd", "n_layer", "max_iters") == [(64, 2, 900), (128, 2, 900)] * 2
 
 
-def test_narrowing_listed_trials_leaves_out_what_does_not_go_together(study_of: StudyOf) -> None:
+def test_narrowing_listed_trials_excludes_illegal_combinations(study_of: StudyOf) -> None:
     study = study_of(
         '[[phase]]\nname = "one"\ntrial = [{n_embd = 60, n_head = 5}, {n_embd = 64, n_head = 4}]\n'
         '[[phase]]\nname = "two"\npromote = {from = "one", top = 9}\n'
@@ -182,7 +182,7 @@ def test_exact_takes_the_trials_best_first(study_of: StudyOf) -> None:
     ]
 
 
-def test_exact_crossed_with_a_grid_derives_again(study_of: StudyOf) -> None:
+def test_exact_with_a_grid_derives_values_again(study_of: StudyOf) -> None:
     study = study_of(
         ONE + '[[phase]]\nname = "two"\npromote = {from = "one", top = 2, how = "exact"}\ngrid = {n_embd = [96, 32]}\n'
     )
@@ -194,7 +194,7 @@ def test_exact_crossed_with_a_grid_derives_again(study_of: StudyOf) -> None:
     ]
 
 
-def test_exact_keeps_a_value_that_the_source_listed_against_the_rule(study_of: StudyOf) -> None:
+def test_exact_keeps_a_listed_value_that_contradicts_the_rule(study_of: StudyOf) -> None:
     study = study_of(
         '[[phase]]\nname = "one"\ntrial = [{n_head = 1}]\n'
         '[[phase]]\nname = "two"\npromote = {from = "one", top = 1, how = "exact"}\n'
@@ -202,14 +202,14 @@ def test_exact_keeps_a_value_that_the_source_listed_against_the_rule(study_of: S
     assert told(promoted_into(study, 0), "n_embd", "n_head") == [(64, 1)]
 
 
-def test_going_on_from_checkpoints(study_of: StudyOf) -> None:
+def test_a_start_from_a_checkpoint_names_the_promoted_trial(study_of: StudyOf) -> None:
     promote = 'promote = {from = "one", top = 1, how = "exact", start = "checkpoint"}'
     study = study_of(ONE + f'[[phase]]\nname = "two"\nmax_iters = 300\n{promote}\n')
     source = expanded(study.phase("one")).trials[0]
     assert told(promoted_into(study, 0), "start_from") == [(f"one/{source.id}",)]
 
 
-def test_a_study_resolved_as_far_as_it_can_be(study_of: StudyOf) -> None:
+def test_phases_expand_until_one_has_to_wait(study_of: StudyOf) -> None:
     study = study_of(
         ONE
         + '[[phase]]\nname = "two"\npromote = {from = "one", top = 2}\n'
@@ -245,7 +245,7 @@ def test_the_bound_of_a_promotion(study_of: StudyOf, promote: str, trials_max: i
     assert study.bounds["two"].trials_max == trials_max
 
 
-def test_a_source_too_wide_to_span_whole_can_still_be_narrowed(study_of: StudyOf) -> None:
+def test_a_promotion_from_a_large_source_can_be_small(study_of: StudyOf) -> None:
     trials = ", ".join(f"{{seed = {n}, batch_size = {n}, block_size = {n}, n_layer = {n}}}" for n in range(1, 41))
     study = study_of(
         f'[[phase]]\nname = "one"\ntrial = [{trials}]\n'

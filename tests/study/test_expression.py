@@ -60,7 +60,7 @@ def test_the_names_of_an_expression() -> None:
         "(" * 150,
     ],
 )
-def test_what_is_not_arithmetic(source: str) -> None:
+def test_other_expressions_are_not_arithmetic(source: str) -> None:
     with pytest.raises(ValueError, match="derived expression that is not arithmetic"):
         parse(source)
 
@@ -84,7 +84,7 @@ def test_a_long_source_is_refused() -> None:
         ("n_head * 2", "needs n_head, which is not set"),
     ],
 )
-def test_what_has_no_result(source: str, message: str) -> None:
+def test_an_expression_without_a_result_says_why(source: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse(source).evaluate(VALUES)
 

@@ -44,14 +44,14 @@ def test_a_preset_is_a_setting_like_others(study_of: StudyOf) -> None:
     phases = f'[[phase]]\nname = "one"\npreset = "nano"\nn_layer = 3\n{GRID}'
     trial = only_trial(study_of(phases))
     assert (trial.n_layer, trial.n_head, trial.n_embd, trial.block_size) == (3, 6, 384, 256)
-    assert trial.batch_size == 8, "that is the study's own"
+    assert trial.batch_size == 8, "the study sets it"
     written = only_trial(
         study_of('[[phase]]\nname = "one"\nn_layer = 3\nn_head = 6\nn_embd = 384\nblock_size = 256\n' + GRID)
     )
-    assert trial.id == written.id, "a name comes from hyperparameters alone"
+    assert trial.id == written.id, "an id depends on the hyperparameters alone"
 
 
-def test_a_grid_and_a_listed_trial_go_before_or_with_a_preset(study_of: StudyOf) -> None:
+def test_grids_and_listed_trials_replace_values_of_a_preset(study_of: StudyOf) -> None:
     expansion = expand(
         study_of('[[phase]]\nname = "one"\npreset = "nano"\n[phase.grid]\nn_layer = [1, 2]\n').phase("one")
     )
@@ -65,14 +65,14 @@ def test_a_grid_and_a_listed_trial_go_before_or_with_a_preset(study_of: StudyOf)
     ("preset", "words"),
     [('"gpt3-smal"', "did you mean 'gpt3-small'?"), ("3", "preset must be one of nano, gpt2"), ('"x"', "not 'x'")],
 )
-def test_a_preset_that_is_none(study_of: StudyOf, preset: str, words: str) -> None:
+def test_an_unknown_preset_is_refused(study_of: StudyOf, preset: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
         study_of(f'[[phase]]\nname = "one"\npreset = {preset}\n{GRID}')
     assert words in str(caught.value)
     assert ":14: " in str(caught.value), "the line of the preset"
 
 
-def test_options_that_a_study_does_not_use_rename_no_trial() -> None:
+def test_default_values_do_not_change_an_id() -> None:
     trial = make_trial()
     assert trial.id == replace(trial, gradient_accumulation=1, activation_checkpointing=False).id
     assert trial.id == "2x64-t32-b32-lr0.0006-i500-9c5d998c"
@@ -89,7 +89,7 @@ def test_options_that_a_study_does_not_use_rename_no_trial() -> None:
         ('n_layer = "activation_checkpointing + 1"', "which is true or false, not a number"),
     ],
 )
-def test_options_that_make_no_sense(study_of: StudyOf, setting: str, words: str) -> None:
+def test_illegal_options_are_refused(study_of: StudyOf, setting: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
         study_of(f'[[phase]]\nname = "one"\n{setting}\n{GRID}')
     assert words in str(caught.value)

@@ -18,7 +18,7 @@ StudyOf = Callable[[str], Study]
 GRID = '[[phase]]\nname = "one"\ngrid = {n_embd = [64, 128]}\n'  # lines 12 to 14 of a study
 
 
-def test_a_study_as_its_file_says_it(tmp_path: Path) -> None:
+def test_a_study_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "first-study.toml"
     path.write_text(
         """
@@ -64,12 +64,12 @@ def test_the_defaults_of_a_study(study_of: StudyOf) -> None:
     assert (study.name, study.split.fraction) == ("small", 0.1)
 
 
-def test_a_phase_by_an_unknown_name(study_of: StudyOf) -> None:
+def test_an_unknown_phase_name_gets_a_suggestion(study_of: StudyOf) -> None:
     with pytest.raises(InputError, match=r"no phase 'onee' \(did you mean 'one'\?\)"):
         study_of(GRID).phase("onee")
 
 
-def test_a_byte_order_mark_and_windows_line_ends(tmp_path: Path, study_of: StudyOf) -> None:
+def test_byte_order_marks_and_windows_line_ends_are_read(tmp_path: Path, study_of: StudyOf) -> None:
     study_of(GRID)
     path = tmp_path / "small.toml"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
@@ -79,14 +79,14 @@ def test_a_byte_order_mark_and_windows_line_ends(tmp_path: Path, study_of: Study
         read_study(path)
 
 
-def test_a_study_that_is_no_file(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.toml: no such file"):
         read_study(tmp_path / "missing.toml")
     with pytest.raises(InputError, match="is a folder, not a study file"):
         read_study(tmp_path)
 
 
-def test_a_study_that_is_not_utf8(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "latin.toml"
     path.write_bytes(b'[study]\nname = "na\xefve"\n')
     with pytest.raises(InputError, match=r"latin\.toml:2: is not UTF-8 text"):
@@ -132,7 +132,7 @@ def test_a_study_that_is_not_utf8(tmp_path: Path) -> None:
         ),
         (
             "[defaults]\nn_head = 'n_embed // 64'\n",
-            "s.toml:2: n_head = 'n_embed // 64' uses 'n_embed', which is no hyperparameter (did you mean 'n_embd'?)",
+            "s.toml:2: n_head = 'n_embed // 64' uses 'n_embed', which is not a hyperparameter (did you mean 'n_embd'?)",
         ),
         ("[defaults]\nn_head = 'precision * 2'\n", "uses 'precision', which is text, not a number"),
     ],
@@ -279,7 +279,9 @@ def test_errors_of_a_promotion(study_of: StudyOf, promotion: str, message: str) 
         ("batch_size", "phase 'one' sets no batch_size: set it in the phase, its grid or [defaults]"),
     ],
 )
-def test_a_hyperparameter_that_nothing_sets(tmp_path: Path, study_of: StudyOf, missing: str, message: str) -> None:
+def test_a_hyperparameter_without_a_value_is_named(
+    tmp_path: Path, study_of: StudyOf, missing: str, message: str
+) -> None:
     study_of(GRID)
     text = re.sub(rf"{missing} = .*\n", "", (tmp_path / "small.toml").read_text(encoding="utf-8"))
     with pytest.raises(InputError, match=re.escape(message)):
@@ -294,20 +296,20 @@ def test_a_phase_without_grid_trials_and_promotion_is_one_trial(study_of: StudyO
     assert again.bounds["one"].candidates.trials == (trial,)
 
 
-def test_a_phase_of_one_trial_lacks_a_setting(study_of: StudyOf) -> None:
+def test_a_phase_of_one_trial_without_a_setting_is_refused(study_of: StudyOf) -> None:
     path = study_of('[[phase]]\nname = "one"\n').path
     text = path.read_text(encoding="utf-8").replace("batch_size = 8\n", "")
     with pytest.raises(InputError, match="11: phase 'one' sets no batch_size: set it in the phase or \\[defaults\\]"):
         parse_study(text, path)
 
 
-def test_a_grid_too_large_is_refused_by_its_count(study_of: StudyOf) -> None:
+def test_a_grid_that_is_too_large_is_refused_by_its_size(study_of: StudyOf) -> None:
     axes = "".join(f"{name} = {[*range(1, 201)]}\n" for name in ("n_layer", "batch_size", "seed"))
     with pytest.raises(InputError, match=r"14: phase 'one' has 8,000,000 permutations, more than 1,000,000"):
         study_of(f'[[phase]]\nname = "one"\n[phase.grid]\n{axes}')
 
 
-def test_lines_are_found_past_strings_and_comments(study_of: StudyOf) -> None:
+def test_strings_and_comments_do_not_confuse_line_numbers(study_of: StudyOf) -> None:
     phases = """
 # [[phase]]
 [[phase]] # the first
@@ -323,7 +325,7 @@ n_layer = [
 
 
 @given(st.text(alphabet='[]{}="phasenmgrid.tiol_0123456789 \n#,\\', max_size=80))
-def test_any_text_is_a_study_or_one_line_of_error(text: str) -> None:
+def test_any_text_is_a_study_or_a_one_line_error(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_study('[study]\ncorpus = "x"\n' + text, Path("s.toml"))
     assert "\n" not in str(caught.value)
@@ -338,7 +340,7 @@ def test_any_text_is_a_study_or_one_line_of_error(text: str) -> None:
         ("tokenizer = ['bpe']\nvocab_size = [300, 400]", "best_bits_per_char"),
     ],
 )
-def test_a_promotion_goes_by_bits_per_character_between_tokenizers(study_of: StudyOf, tokens: str, by: str) -> None:
+def test_a_promotion_between_tokenizers_ranks_by_bits_per_character(study_of: StudyOf, tokens: str, by: str) -> None:
     phases = f"""
 [[phase]]
 name = "one"
@@ -364,7 +366,7 @@ promote = {{from = "one", top = 1, by = "val_loss"}}
     assert found == {"two": by, "three": by, "four": "best_val_loss", "five": "val_loss"}
 
 
-def test_listed_and_derived_tokens_count_too(study_of: StudyOf) -> None:
+def test_listed_and_derived_vocabularies_count_as_different(study_of: StudyOf) -> None:
     phases = """
 [[phase]]
 name = "listed"
