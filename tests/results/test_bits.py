@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from litegpt.results.events import Event, PhasePlanned, TrialEnded, TrialQueued
 from litegpt.results.journal import Journal, read_journal
-from litegpt.results.metric import TrialMetrics, bits_per_char
+from litegpt.results.metric import bits_per_char
 from litegpt.results.metrics import read_metrics
 from litegpt.results.ranking import best_of, rank, ranking_of
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
+from tests.builders import make_trial, phase_planned, trial_ended
 
 
 def test_a_loss_of_longer_tokens_is_fewer_bits_a_character() -> None:
@@ -25,27 +25,25 @@ def test_a_loss_of_longer_tokens_is_fewer_bits_a_character() -> None:
     assert bits_per_char(None) is None
 
 
-def ended(path: Path, trial: Trial, **figures: Any) -> TrialState:
+def ended(path: Path, trial: Trial, **metrics: Any) -> TrialState:
     """Return a trial as the journal tells of it."""
-    events: list[Event] = [PhasePlanned(phase="p", trials=[trial.id]), TrialQueued(phase="p", settings=trial)]
-    events.append(TrialEnded(phase="p", trial=trial.id, attempt=1, state="done", metrics=TrialMetrics(**figures)))
     with Journal(path, "study") as journal:
-        journal.append(*events)
+        journal.append(*phase_planned("p", [trial]), trial_ended("p", trial, **metrics))
     return read_journal(path).phases["p"].trials[trial.id]
 
 
-def test_a_journal_holds_them(tmp_path: Path, make_trials: Any) -> None:
-    trial = replace(make_trials(1)[0], tokenizer="bpe", vocab_size=512)
+def test_a_journal_holds_them(tmp_path: Path) -> None:
+    trial = make_trial(tokenizer="bpe", vocab_size=512)
     told = ended(tmp_path / "j", trial, val_loss=3.0, bits_per_char=2.0, best_val_loss=2.9, best_bits_per_char=1.9)
     assert (told.metrics.bits_per_char, told.metrics.best_bits_per_char) == (2.0, 1.9)
 
 
-def test_records_without_them_tell_them_where_tokens_are_characters(tmp_path: Path, make_trials: Any) -> None:
-    trial = make_trials(1)[0]
-    figures = {"val_loss": 3.0, "best_val_loss": 2.0}
-    told = ended(tmp_path / "char", trial, **figures)
+def test_records_without_them_tell_them_where_tokens_are_characters(tmp_path: Path) -> None:
+    trial = make_trial()
+    metrics = {"val_loss": 3.0, "best_val_loss": 2.0}
+    told = ended(tmp_path / "char", trial, **metrics)
     assert (told.metrics.bits_per_char, told.metrics.best_bits_per_char) == (3 / math.log(2), 2 / math.log(2))
-    told = ended(tmp_path / "byte", replace(trial, tokenizer="byte"), **figures)
+    told = ended(tmp_path / "byte", replace(trial, tokenizer="byte"), **metrics)
     assert (told.metrics.bits_per_char, told.metrics.best_bits_per_char) == (None, None)
 
 

@@ -10,17 +10,12 @@ from litegpt.results.metric import TrialMetrics
 from litegpt.results.ranking import best_of, rank
 from litegpt.results.state import PhaseState, TrialState, TrialStatus
 from litegpt.study.phase import RANKINGS
+from tests.builders import make_trial, trial_state
 
 
 @pytest.fixture
-def trial(make_trials: Any) -> TrialState:
-    return TrialState(
-        "phase1",
-        "a",
-        make_trials(1)[0],
-        state="done",
-        metrics=TrialMetrics(best_val_loss=2.0, final_loss=1.0, seconds=5.0),
-    )
+def trial() -> TrialState:
+    return replace(trial_state(make_trial(), best_val_loss=2.0, final_loss=1.0, seconds=5.0), id="a")
 
 
 def ids(trials: list[TrialState]) -> str:
