@@ -1,4 +1,4 @@
-"""bench/gpu.py, rehearsed on a CPU: every path of it but CUDA graphs."""
+"""A rehearsal of bench/gpu.py on a CPU: every path except CUDA graphs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_bench_runs_to_its_end(tmp_path: Path) -> None:
         assert record["eager"] > 0
     right = figures["rightness"]
     assert right["pack against solo, largest difference of a loss"] < 1e-5
-    assert all(not isinstance(value, str) for value in right.values()), "an exception is told as text"
+    assert all(not isinstance(value, str) for value in right.values()), "an exception would be text"
     assert figures["pack"]["seconds"] > 0
     assert len(figures["streamed_to_held"]) == 2
     assert len(figures["projection"]) == 5
@@ -38,7 +38,7 @@ def test_the_bench_runs_to_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_budget_that_is_spent_is_no_failure(tmp_path: Path) -> None:
+def test_an_exhausted_budget_is_not_a_failure(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     command = [sys.executable, "bench/gpu.py", "--device", "cpu", "--quick", "--budget", "0", "--out", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

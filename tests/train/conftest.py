@@ -1,4 +1,4 @@
-"""Trials small enough to train hundreds of steps a second, and a text for them."""
+"""Trials small enough to train hundreds of steps per second, and a text for them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def small() -> Trial:
 
 @pytest.fixture(scope="session")
 def mixed() -> list[Trial]:
-    """Five trials of one shape that differ in whatever a pack allows but dropout."""
+    """Return five trials of one shape that differ in everything a pack allows except dropout."""
     return [
         SMALL,
         dataclasses.replace(SMALL, learning_rate=3e-3, weight_decay=0.3, seed=2),
@@ -81,7 +81,7 @@ PackOf = Callable[..., Pack]
 
 @pytest.fixture
 def pack_of(corpus: TokenizedCorpus, tokenizer: CharacterTokenizer) -> PackOf:
-    """Return the pack of some trials, at the precision of the first."""
+    """Return a function that packs trials at the precision of the first."""
 
     def make(*trials: Trial) -> Pack:
         return Pack(trials, corpus, trials[0].precision)
@@ -90,7 +90,7 @@ def pack_of(corpus: TokenizedCorpus, tokenizer: CharacterTokenizer) -> PackOf:
 
 
 class Recorder:
-    """Takes what a training reports, and keeps evaluations and endings by trial."""
+    """Records the evaluations and endings that a training reports, by trial."""
 
     def __init__(self, n_trials: int) -> None:
         self.evaluations: list[list[Evaluated]] = [[] for _ in range(n_trials)]
@@ -109,7 +109,7 @@ class Recorder:
 
 
 class Trained:
-    """A training that is over: its pack, what it reported and its files."""
+    """A finished training: its pack, its reports and its files."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ Train = Callable[..., Trained]
 
 @pytest.fixture
 def train(pack_of: PackOf, tmp_path: Path, tokenizer: CharacterTokenizer) -> Train:
-    """Train some trials as one pack, from the start or from the files in `resume`, in a folder of its own."""
+    """Return a function that trains a pack in a new folder, from the start or from the files in `resume`."""
     count = 0
 
     def run(*trials: Trial, resume: Sequence[TrialFiles] | None = None, **options: object) -> Trained:

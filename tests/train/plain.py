@@ -1,4 +1,4 @@
-"""The model once more, as the papers have it: one trial, one sequence, and none of litegpt's own code."""
+"""A second implementation of the model, from the papers: one trial, one sequence, without litegpt's code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a trial goes on bit for bit, alone or packed, and what is damaged says so."""
+"""Checkpoints: a trial resumes bit for bit, alone or packed, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def assert_same_tensors(left: dict[str, torch.Tensor], right: dict[str, torch.Te
 
 
 @pytest.mark.parametrize("stops", [[0], [13], [20], [49], [7, 8, 30, 40, 41]])
-def test_a_stopped_trial_goes_on_bit_for_bit(train, noisy: Trial, stops: list[int]) -> None:  # type: ignore[no-untyped-def]
-    """In the middle of an interval, at an evaluation, more than once; dropout included."""
+def test_a_stopped_trial_resumes_bit_for_bit(train, noisy: Trial, stops: list[int]) -> None:  # type: ignore[no-untyped-def]
+    """With dropout, stopped between evaluations, at an evaluation, and more than once."""
     whole, part = train(noisy), train(noisy, stop_at=stops[0])
     for stop in (*stops[1:], None):
         part = train(noisy, resume=[part.files[0]], stop_at=stop)
@@ -53,8 +53,8 @@ def test_a_stopped_trial_goes_on_bit_for_bit(train, noisy: Trial, stops: list[in
 
 
 @pytest.mark.parametrize("stop", [20, 33])
-def test_a_trial_goes_on_bit_for_bit_in_another_pack(train, mixed: list[Trial], stop: int) -> None:  # type: ignore[no-untyped-def]
-    """In another company, another slot and a pack of another width."""
+def test_a_trial_resumes_bit_for_bit_in_another_pack(train, mixed: list[Trial], stop: int) -> None:  # type: ignore[no-untyped-def]
+    """With other trials, in another row, and in a pack of another width."""
     trials = [
         dataclasses.replace(trial, dropout=rate) for trial, rate in zip(mixed, (0.2, 0.1, 0.5, 0.3, 0.2), strict=True)
     ]
@@ -70,14 +70,14 @@ def test_a_trial_goes_on_bit_for_bit_in_another_pack(train, mixed: list[Trial], 
     assert_same_end(resumed, whole, 2, 1)
 
 
-def test_a_trial_of_a_pack_goes_on_alone_bit_for_bit(train, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_a_packed_trial_resumes_alone_bit_for_bit(train, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
     trials = [dataclasses.replace(trial, dropout=0.2) for trial in mixed]
     whole, part = train(*trials), train(*trials, stop_at=33)
     resumed = train(trials[1], resume=[part.files[1]])
     assert_same_end(resumed, whole, 0, 1)
 
 
-def test_a_trial_that_was_alone_goes_on_in_a_pack_bit_for_bit(train, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_a_solo_trial_resumes_in_a_pack_bit_for_bit(train, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
     trials = [dataclasses.replace(trial, dropout=0.2) for trial in mixed[:2]]
     whole = [train(trial) for trial in trials]
     parts = [train(trial, stop_at=33) for trial in trials]
@@ -86,7 +86,7 @@ def test_a_trial_that_was_alone_goes_on_in_a_pack_bit_for_bit(train, mixed: list
     assert_same_end(resumed, whole[1], 1)
 
 
-def test_a_loss_scale_goes_on(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_loss_scale_is_restored(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
     half = dataclasses.replace(noisy, precision="fp16")
     whole, part = train(half), train(half, stop_at=33)
     resumed = train(half, resume=[part.files[0]])
@@ -102,7 +102,7 @@ def test_a_diverged_trial_stays_diverged(train, small: Trial) -> None:  # type: 
     assert [resumed.seen.endings[index].state for index in range(2)] == ["done", "diverged"]
 
 
-def test_a_checkpoint_carries_on_time_and_best(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_checkpoint_keeps_the_time_and_the_best_loss(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
     part = train(noisy, stop_at=33)
     before = part.seen.endings[0].progress
     assert read_checkpoint(part.files[0].checkpoint).progress == dataclasses.replace(
@@ -115,7 +115,7 @@ def test_a_checkpoint_carries_on_time_and_best(train, noisy: Trial) -> None:  # 
 
 @pytest.mark.parametrize("factor", [10.0, float("nan")])
 def test_best_holds_the_weights_of_the_best_evaluation(train, noisy: Trial, factor: float) -> None:  # type: ignore[no-untyped-def]
-    """A trial that is spoilt after step 20, or diverges there: the file holds the weights of step 20 to the end."""
+    """The trial gets worse or diverges after step 20, so the file keeps the weights of step 20."""
     spoilt, at_best = train(noisy, poison={0: 25}, factor=factor), train(noisy, stop_at=20)
     losses = {evaluation.step: evaluation.val_loss for evaluation in spoilt.seen.evaluations[0]}
     assert spoilt.seen.endings[0].progress.best_val_step == 20
@@ -129,7 +129,7 @@ def test_best_holds_the_weights_of_the_best_evaluation(train, noisy: Trial, fact
     assert spoilt.pack.evaluate()[1].item() == losses[20]
 
 
-def test_best_outlives_a_resume(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_best_survives_a_resume(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
     spoilt = train(noisy, poison={0: 25}, factor=10.0, stop_at=33)
     resumed = train(noisy, resume=spoilt.files)
     assert resumed.seen.endings[0].progress.best_val_step == 20
@@ -138,7 +138,7 @@ def test_best_outlives_a_resume(train, noisy: Trial) -> None:  # type: ignore[no
     assert_same_tensors(*best)
 
 
-def test_state_json_tells_what_the_checkpoint_holds(train, noisy: Trial, tokenizer: CharacterTokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_state_json_repeats_the_checkpoints_header(train, noisy: Trial, tokenizer: CharacterTokenizer) -> None:  # type: ignore[no-untyped-def]
     part = train(noisy, stop_at=33)
     state = json.loads(part.files[0].checkpoint.with_name("state.json").read_text(encoding="utf-8"))
     checkpoint = read_checkpoint(part.files[0].checkpoint)
@@ -169,7 +169,7 @@ class TestDamage:
                 read_checkpoint(checkpoint)
 
     def test_a_header_with_any_bit_flipped(self, checkpoint: Path, pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
-        """Whatever the damage, it is InputError or a whole trial: nothing else comes out."""
+        """Reading either raises InputError or returns a complete trial."""
         data = checkpoint.read_bytes()
         header = 8 + int.from_bytes(data[:8], "little")
         chosen = random.Random(0)
@@ -198,7 +198,7 @@ class TestDamage:
             read_checkpoint(checkpoint)
 
     @pytest.mark.parametrize("data", [b"", b"junk", b"\x80\x04K\x01.", b"\xff" * 100, b"\0" * 100])
-    def test_a_file_that_is_none(self, tmp_path: Path, data: bytes) -> None:
+    def test_a_file_that_is_not_safetensors(self, tmp_path: Path, data: bytes) -> None:
         path = tmp_path / "checkpoint.safetensors"
         path.write_bytes(data)
         with pytest.raises(InputError, match="cannot be read"):
@@ -207,7 +207,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         "header", ["null", "[]", "5", '"x"', "{}", '{"format": 2}', '{"format": 1}', "{", '{"format": 1, "trial": 5}']
     )
-    def test_a_header_that_is_none(self, tmp_path: Path, header: str) -> None:
+    def test_a_header_that_is_not_valid(self, tmp_path: Path, header: str) -> None:
         path = tmp_path / "checkpoint.safetensors"
         save_file({"x": torch.zeros(1)}, path, {"state": header})
         with pytest.raises(InputError):
@@ -225,7 +225,7 @@ class TestDamage:
 
     @pytest.mark.parametrize(("saved", "wanted"), [("fp32", "fp16"), ("fp16", "fp32")])
     def test_another_precision(self, train, pack_of, small: Trial, saved: str, wanted: str) -> None:  # type: ignore[no-untyped-def]
-        """A study taken to another machine: the trial goes on, or one clear line says why not."""
+        """On another machine the trial resumes in another precision."""
         part = train(dataclasses.replace(small, precision=saved), stop_at=5)
         pack = pack_of(dataclasses.replace(small, precision=wanted))
         try:

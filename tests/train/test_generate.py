@@ -1,4 +1,4 @@
-"""Text from a model."""
+"""Text generation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VOCAB = 21
 
 @pytest.fixture
 def model(small: Trial) -> GPT:
-    """Three trials, lively enough to have opinions."""
+    """Three trials with large random weights, so that their tokens have different probabilities."""
     model = GPT(ModelShape.of(small, VOCAB), 3)
     with torch.no_grad():
         model.weights.normal_(0.0, 0.4, generator=torch.Generator().manual_seed(3))
@@ -41,7 +41,7 @@ def test_text_does_not_depend_on_the_pack_or_on_other_draws(small: Trial, model:
     assert [tokens[0] for tokens in generate(alone, [1, 2], 30, seed=4)] == packed
 
 
-def test_temperature_0_takes_the_likeliest(model: GPT) -> None:
+def test_temperature_0_takes_the_most_likely_token(model: GPT) -> None:
     tokens = [3]
     for following in generate(model, [3], 12, temperature=0.0, seed=5):
         context = torch.tensor(tokens[-model.shape.block_size :]).expand(3, 1, -1)
@@ -51,7 +51,7 @@ def test_temperature_0_takes_the_likeliest(model: GPT) -> None:
     assert [t[0] for t in generate(model, [3], 12, temperature=0.0, seed=6)] == tokens[1:]
 
 
-def test_top_k_draws_from_the_k_likeliest(model: GPT) -> None:
+def test_top_k_draws_from_the_k_most_likely_tokens(model: GPT) -> None:
     logits = model.logits(torch.tensor([3]).expand(3, 1, -1)).view(3, VOCAB)
     allowed = [set(row.topk(4).indices.tolist()) for row in logits]
     drawn: list[set[int]] = [set(), set(), set()]
@@ -82,7 +82,7 @@ def test_a_prompt_may_be_longer_than_the_block(model: GPT, length: int) -> None:
     assert texts[0] == texts[1], "what lies further back than a block is not seen"
 
 
-def test_generation_uses_no_dropout_and_leaves_the_model_alone(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_generation_uses_no_dropout_and_does_not_change_the_model(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
     pack = pack_of(dataclasses.replace(small, dropout=0.5))
     pack.advance()
     before = pack.model.weights.clone()

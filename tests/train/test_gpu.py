@@ -1,4 +1,4 @@
-"""What a CUDA device alone can show. bench/gpu.py measures the rest."""
+"""Tests that need a CUDA device. bench/gpu.py measures the rest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def trials_of(small: Trial, **changes: object) -> list[Trial]:
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 
-def test_a_pack_is_its_solo_runs(on_gpu: TokenizedCorpus, small: Trial) -> None:
+def test_a_pack_equals_its_solo_runs(on_gpu: TokenizedCorpus, small: Trial) -> None:
     trials = trials_of(small)
     together = losses(Pack(trials, on_gpu, "fp32"))
     alone = torch.cat([losses(Pack([trial], on_gpu, "fp32")) for trial in trials], dim=1)
@@ -45,7 +45,7 @@ def test_a_pack_is_its_solo_runs(on_gpu: TokenizedCorpus, small: Trial) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_graph_trains_as_eager_steps(on_gpu: TokenizedCorpus, small: Trial, precision: str) -> None:
+def test_a_graph_equals_eager_steps(on_gpu: TokenizedCorpus, small: Trial, precision: str) -> None:
     captured, eager = (Pack(trials_of(small), on_gpu, precision) for _ in range(2))
     eager._can_capture = False
     torch.testing.assert_close(losses(captured), losses(eager), atol=1e-2, rtol=0)
@@ -65,7 +65,7 @@ def test_a_graph_trains_as_eager_steps(on_gpu: TokenizedCorpus, small: Trial, pr
     ],
     ids=str,
 )
-def test_variants_are_captured_and_train_as_alone(
+def test_variants_are_captured_and_equal_solo_runs(
     on_gpu: TokenizedCorpus, small: Trial, variant: dict[str, object]
 ) -> None:
     trials = trials_of(small, **variant)
@@ -79,7 +79,7 @@ def test_variants_are_captured_and_train_as_alone(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
-def test_streamed_batches_are_those_on_the_device(on_gpu: TokenizedCorpus, small: Trial, dtype: type) -> None:
+def test_streamed_batches_equal_held_ones(on_gpu: TokenizedCorpus, small: Trial, dtype: type) -> None:
     splits = [split.cpu().numpy().astype(dtype) for split in (on_gpu.train, on_gpu.validation)]
     held, streamed = (
         losses(Pack(trials_of(small), TokenizedCorpus(*splits, on_gpu.vocab_size, "cuda", streamed=value), "bf16"), 60)
@@ -89,7 +89,7 @@ def test_streamed_batches_are_those_on_the_device(on_gpu: TokenizedCorpus, small
 
 
 def test_a_graph_draws_new_masks_at_every_step(on_gpu: TokenizedCorpus, small: Trial) -> None:
-    """A rate of 0 leaves the weights alone, so that losses of one batch differ by their masks alone."""
+    """A learning rate of 0 keeps the weights, so the losses of one batch differ only by their masks."""
     trial = replace(small, n_embd=64, dropout=0.5, learning_rate=1e-30, weight_decay=0.0)
     pack = Pack([trial], on_gpu, "fp32")
     pack._batches.at(0)
@@ -102,7 +102,7 @@ def test_a_graph_draws_new_masks_at_every_step(on_gpu: TokenizedCorpus, small: T
     torch.testing.assert_close(losses(again, 8), first, atol=1e-4, rtol=0)
 
 
-def test_rates_of_dropout_beside_each_other(on_gpu: TokenizedCorpus, small: Trial) -> None:
+def test_a_pack_can_mix_dropout_rates(on_gpu: TokenizedCorpus, small: Trial) -> None:
     trials = [replace(small, n_embd=64, dropout=rate, seed=1, max_iters=100) for rate in (0.0, 0.2, 0.7)]
     pack = Pack(trials, on_gpu, "fp32")
     means = losses(pack, 60)[30:].mean(dim=0)
@@ -110,19 +110,19 @@ def test_rates_of_dropout_beside_each_other(on_gpu: TokenizedCorpus, small: Tria
     assert means[0] < means[1] < means[2]
 
 
-def test_an_overflow_is_one_trials_own(on_gpu: TokenizedCorpus, small: Trial) -> None:
-    calm, struck = (Pack(trials_of(small), on_gpu, "fp16") for _ in range(2))
-    for pack in (calm, struck):
+def test_an_overflow_affects_only_its_trial(on_gpu: TokenizedCorpus, small: Trial) -> None:
+    control, overflowed = (Pack(trials_of(small), on_gpu, "fp16") for _ in range(2))
+    for pack in (control, overflowed):
         losses(pack, 5)
-    assert struck.loss_scale is not None
-    skipped = struck.loss_scale.skipped[1].item()
-    struck.loss_scale.scale[1] = 2.0**60
-    torch.testing.assert_close(losses(struck, 1)[:, [0, 2]], losses(calm, 1)[:, [0, 2]], atol=1e-3, rtol=0)
-    assert struck.loss_scale.skipped[1] == skipped + 1
-    assert struck.loss_scale.scale[1] == 2.0**59
+    assert overflowed.loss_scale is not None
+    skipped = overflowed.loss_scale.skipped[1].item()
+    overflowed.loss_scale.scale[1] = 2.0**60
+    torch.testing.assert_close(losses(overflowed, 1)[:, [0, 2]], losses(control, 1)[:, [0, 2]], atol=1e-3, rtol=0)
+    assert overflowed.loss_scale.skipped[1] == skipped + 1
+    assert overflowed.loss_scale.scale[1] == 2.0**59
 
 
-def test_memory_is_what_was_predicted(on_gpu: TokenizedCorpus, small: Trial) -> None:
+def test_memory_matches_the_prediction(on_gpu: TokenizedCorpus, small: Trial) -> None:
     trial = replace(small, n_embd=512, n_head=8, n_layer=6, block_size=64, batch_size=64, dropout=0.2, precision="bf16")
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()

@@ -16,13 +16,13 @@ def test_a_constant_rate_is_constant(small: Trial) -> None:
     assert {learning_rate(small, step) for step in range(small.max_iters)} == {small.learning_rate}
 
 
-def test_warm_up_is_linear_and_then_whole(small: Trial) -> None:
+def test_warm_up_is_linear_and_reaches_the_full_rate(small: Trial) -> None:
     trial = dataclasses.replace(small, warmup_iters=4)
     rates = [learning_rate(trial, step) / trial.learning_rate for step in range(6)]
     assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
 
 
-def test_a_cosine_is_nanogpts(small: Trial) -> None:
+def test_the_cosine_equals_nanogpts(small: Trial) -> None:
     trial = dataclasses.replace(
         small, learning_rate=1e-3, lr_schedule="cosine", min_learning_rate=1e-4, warmup_iters=10, max_iters=110
     )
@@ -34,7 +34,7 @@ def test_a_cosine_is_nanogpts(small: Trial) -> None:
     assert learning_rate(trial, 110) == pytest.approx(1e-4)
 
 
-def test_a_warm_up_as_long_as_the_training_is_no_error(small: Trial) -> None:
+def test_a_warm_up_may_be_as_long_as_the_training(small: Trial) -> None:
     trial = dataclasses.replace(small, warmup_iters=50, max_iters=50, lr_schedule="cosine")
     rates = [learning_rate(trial, step) for step in range(51)]
     assert all(0 < rate <= trial.learning_rate for rate in rates)

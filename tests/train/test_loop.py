@@ -1,4 +1,4 @@
-"""What a training reports, and how it counts time."""
+"""The reports of a training and its accounting of time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def files_in(folder: Path, n_trials: int) -> list[TrialFiles]:
     return [TrialFiles(folder / f"checkpoint{index}", folder / f"best{index}") for index in range(n_trials)]
 
 
-def test_evaluations_come_at_their_steps_and_the_endings_last(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_evaluations_come_at_their_steps_and_endings_come_last(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
     over = train(small, dataclasses.replace(small, seed=2))
     for index in range(2):
         evaluations = over.seen.evaluations[index]
@@ -49,7 +49,7 @@ def test_shared_time_is_divided_by_the_width(pack_of, small: Trial, tmp_path: Pa
     assert sum(seconds) == pytest.approx(next(ticks) - 0.25, abs=0.5)
 
 
-def test_a_beat_comes_between_evaluations(pack_of, small: Trial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_beats_come_between_evaluations(pack_of, small: Trial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     ticks = itertools.count(0.0, 0.1)
     events: list[Evaluated | Ended | Beat] = []
     Training(pack_of(small), files_in(tmp_path, 1), TOKENIZER, events.append, clock=lambda: next(ticks)).run()
@@ -59,7 +59,7 @@ def test_a_beat_comes_between_evaluations(pack_of, small: Trial, tmp_path: Path)
 
 
 def test_checkpoints_take_a_small_share_of_the_time(pack_of, small: Trial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Where writing is slow, an evaluation passes without it; the end never does."""
+    """If writing is slow, some evaluations write no checkpoint, but the end always does."""
     now, written = 0.0, []
 
     def clock() -> float:
@@ -86,7 +86,7 @@ def test_checkpoints_take_a_small_share_of_the_time(pack_of, small: Trial, tmp_p
     assert written == [1, 21, 41, 50]
 
 
-def test_a_stop_comes_after_the_step_at_work(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_stop_takes_effect_after_the_current_step(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
     over = train(small, stop_at=13)
     ended = over.seen.endings[0]
     assert (ended.state, ended.progress.step) == ("stopped", 13)

@@ -1,4 +1,4 @@
-"""The plan's memory model against the tensors that training really holds."""
+"""The predicted memory against the tensors that training really holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDE = {"n_layer": 2, "n_embd": 64, "block_size": 32, "batch_size": 32, "dropout
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors that are alive, as operations make them and nobody holds them any longer."""
+    """Counts the bytes of all live tensors, as operations create them and the last reference to them goes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class LiveBytes(TorchDispatchMode):
         ),
     ],
 )
-def test_a_packs_peak_is_the_predicted_one(
+def test_a_packs_peak_memory_matches_the_prediction(
     corpus: TokenizedCorpus, small: Trial, changes: dict[str, Any], width: int
 ) -> None:
     trial = replace(small, **{**WIDE, **changes})

@@ -1,4 +1,4 @@
-"""The model against a plain one of torch's own layers, and its trials against one another."""
+"""The model against one made of torch's own layers, and its trials against one another."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PlainGPT(nn.Module):
 
     @torch.no_grad()
     def copy_from(self, model: GPT, index: int) -> None:
-        """Take over the weights of one trial of a pack."""
+        """Copy the weights of one trial of a pack."""
         source = {name: view[index] for name, view in model.views(model.weights).items()}
         for name, parameter in self.named_parameters():
             name = name.replace(".up.", ".mlp.up.").replace(".down.", ".mlp.down.")
@@ -100,7 +100,7 @@ def tokens_for(trial: Trial, n_trials: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize(("width", "heads"), [(16, 1), (48, 3)])
 @pytest.mark.parametrize("block_size", [8, 33])
-def test_the_plan_knows_how_many_parameters_the_model_has(
+def test_parameter_count_equals_the_models_parameters(
     small: Trial, layers: int, width: int, heads: int, block_size: int
 ) -> None:
     trial = dataclasses.replace(small, n_layer=layers, n_embd=width, n_head=heads, block_size=block_size)
@@ -113,7 +113,7 @@ def test_the_plan_knows_how_many_parameters_the_model_has(
 
 @pytest.mark.parametrize("n_trials", [1, 3])
 @pytest.mark.parametrize(("layers", "width", "heads"), [(1, 16, 2), (2, 48, 3)])
-def test_logits_losses_and_gradients_are_those_of_a_plain_model(
+def test_logits_losses_and_gradients_equal_a_plain_models(
     small: Trial, n_trials: int, layers: int, width: int, heads: int
 ) -> None:
     trial = dataclasses.replace(small, n_layer=layers, n_embd=width, n_head=heads)
@@ -135,7 +135,7 @@ def test_logits_losses_and_gradients_are_those_of_a_plain_model(
         torch.testing.assert_close(model.gradients[index].norm(), length, atol=1e-5, rtol=1e-4)
 
 
-def test_a_model_looks_back_only(small: Trial) -> None:
+def test_attention_is_causal(small: Trial) -> None:
     model = GPT(ModelShape.of(small, VOCAB), 1)
     model.initialise([1])
     tokens = tokens_for(small, 1)
@@ -147,22 +147,22 @@ def test_a_model_looks_back_only(small: Trial) -> None:
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-def test_trials_do_not_mix(small: Trial, poison: float) -> None:
+def test_a_trial_with_bad_weights_does_not_affect_others(small: Trial, poison: float) -> None:
     shape, tokens, targets = ModelShape.of(small, VOCAB), tokens_for(small, 3), tokens_for(small, 3, seed=1)
-    healthy, sick = GPT(shape, 3), GPT(shape, 3)
-    for model in (healthy, sick):
+    control, diverging = GPT(shape, 3), GPT(shape, 3)
+    for model in (control, diverging):
         model.initialise([1, 2, 3])
     with torch.no_grad():
-        sick.weights[1] = poison
-    for model in (healthy, sick):
+        diverging.weights[1] = poison
+    for model in (control, diverging):
         model.losses(tokens, targets).sum().backward()
-    assert torch.isnan(sick.losses(tokens, targets)).tolist() == [False, True, False]
+    assert torch.isnan(diverging.losses(tokens, targets)).tolist() == [False, True, False]
     for index in (0, 2):
-        assert torch.equal(healthy.logits(tokens)[index], sick.logits(tokens)[index])
-        assert torch.equal(healthy.gradients[index], sick.gradients[index])
+        assert torch.equal(control.logits(tokens)[index], diverging.logits(tokens)[index])
+        assert torch.equal(control.gradients[index], diverging.gradients[index])
 
 
-def test_initial_weights_come_from_the_seed_alone(small: Trial) -> None:
+def test_initial_weights_depend_only_on_the_seed(small: Trial) -> None:
     shape = ModelShape.of(dataclasses.replace(small, n_layer=2), VOCAB)
     alone, packed = GPT(shape, 1), GPT(shape, 3)
     alone.initialise([5])
@@ -173,8 +173,8 @@ def test_initial_weights_come_from_the_seed_alone(small: Trial) -> None:
 
 
 @pytest.mark.parametrize("width", [16, 64, 256])
-def test_a_new_model_knows_nothing(small: Trial, width: int) -> None:
-    """Its loss is that of a guess; biases are zero and norms one."""
+def test_a_new_model_predicts_at_chance(small: Trial, width: int) -> None:
+    """Its loss is that of guessing; biases are zero and norm weights one."""
     trial = dataclasses.replace(small, n_layer=3, n_embd=width, batch_size=64)
     model = GPT(ModelShape.of(trial, VOCAB), 2)
     model.initialise([1, 2])
@@ -187,8 +187,8 @@ def test_a_new_model_knows_nothing(small: Trial, width: int) -> None:
             assert (parameter == 1).all(), name
 
 
-def test_training_is_that_of_a_plain_model(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:  # type: ignore[no-untyped-def]
-    """The plain model under torch's own AdamW and clip, on the same batches, for 50 steps."""
+def test_training_equals_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:  # type: ignore[no-untyped-def]
+    """The plain model trains with torch's AdamW and gradient clipping on the same batches for 50 steps."""
     trial = dataclasses.replace(
         small, n_layer=2, weight_decay=0.1, grad_clip=0.5, beta2=0.99, warmup_iters=5, lr_schedule="cosine"
     )
@@ -200,8 +200,8 @@ def test_training_is_that_of_a_plain_model(small: Trial, pack_of, corpus: Tokeni
         assert pack.minibatch_losses.item() == pytest.approx(loss, abs=1e-5), f"at step {step}"
 
 
-def test_dropout_has_the_effect_of_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:  # type: ignore[no-untyped-def]
-    """Same initial weights and batches, other masks: the mean loss over seeds agrees within its error."""
+def test_dropout_has_the_same_effect_as_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:  # type: ignore[no-untyped-def]
+    """Weights and batches are the same, masks are not, so the mean losses over seeds agree within their error."""
     trials = trials_like(small, range(12), dropout=0.3, max_iters=30)
     pack = pack_of(*trials)
     plains = [PlainGPT(trial, pack.model.shape.vocab_size) for trial in trials]
@@ -243,15 +243,15 @@ def plain_losses(plain: PlainGPT, trial: Trial, corpus: TokenizedCorpus) -> list
 
 
 @pytest.mark.parametrize(("heads", "length", "size"), [(1, 32, 64), (12, 128, 64), (96, 2048, 128), (12, 1024, 16)])
-def test_no_call_of_a_fused_kernel_is_beyond_its_limits(heads: int, length: int, size: int) -> None:
-    """A grid of at most 65,535 blocks, and tensors of at most 2^31 - 1 elements in tiles of 128 tokens and 32 wide."""
+def test_calls_of_fused_kernels_stay_within_their_limits(heads: int, length: int, size: int) -> None:
+    """A grid has at most 65,535 blocks; a tensor at most 2^31 - 1 elements, in tiles of 128 tokens by 32 channels."""
     most = sequences_per_call(heads, length, size)
     assert most >= 1
     assert most * heads <= 65_535
     assert most * heads * math.ceil(length / 128) * 128 * max(size, 32) < 2**31
 
 
-def test_attention_in_several_calls_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_in_several_calls_equals_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = torch.randn(3, 7, 2, 8, 4, generator=torch.Generator().manual_seed(0))
     whole = attend(q, k, v, [(7, 0.0)])
     monkeypatch.setattr(model_module, "SDPA_BATCH", 6)

@@ -1,4 +1,4 @@
-"""AdamW against torch's own; loss scaling against torch's GradScaler."""
+"""AdamW against torch's AdamW, and loss scaling against torch's GradScaler."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rates_at(step: int) -> Tensor:
     return torch.tensor([1e-2, 3e-3 * (step + 1), 1e-1], dtype=torch.float64)
 
 
-def test_adamw_is_torchs(trials: list[Trial]) -> None:
+def test_adamw_equals_torchs(trials: list[Trial]) -> None:
     weights = gradients_of(100)
     rows = [nn.Parameter(row.clone()) for row in weights]
     theirs = [
@@ -53,7 +53,7 @@ def test_adamw_is_torchs(trials: list[Trial]) -> None:
 
 
 @pytest.mark.parametrize("poison", [1.0, float("nan"), float("inf")])
-def test_a_trial_that_must_not_move_keeps_its_bits_and_so_do_its_neighbours(trials: list[Trial], poison: float) -> None:
+def test_a_frozen_trial_and_its_neighbours_keep_their_bits(trials: list[Trial], poison: float) -> None:
     weights, others = gradients_of(100), gradients_of(100)
     still, free = AdamW(trials, weights), AdamW(trials, others)
     everybody = torch.ones(3, dtype=torch.bool)
@@ -76,7 +76,7 @@ def test_a_trial_that_must_not_move_keeps_its_bits_and_so_do_its_neighbours(tria
     assert not torch.equal(weights[1], others[1])
 
 
-def test_a_held_trial_goes_on_as_if_the_step_had_not_been(small: Trial) -> None:
+def test_a_skipped_step_leaves_no_trace(small: Trial) -> None:
     weights, others = gradients_of(100, rows=1), gradients_of(100, rows=1)
     held, whole = AdamW([small], weights), AdamW([small], others)
     rate, yes = torch.tensor([1e-2], dtype=torch.float64), torch.tensor([True])
@@ -91,11 +91,11 @@ def test_a_held_trial_goes_on_as_if_the_step_had_not_been(small: Trial) -> None:
 
 
 OVERFLOWS = {0: set(), 1: {5, 6, 7, 125}, 2: {0, 39, 79, 80}}
-"""The steps at which each of three trials meets an infinity."""
+"""The steps at which each of three trials overflows."""
 
 
-def test_the_loss_scale_is_that_of_torchs_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Step by step, with a growth interval short enough to see."""
+def test_the_loss_scale_follows_torchs_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compares every step, with a short growth interval so that growth happens."""
     monkeypatch.setattr(optimizer, "GROWTH_INTERVAL", 40)
     ours = LossScale(3, torch.device("cpu"))
     everybody, scales = torch.ones(3, dtype=torch.bool), []
@@ -116,14 +116,14 @@ def test_the_loss_scale_is_that_of_torchs_scaler(monkeypatch: pytest.MonkeyPatch
             assert scales[step][index] == scaler.get_scale(), f"trial {index} at step {step}"
 
 
-def test_the_loss_scale_has_the_figures_of_torchs_scaler() -> None:
+def test_the_loss_scales_constants_are_those_of_torchs_scaler() -> None:
     scaler = torch.amp.GradScaler("cpu")
     theirs = (scaler.get_growth_factor(), scaler.get_backoff_factor(), scaler.get_growth_interval())
     assert theirs == (optimizer.GROWTH, optimizer.BACKOFF, optimizer.GROWTH_INTERVAL)
     assert scaler.state_dict()["scale"] == optimizer.INITIAL_SCALE
 
 
-def test_the_loss_scale_of_a_dead_trial_stays() -> None:
+def test_the_loss_scale_of_a_diverged_trial_does_not_change() -> None:
     scale = LossScale(2, torch.device("cpu"))
     for overflowed in (True, False):
         scale.adjust(torch.tensor([overflowed, overflowed]), torch.tensor([True, False]))

@@ -28,7 +28,7 @@ def test_checkpointing_changes_no_bit(
     dropout: float,
     parts: int,
 ) -> None:
-    """Not even with dropout: the masks that a block is computed with again are the ones it was computed with."""
+    """With dropout, too: a block's second computation uses the masks of the first."""
     trials = [
         dataclasses.replace(trial, n_layer=2, precision=precision, dropout=dropout, gradient_accumulation=parts)
         for trial in mixed[:2]
@@ -39,7 +39,7 @@ def test_checkpointing_changes_no_bit(
     assert torch.equal(plain.model.weights, checkpointed.model.weights)
 
 
-def test_accumulated_gradients_are_those_of_the_whole_batch(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_accumulated_gradients_equal_those_of_the_whole_batch(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
     whole = pack_of(*mixed)
     parts = pack_of(*(dataclasses.replace(trial, gradient_accumulation=4) for trial in mixed))
     assert (whole.micro_batches, parts.micro_batches) == (1, 4)
@@ -47,7 +47,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(pack_of, mixed: list
 
 
 def test_accumulation_with_dropout_draws_other_masks_for_each_part(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
-    """The parts of a batch with one sequence over and over would lose the same with the same masks."""
+    """Two parts must not share masks, or accumulation would drop the same elements in each part."""
     trial = dataclasses.replace(small, dropout=0.5, gradient_accumulation=4)
     pack = pack_of(trial)
     pack.dropout.draw(0)
@@ -61,7 +61,7 @@ def test_accumulation_with_dropout_draws_other_masks_for_each_part(pack_of, smal
 
 
 def test_the_mean_loss_with_dropout_does_not_depend_on_the_parts(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
-    """Over seeds, within the error of the mean."""
+    """Compares means over seeds, within their error."""
     trials = [dataclasses.replace(small, seed=seed, dropout=0.3) for seed in range(16)]
     whole = trained(pack_of(*trials), 30)[15:].mean(dim=0)
     parts = trained(pack_of(*(dataclasses.replace(t, gradient_accumulation=2) for t in trials)), 30)[15:].mean(dim=0)

@@ -1,4 +1,4 @@
-"""A pack of N is N solo runs, and what happens to one trial is nobody else's affair."""
+"""A pack of N trials equals N solo runs, and no trial affects another."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def assert_same_losses(left: dict[int, tuple], right: dict[int, tuple]) -> None:
 
 
 @pytest.mark.parametrize("dropout", [(0.0,) * 5, (0.2, 0.5, 0.0, 0.3, 0.2)])
-def test_a_pack_of_n_is_n_solo_runs(train, mixed: list[Trial], dropout: tuple[float, ...]) -> None:  # type: ignore[no-untyped-def]
-    """Mixed rates, decays, betas, clips, schedules, seeds and dropout rates, for 50 steps in fp32."""
+def test_a_pack_equals_its_solo_runs(train, mixed: list[Trial], dropout: tuple[float, ...]) -> None:  # type: ignore[no-untyped-def]
+    """The trials differ in learning rate, decay, betas, clip, schedule, seed and dropout, for 50 steps in fp32."""
     trials = [dataclasses.replace(trial, dropout=rate) for trial, rate in zip(mixed, dropout, strict=True)]
     packed = train(*trials)
     for index, trial in enumerate(trials):
@@ -59,15 +59,15 @@ def test_a_trial_poisoned_with_nan_diverges_alone(train, mixed: list[Trial]) -> 
     assert_neighbours_untouched(train(*mixed), train(*mixed, poison={1: 13}), 1)
 
 
-def assert_neighbours_untouched(healthy, sick, slot: int) -> None:  # type: ignore[no-untyped-def]
-    assert sick.seen.endings[slot].state == "diverged"
-    last = sick.seen.evaluations[slot][-1]
+def assert_neighbours_untouched(control, diverging, slot: int) -> None:  # type: ignore[no-untyped-def]
+    assert diverging.seen.endings[slot].state == "diverged"
+    last = diverging.seen.evaluations[slot][-1]
     assert (last.train_loss, last.val_loss) == (None, None), "NaN is nothing, never a number"
     for index in {0, 1, 2, 3, 4} - {slot}:
-        assert sick.seen.endings[index].state == "done"
-        assert sick.seen.losses(index) == healthy.seen.losses(index), "to the last bit"
-        assert torch.equal(sick.pack.model.weights[index], healthy.pack.model.weights[index])
-        assert torch.equal(sick.pack.optimizer.second[index], healthy.pack.optimizer.second[index])
+        assert diverging.seen.endings[index].state == "done"
+        assert diverging.seen.losses(index) == control.seen.losses(index), "to the last bit"
+        assert torch.equal(diverging.pack.model.weights[index], control.pack.model.weights[index])
+        assert torch.equal(diverging.pack.optimizer.second[index], control.pack.optimizer.second[index])
 
 
 def test_a_diverged_trial_is_frozen(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
@@ -93,7 +93,7 @@ def test_a_pack_of_diverged_trials_ends_at_its_next_evaluation(train, small: Tri
 
 
 def test_a_trial_that_diverges_in_its_last_update_has_diverged(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
-    """Its last minibatch loss was a number, and the weights that came of it are not."""
+    """Its last minibatch loss was finite, but the update made its weights infinite or NaN."""
     over = train(dataclasses.replace(small, learning_rate=1e38, max_iters=1))
     assert over.seen.losses(0)[1][1] is None
     assert over.seen.endings[0].state == "diverged"
@@ -101,55 +101,53 @@ def test_a_trial_that_diverges_in_its_last_update_has_diverged(train, small: Tri
 
 def test_an_overflow_in_fp16_skips_one_trials_step_and_halves_its_scale(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
     trials = [dataclasses.replace(trial, precision="fp16") for trial in mixed]
-    calm, struck = pack_of(*trials), pack_of(*trials)
-    for pack in (calm, struck):
+    control, overflowed = pack_of(*trials), pack_of(*trials)
+    for pack in (control, overflowed):
         for _ in range(5):
             pack.advance()
-    before = struck.model.weights[2].clone(), struck.optimizer.second[2].clone()
-    updates, skipped = struck.optimizer.updates[2].item(), struck.loss_scale.skipped[2].item()
-    struck.loss_scale.scale[2] = 2.0**80  # no gradient fits fp16 after that
-    for pack in (calm, struck):
+    before = overflowed.model.weights[2].clone(), overflowed.optimizer.second[2].clone()
+    updates, skipped = overflowed.optimizer.updates[2].item(), overflowed.loss_scale.skipped[2].item()
+    overflowed.loss_scale.scale[2] = 2.0**80  # no gradient fits fp16 after that
+    for pack in (control, overflowed):
         pack.advance()
-    assert struck.loss_scale.scale[2] == 2.0**79
-    assert struck.loss_scale.skipped[2] == skipped + 1
-    assert struck.loss_scale.clean_updates[2] == 0
-    assert struck.optimizer.updates[2] == updates
-    assert torch.equal(struck.model.weights[2], before[0])
-    assert torch.equal(struck.optimizer.second[2], before[1])
-    assert struck.alive.all(), "an overflow is no divergence"
+    assert overflowed.loss_scale.scale[2] == 2.0**79
+    assert overflowed.loss_scale.skipped[2] == skipped + 1
+    assert overflowed.loss_scale.clean_updates[2] == 0
+    assert overflowed.optimizer.updates[2] == updates
+    assert torch.equal(overflowed.model.weights[2], before[0])
+    assert torch.equal(overflowed.optimizer.second[2], before[1])
+    assert overflowed.alive.all(), "an overflow is not a divergence"
     for index in (0, 1, 3, 4):
-        assert torch.equal(struck.model.weights[index], calm.model.weights[index])
-        for name in struck.loss_scale.STATE:
-            assert getattr(struck.loss_scale, name)[index] == getattr(calm.loss_scale, name)[index]
-    struck.loss_scale.scale[2] = 1024.0
-    struck.advance()
-    assert struck.optimizer.updates[2] == updates + 1
-    assert not torch.equal(struck.model.weights[2], before[0])
+        assert torch.equal(overflowed.model.weights[index], control.model.weights[index])
+        for name in overflowed.loss_scale.STATE:
+            assert getattr(overflowed.loss_scale, name)[index] == getattr(control.loss_scale, name)[index]
+    overflowed.loss_scale.scale[2] = 1024.0
+    overflowed.advance()
+    assert overflowed.optimizer.updates[2] == updates + 1
+    assert not torch.equal(overflowed.model.weights[2], before[0])
 
 
 @pytest.mark.parametrize(("width", "dropout"), [(2, 0.0), (3, 0.2)])
-def test_a_pack_that_gets_narrower_leaves_the_rest_as_they_were(
-    train, small: Trial, width: int, dropout: float
-) -> None:  # type: ignore[no-untyped-def]
-    """Most of the pack diverges and leaves; the last one does not notice, nor does who reads of it."""
+def test_a_narrowed_pack_does_not_change_the_remaining_trials(train, small: Trial, width: int, dropout: float) -> None:  # type: ignore[no-untyped-def]
+    """Most trials diverge and leave the pack. The last one trains and reports as if it had been alone."""
     trials = [dataclasses.replace(small, seed=seed, dropout=dropout) for seed in range(width)]
-    healthy, sick = train(*trials), train(*trials, poison=dict.fromkeys(range(width - 1), 25))
+    control, diverging = train(*trials), train(*trials, poison=dict.fromkeys(range(width - 1), 25))
     last = width - 1
-    assert [sick.seen.endings[index].state for index in range(width)] == ["diverged"] * last + ["done"]
-    assert len(sick.training.pack.trials) == 1
-    assert sick.seen.losses(last) == healthy.seen.losses(last)
+    assert [diverging.seen.endings[index].state for index in range(width)] == ["diverged"] * last + ["done"]
+    assert len(diverging.training.pack.trials) == 1
+    assert diverging.seen.losses(last) == control.seen.losses(last)
     for index in range(last):
-        assert [evaluation.step for evaluation in sick.seen.evaluations[index]] == [0, 20, 40]
+        assert [evaluation.step for evaluation in diverging.seen.evaluations[index]] == [0, 20, 40]
     for kind in ("checkpoint", "best"):
-        tensors = [read_checkpoint(getattr(over.files[last], kind)).tensors for over in (healthy, sick)]
+        tensors = [read_checkpoint(getattr(over.files[last], kind)).tensors for over in (control, diverging)]
         assert all(torch.equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())
 
 
 @pytest.mark.parametrize("micro_batches", [3, 4])
-def test_a_batch_worked_off_in_parts_is_the_whole_batch(
+def test_a_batch_in_parts_equals_the_whole_batch(
     corpus: TokenizedCorpus, mixed: list[Trial], micro_batches: int
 ) -> None:
-    """With as many parts as sequences, and with a number that does not divide them."""
+    """With one sequence per part, and with a number of parts that does not divide the batch."""
     whole = Pack(mixed, corpus, "fp32")
     parts = Pack(mixed, corpus, "fp32", tuning=Tuning(micro_batches=micro_batches))
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""A long text encoded by several processes: the tokens of one, in order, and nobody left behind."""
+"""A long text encoded by several processes: the same tokens in order, and no process left behind."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_the_tokens_of_a_text_in_order(monkeypatch: pytest.MonkeyPatch, cores: i
     assert np.concatenate([first, *tokens]).tolist() == PAIRS.encode(TEXT).tolist()
 
 
-def test_one_process_does_what_others_leave_that_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the system kills them where memory runs out."""
+def test_this_process_encodes_the_parts_of_killed_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system kills processes when memory runs out."""
     monkeypatch.setattr(parallel_encoding, "cores", lambda: 2)
     monkeypatch.setattr(tokenizer, "CHARACTERS_AT_ONCE", 500)
     tokens = encode_long(PAIRS, (TEXT[start : start + 500] for start in range(0, len(TEXT), 500)))
@@ -61,7 +61,7 @@ def test_one_process_does_what_others_leave_that_are_killed(monkeypatch: pytest.
     assert np.concatenate([first, *tokens]).tolist() == PAIRS.encode(TEXT).tolist()
 
 
-def test_one_process_is_enough_where_no_other_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_process_encodes_everything_if_others_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
@@ -70,7 +70,7 @@ def test_one_process_is_enough_where_no_other_starts(monkeypatch: pytest.MonkeyP
     assert np.concatenate([*encode_long(PAIRS, [TEXT])]).tolist() == PAIRS.encode(TEXT).tolist()
 
 
-def test_processes_leave_with_one_that_is_killed() -> None:
+def test_processes_exit_when_their_parent_is_killed() -> None:
     root = Path(__file__).parents[2]
     with subprocess.Popen([sys.executable, "-c", ENCODE_FOR_EVER], cwd=root, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Number formats: what a device gets, and that the shorter ones come close."""
+"""Number formats: the choice for each device, and the accuracy of the short ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("wanted", ["fp32", "bf16", "fp16"])
-def test_what_is_asked_for_is_given(wanted: str) -> None:
+def test_an_explicit_precision_is_used(wanted: str) -> None:
     assert resolve_precision(wanted, CPU) == wanted
 
 
@@ -22,7 +22,7 @@ def test_what_is_asked_for_is_given(wanted: str) -> None:
     ("capabilities", "precision"),
     [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "fp32"), ({}, "fp32")],
 )
-def test_auto_on_a_cpu_is_what_it_computes_natively(
+def test_auto_on_a_cpu_is_the_fastest_native_format(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
@@ -39,7 +39,7 @@ def test_auto_on_a_gpu_is_bf16_from_ampere_on(
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.05)])
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_short_formats_come_close_to_fp32(
+def test_short_formats_are_close_to_fp32(
     train,  # type: ignore[no-untyped-def]
     small: Trial,
     precision: str,

@@ -1,4 +1,4 @@
-"""Weights in fewer bits: how far from the original they may be, and what a stranger's file cannot do."""
+"""Quantized weights: their largest error, and files that claim more than they hold."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def checkpoint(small: Trial) -> Checkpoint:
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("size", [1.0, 1e-3, 1e-5, 1e-30, 1e30])
-def test_a_weight_is_off_by_half_a_level_at_most(
+def test_a_weights_error_is_at_most_half_a_level(
     checkpoint: Checkpoint, tmp_path: Path, bits: int, size: float
 ) -> None:
     path = tmp_path / "best.safetensors"
@@ -53,7 +53,7 @@ def test_a_weight_is_off_by_half_a_level_at_most(
         assert off.max() > 0
 
 
-def test_four_bits_are_a_sixth_of_the_file(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_four_bits_take_a_sixth_of_the_file(checkpoint: Checkpoint, tmp_path: Path) -> None:
     wide = dataclasses.replace(checkpoint.trial, n_embd=128, n_head=4)
     shapes = parameter_shapes(ModelShape.of(wide, TOKENIZER.vocab_size))
     whole = dataclasses.replace(
@@ -86,8 +86,8 @@ def test_a_file_that_claims_a_larger_model_is_refused(checkpoint: Checkpoint, tm
 
 
 @pytest.mark.parametrize("part", ["levels", "scales"])
-def test_a_file_of_misshapen_parts_is_refused(checkpoint: Checkpoint, tmp_path: Path, part: str) -> None:
-    """Broadcast, a few kilobytes would become gigabytes."""
+def test_a_file_with_tensors_of_wrong_shapes_is_refused(checkpoint: Checkpoint, tmp_path: Path, part: str) -> None:
+    """Broadcasting them would turn kilobytes into gigabytes."""
     stored = quantized(checkpoint.tensors, 8)
     name = f"weights/token_embedding.{part}"
     stored[name] = stored[name][:, None].repeat(1, 64)

@@ -1,4 +1,4 @@
-"""Batches and dropout masks: functions of seed and step, whatever the pack."""
+"""Batches and dropout masks, which depend on seed and step but not on the pack."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_batches_do_not_depend_on_pack_slot_or_range() -> None:
     assert np.array_equal(alone[:, :4], batch_starts([7], range(100), 4, 1000)[:, 0])
 
 
-def test_batches_differ_between_seeds_and_steps_and_places() -> None:
+def test_batches_differ_between_seeds_steps_and_indices() -> None:
     starts = batch_starts([0, 1, 2, 2**63 - 1], range(64), 16, 2**40)
     assert len(np.unique(starts)) == starts.size
 
@@ -58,7 +58,7 @@ def test_masks_do_not_depend_on_the_pack() -> None:
         assert (several[2] == 1).all()
 
 
-def test_masks_differ_between_seeds_and_steps_and_layers() -> None:
+def test_masks_differ_between_seeds_steps_and_layers() -> None:
     first, second = masks_of([1, 2], [0.5, 0.5], 5, 200, 200)
     (later,) = masks_of([1, 2], [0.5, 0.5], 6, 200)
     assert len({tuple(mask.tolist()) for mask in (*first, *second, *later)}) == 6
@@ -74,8 +74,8 @@ def test_a_devices_dropout_has_a_rate_for_each_trial() -> None:
     assert not torch.equal(dropped[1], dropped[2])
 
 
-def test_a_devices_dropout_makes_losses_of_the_same_distribution(small: Trial) -> None:
-    """Its kernels draw other masks than a CPU's dropout; the mean loss over draws agrees within its error."""
+def test_a_devices_dropout_has_the_same_effect_on_losses(small: Trial) -> None:
+    """Its masks differ from a CPU's, so the mean losses over draws agree within their error."""
     trial, draws = dataclasses.replace(small, n_layer=2), 100
     model = GPT(ModelShape.of(trial, 21), 2)
     with torch.no_grad():

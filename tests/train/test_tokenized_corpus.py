@@ -46,7 +46,7 @@ def test_validation_windows_count_each_token_once(length: int) -> None:
 
 
 @pytest.mark.parametrize("length", [9, 20, 100])
-def test_training_windows_are_as_many_and_spread_over_the_split(length: int) -> None:
+def test_training_windows_are_as_many_as_validation_windows_and_evenly_spread(length: int) -> None:
     corpus = TokenizedCorpus(*np.split(np.arange(1000 + length), [1000]), VOCAB)
     windows = corpus.training_windows(8)
     assert len(windows.inputs) == len(corpus.validation_windows(8).inputs)
@@ -61,7 +61,7 @@ def test_training_windows_are_as_many_and_spread_over_the_split(length: int) -> 
         assert starts[-1] + gaps.max() + 8 >= 1000 - 16, "to the end of the split"
 
 
-def test_training_windows_of_a_split_shorter_than_validation_are_all_of_it() -> None:
+def test_training_windows_cover_a_split_shorter_than_validation() -> None:
     windows = TokenizedCorpus(*np.split(np.arange(100), [20]), VOCAB).training_windows(8)
     assert windows.inputs[:, 0].tolist() == [0, 8]
 
@@ -73,7 +73,7 @@ def test_an_evaluation_is_the_exact_mean_over_the_split(
     corpus: TokenizedCorpus,
     block_size: int,
 ) -> None:
-    """Token by token, each with the context that its window gives it."""
+    """The test computes it token by token, each with the context in its window."""
     trials = [dataclasses.replace(small, block_size=block_size, seed=seed, dropout=0.5) for seed in (1, 2)]
     pack = pack_of(*trials)
     for _ in range(5):
@@ -99,8 +99,8 @@ def test_an_evaluation_is_the_exact_mean_over_the_split(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
-def test_streamed_batches_are_those_of_a_corpus_on_the_device(small: Trial, dtype: type, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """Over several tables of steps, and where a resumed pack begins in the middle of one."""
+def test_streamed_batches_equal_held_ones(small: Trial, dtype: type, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Over several tables of steps, and for a resumed pack that starts in the middle of one."""
     monkeypatch.setattr("litegpt.train.batches.STREAMED_TOKENS", 3 * 2 * small.batch_size * (small.block_size + 1))
     trials = [dataclasses.replace(small, seed=seed) for seed in range(2)]
     splits = np.split(np.random.default_rng(0).integers(0, 20, 2000).astype(dtype), [1800])
@@ -116,7 +116,7 @@ def test_streamed_batches_are_those_of_a_corpus_on_the_device(small: Trial, dtyp
             assert torch.equal(inputs[..., 1:], targets[..., :-1])
 
 
-def test_a_corpus_larger_than_memory_is_trained_on_where_it_lies(small: Trial, tmp_path: Path) -> None:
+def test_a_mapped_corpus_is_not_copied_into_memory(small: Trial, tmp_path: Path) -> None:
     memory = psutil.virtual_memory().total + psutil.swap_memory().total
     with (tmp_path / "train.bin").open("wb") as file:
         file.truncate(memory + 1000)  # no disk holds it: what was never written takes no room

@@ -1,4 +1,4 @@
-"""Text to tokens and back: the same text, whatever the tokenizer, however it comes in parts."""
+"""Text to tokens and back: every tokenizer restores the text, also when it comes in parts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def decoded(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
 
 
 @given(ANY.filter(len))
-def test_every_text_survives_its_own_characters(text: str) -> None:
+def test_every_text_is_restored_by_its_character_tokenizer(text: str) -> None:
     tokenizer = CharacterTokenizer(tuple(sorted(set(text))))
     tokens = tokenizer.encode(text)
     assert tokens.max() < tokenizer.vocab_size == len(set(text))
@@ -35,8 +35,8 @@ def test_every_text_survives_its_own_characters(text: str) -> None:
 
 @pytest.mark.parametrize("tokenizer", [ByteTokenizer(), WORDS, PAIRS], ids=["byte", "word", "bpe"])
 @given(text=st.one_of(ANY, st.text("the ox's a\n\t\r  —é.", max_size=40)))
-def test_every_text_survives_a_vocabulary_of_another(tokenizer: Tokenizer, text: str) -> None:
-    """What a vocabulary lacks is spelled in bytes."""
+def test_every_text_is_restored_by_a_vocabulary_of_another_text(tokenizer: Tokenizer, text: str) -> None:
+    """Words that a vocabulary lacks are spelled in bytes."""
     assert decoded(tokenizer, tokenizer.encode(text)) == text
 
 
@@ -57,14 +57,14 @@ def test_the_empty_text_has_no_tokens(tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize(("vocab_size", "bits"), [(2, 8), (256, 8), (257, 16), (1 << 15, 16), (1 + (1 << 15), 32)])
-def test_tokens_take_no_more_room_than_they_need(vocab_size: int, bits: int) -> None:
+def test_tokens_have_the_smallest_integer_type(vocab_size: int, bits: int) -> None:
     symbols = [chr(0x4E00 + number) for number in range(vocab_size)]
     assert CharacterTokenizer(tuple(symbols)).encode(symbols[-1]).dtype.itemsize == bits // 8
 
 
 @pytest.mark.parametrize("learned", [WORDS, PAIRS], ids=["word", "bpe"])
-def test_a_learned_tokenizer_is_the_librarys(learned: LearnedTokenizer) -> None:
-    """Looking words up one by one changes nothing, and a file of it is anybody's."""
+def test_a_learned_tokenizer_equals_the_librarys(learned: LearnedTokenizer) -> None:
+    """Encoding word by word gives the library's tokens, and the library can read the definition."""
     library = tokenizers.Tokenizer.from_str(learned.definition)
     tokens = learned.encode(NOVELLA).tolist()
     assert tokens == library.encode(NOVELLA).ids
@@ -78,8 +78,8 @@ def test_a_learned_tokenizer_is_the_librarys(learned: LearnedTokenizer) -> None:
         ANY, st.text(st.sampled_from("a é'\u2019_!\n\r\t\x1c\x85\u3000\u0301\u0939\u093f\u0902\u200d❤\ufe0f👍𝑥²"))
     )
 )
-def test_any_text_is_cut_as_the_library_cuts_it(learned: LearnedTokenizer, text: str) -> None:
-    """Marks, odd digits and white space, of which Python and the library think differently."""
+def test_any_text_is_split_as_the_library_splits_it(learned: LearnedTokenizer, text: str) -> None:
+    """Combining marks, unusual digits and white space, which Python and the library classify differently."""
     library = tokenizers.Tokenizer.from_str(learned.definition)
     assert learned.encode(text).tolist() == library.encode(text).ids
 
@@ -91,21 +91,21 @@ def test_a_word_keeps_its_marks(text: str) -> None:
 
 
 def test_symbols_are_words_of_their_own() -> None:
-    """Each has its one token: emoji with what varies them, and a sentence's end."""
+    """Emoji with variation selectors and sentence ends get one token each."""
     text = "है। no, ❤️ 👍🏽!\n"
     tokenizer = learn_words(iter([text]), 300)
     assert [*tokenizer.decode(tokenizer.encode(text).tolist())] == ["है", "।", " no", ",", " ❤️", " 👍🏽!", "\n"]
 
 
 @pytest.mark.parametrize("tokenizer", [ByteTokenizer(), WORDS, PAIRS], ids=["byte", "word", "bpe"])
-def test_what_is_no_character_becomes_a_question_mark(tokenizer: Tokenizer) -> None:
-    """A command line that is not UTF-8 has lone surrogates."""
+def test_a_lone_surrogate_becomes_a_question_mark(tokenizer: Tokenizer) -> None:
+    """A command line that is not UTF-8 contains lone surrogates."""
     assert decoded(tokenizer, tokenizer.encode("the \udcff ox\udcfe")) == "the ? ox?"
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 1000])
 @pytest.mark.parametrize("tokenizer", [CharacterTokenizer(sorted(set(NOVELLA))), ByteTokenizer(), WORDS, PAIRS])
-def test_parts_have_the_tokens_of_the_whole(
+def test_parts_have_the_tokens_of_the_whole_text(
     tokenizer: Tokenizer, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHARACTERS_AT_ONCE", at_once)
@@ -114,7 +114,7 @@ def test_parts_have_the_tokens_of_the_whole(
     assert np.concatenate([*tokenizer.encode_parts(parts)]).tolist() == tokenizer.encode(text).tolist()
 
 
-def test_a_text_without_spaces_comes_in_parts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_without_spaces_is_cut_into_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHARACTERS_AT_ONCE", 10)
     text = "鲸鱼" * 50
     parts = np.concatenate([*PAIRS.encode_parts([text[:33], text[33:]])])
@@ -128,14 +128,14 @@ def test_few_remembered_words_are_enough(monkeypatch: pytest.MonkeyPatch) -> Non
     assert forgetful.encode(NOVELLA[:5000]).tolist() == tokens
 
 
-def test_a_character_comes_when_its_last_byte_does() -> None:
+def test_a_character_is_yielded_with_its_last_byte() -> None:
     tokens = ByteTokenizer().encode("a€b")
     assert [*ByteTokenizer().decode(tokens)] == ["a", "€", "b"]
     assert [*ByteTokenizer().decode(tokens[:3])] == ["a", "�"], "the rest may never come"
 
 
 @pytest.mark.parametrize("tokenizer", [CharacterTokenizer("\nab€"), ByteTokenizer(), WORDS, PAIRS])
-def test_the_state_makes_the_same_tokenizer(tokenizer: Tokenizer) -> None:
+def test_the_state_restores_the_tokenizer(tokenizer: Tokenizer) -> None:
     again = from_state(json.loads(json.dumps(tokenizer.state())))
     assert again.vocab_size == tokenizer.vocab_size
     assert again.encode("ab\n€").tolist() == tokenizer.encode("ab\n€").tolist()
@@ -152,7 +152,7 @@ def test_the_state_makes_the_same_tokenizer(tokenizer: Tokenizer) -> None:
     ],
     ids=str,
 )
-def test_a_definition_that_the_library_refuses_is_one_line(damage: dict[str, object]) -> None:
+def test_a_definition_that_the_library_refuses_raises_one_line(damage: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="its tokenizer is damaged") as refusal:
         LearnedTokenizer(json.dumps(json.loads(PAIRS.definition) | damage)).encode("a")
     assert "\n" not in str(refusal.value)

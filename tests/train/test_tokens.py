@@ -1,4 +1,4 @@
-"""Long texts as tokens in files: made once, the tokens of a short text, whoever dies or waits meanwhile."""
+"""The token files of long texts: written once, equal to tokens in memory, despite kills and waiting workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAIRS = learn_byte_pairs(iter([TEXT]), 300)
 
 @pytest.fixture
 def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitText:
-    """A text that is taken for a long one, and read in many pieces."""
+    """A text that counts as long and is read in many pieces."""
     (tmp_path / "text.txt").write_text(TEXT)
     monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 100)
     monkeypatch.setattr(module, "MAPPED_FROM", 0)
@@ -38,7 +38,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("tokenizer", [CharacterTokenizer(sorted(set(TEXT))), ByteTokenizer(), PAIRS])
-def test_mapped_tokens_are_those_in_memory(
+def test_mapped_tokens_equal_those_in_memory(
     split: SplitText, cache: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mapped = tokenised(split, tokenizer, cache)
@@ -52,7 +52,7 @@ def test_mapped_tokens_are_those_in_memory(
     assert "".join(tokenizer.decode(mapped[1].tolist())) == split.validation_text
 
 
-def test_tokens_are_made_once(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_written_once(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tokenised(split, ByteTokenizer(), cache)
 
     def encode_again(*_: object) -> None:
@@ -63,7 +63,7 @@ def test_tokens_are_made_once(split: SplitText, cache: Path, monkeypatch: pytest
     assert np.array_equal(first[0], again[0])
 
 
-def test_another_text_split_or_tokenizer_has_tokens_of_its_own(split: SplitText, cache: Path, tmp_path: Path) -> None:
+def test_another_text_split_or_tokenizer_has_separate_tokens(split: SplitText, cache: Path, tmp_path: Path) -> None:
     tokenised(split, ByteTokenizer(), cache)
     tokenised(split, PAIRS, cache)
     tokenised(SplitText(split.corpus, SplitRule("blocks")), ByteTokenizer(), cache)
@@ -73,7 +73,7 @@ def test_another_text_split_or_tokenizer_has_tokens_of_its_own(split: SplitText,
     assert len([entry for entry in cache.iterdir() if entry.is_dir()]) == 4
 
 
-def test_what_a_killed_worker_left_is_made_anew(split: SplitText, cache: Path) -> None:
+def test_unfinished_files_of_a_killed_worker_are_replaced(split: SplitText, cache: Path) -> None:
     expected = tokenised(split, ByteTokenizer(), cache)[0].tolist()
     (folder,) = (entry for entry in cache.iterdir() if entry.is_dir())
     folder.rename(folder.with_suffix(".tmp"))
@@ -82,7 +82,7 @@ def test_what_a_killed_worker_left_is_made_anew(split: SplitText, cache: Path) -
     assert [entry.suffix for entry in cache.iterdir() if entry.is_dir()] == [""]
 
 
-def test_a_full_disk_leaves_nothing_half_done(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_unfinished_files(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -122,15 +122,15 @@ def replace_with_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [empty, cut_off, overwrite, lose, forget, replace_with_file])
-def test_damaged_tokens_are_made_anew(split: SplitText, cache: Path, damage: Callable[[Path], None]) -> None:
+def test_damaged_tokens_are_written_again(split: SplitText, cache: Path, damage: Callable[[Path], None]) -> None:
     expected = [tokens.tolist() for tokens in tokenised(split, ByteTokenizer(), cache)]
     (folder,) = (entry for entry in cache.iterdir() if entry.is_dir())
     damage(folder)
     assert [tokens.tolist() for tokens in tokenised(split, ByteTokenizer(), cache)] == expected
 
 
-def test_whole_tokens_are_only_read(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk may be read-only: nothing is locked and nothing is stamped."""
+def test_complete_tokens_are_only_read(split: SplitText, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may be read-only, so nothing is locked and no time stamp is set."""
     expected = tokenised(split, ByteTokenizer(), cache)[0].tolist()
 
     def refuse(*_: object, **__: object) -> None:
@@ -147,7 +147,7 @@ def test_a_cache_that_cannot_be_used_is_named(split: SplitText, tmp_path: Path) 
         tokenised(split, ByteTokenizer(), tmp_path / "file" / "tokens")
 
 
-def test_what_a_beat_raises_ends_the_work(split: SplitText, cache: Path) -> None:
+def test_an_exception_from_beat_ends_the_work(split: SplitText, cache: Path) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -156,8 +156,8 @@ def test_what_a_beat_raises_ends_the_work(split: SplitText, cache: Path) -> None
     assert not [entry for entry in cache.iterdir() if entry.is_dir()], "nothing is half done"
 
 
-def test_of_several_workers_one_makes_the_tokens(split: SplitText, cache: Path) -> None:
-    """The others wait, and say so."""
+def test_only_one_of_several_workers_writes_the_tokens(split: SplitText, cache: Path) -> None:
+    """The others wait and call `beat`."""
     begun, beats = threading.Event(), []
 
     class Slow(ByteTokenizer):
@@ -175,7 +175,7 @@ def test_of_several_workers_one_makes_the_tokens(split: SplitText, cache: Path) 
     assert "".join(ByteTokenizer().decode(tokens[1].tolist())) == split.validation_text
 
 
-def test_what_nobody_has_used_for_long_is_deleted(split: SplitText, cache: Path) -> None:
+def test_tokens_that_were_not_used_for_long_are_deleted(split: SplitText, cache: Path) -> None:
     tokenised(split, ByteTokenizer(), cache)
     (old,) = (entry for entry in cache.iterdir() if entry.is_dir())
     os.utime(old, (0, 0))

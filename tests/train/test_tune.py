@@ -1,4 +1,4 @@
-"""Tuning a shape: what is chosen, what is not worth trying, and that failures are answers."""
+"""Tuning of a shape: the choice, candidates that cost too much, and failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from litegpt.train.tune import tune, updates_per_second
 
 
 class Device:
-    """A device whose speed, in updates a second, is known; every measurement takes a second of its clock."""
+    """A device with given speeds in updates per second; each measurement takes one second of its clock."""
 
     def __init__(self, speed: Callable[[Tuning], float | None]) -> None:
         self.speed, self.tried = speed, list[Tuning]()
@@ -33,7 +33,7 @@ def trials_of(small: Trial, count: int, max_iters: int = 100_000) -> list[Trial]
     return [replace(small, seed=seed, max_iters=max_iters) for seed in range(count)]
 
 
-def test_the_narrowest_within_a_tenth_of_the_best(small: Trial) -> None:
+def test_the_narrowest_pack_near_the_best_speed_is_chosen(small: Trial) -> None:
     device = Device(lambda tuning: {8: 100.0, 4: 95.0, 2: 91.0, 1: 60.0}[tuning.width or 0])
     tuned = tune(trials_of(small, 8), device, device.clock)
     assert tuned is not None
@@ -41,7 +41,7 @@ def test_the_narrowest_within_a_tenth_of_the_best(small: Trial) -> None:
     assert [tuning.width for tuning in device.tried[:4]] == [8, 4, 2, 1]
 
 
-def test_what_runs_out_of_memory_is_not_chosen(small: Trial) -> None:
+def test_a_width_that_runs_out_of_memory_is_not_chosen(small: Trial) -> None:
     device = Device(lambda tuning: None if (tuning.width or 0) > 3 else 10.0 * (tuning.width or 0))
     tuned = tune(trials_of(small, 12), device, device.clock)
     assert tuned is not None
@@ -66,7 +66,7 @@ def test_a_faster_kernel_and_a_compiled_step_are_taken(small: Trial) -> None:
     assert tuned.updates_per_second == 60.0
 
 
-def test_what_costs_more_than_it_can_save_is_not_tried(small: Trial) -> None:
+def test_a_candidate_that_costs_more_than_it_can_save_is_not_tried(small: Trial) -> None:
     short, long = Device(lambda tuning: 100.0), Device(lambda tuning: 100.0)
     tune(trials_of(small, 8, max_iters=10), short, short.clock)
     tune(trials_of(small, 8, max_iters=2000), long, long.clock)
@@ -84,7 +84,7 @@ def test_a_real_measurement(corpus: TokenizedCorpus, small: Trial, attention: st
     assert speed > 10
 
 
-def test_a_failing_measurement_is_no_speed(
+def test_a_failing_measurement_returns_none(
     corpus: TokenizedCorpus, small: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(pack: Pack) -> None:
@@ -95,8 +95,8 @@ def test_a_failing_measurement_is_no_speed(
 
 
 @pytest.mark.slow
-def test_a_compiled_pack_trains_as_one_that_is_not(corpus: TokenizedCorpus, small: Trial) -> None:
-    """Compiled for a CPU here; it takes about a minute."""
+def test_a_compiled_pack_equals_one_that_is_not(corpus: TokenizedCorpus, small: Trial) -> None:
+    """It is compiled for a CPU here, which takes about a minute."""
     trials = [replace(small, seed=seed, dropout=0.2) for seed in (1, 2)]
     plain, compiled = (Pack(trials, corpus, "fp32", tuning=Tuning(compiled=value)) for value in (False, True))
     for _ in range(10):

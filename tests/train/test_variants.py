@@ -1,4 +1,4 @@
-"""What replaces the original's parts, each against a plain implementation of one trial; and in packs."""
+"""The variants of the model, each against a plain implementation of one trial, and in packs."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def variant(request: pytest.FixtureRequest, small: Trial) -> Trial:
     return dataclasses.replace(small, n_layer=2, n_embd=32, n_head=2, **request.param)
 
 
-def test_without_variants_training_is_what_it_was_before_there_were_any() -> None:
-    """To the bit on the machine that measured it; others round otherwise."""
+def test_training_without_variants_has_not_changed() -> None:
+    """The figures are exact on the machine that measured them; others round differently."""
     text = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")[:20_000]
     tokenizer = CharacterTokenizer(sorted(set(text)))
     corpus = TokenizedCorpus(*np.split(tokenizer.encode(text), [18_000]), tokenizer.vocab_size)
@@ -54,7 +54,7 @@ def test_without_variants_training_is_what_it_was_before_there_were_any() -> Non
 
 
 @pytest.mark.parametrize("n_trials", [1, 3])
-def test_logits_and_gradients_are_those_of_a_plain_model(variant: Trial, n_trials: int) -> None:
+def test_logits_and_gradients_equal_a_plain_models(variant: Trial, n_trials: int) -> None:
     model = GPT(ModelShape.of(variant, VOCAB), n_trials)
     with torch.no_grad():
         model.weights.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(1))
@@ -70,12 +70,12 @@ def test_logits_and_gradients_are_those_of_a_plain_model(variant: Trial, n_trial
             torch.testing.assert_close(view[index], weights[name].grad, atol=2e-4, rtol=1e-3, msg=name)
 
 
-def test_the_plan_knows_how_many_parameters_it_has(variant: Trial) -> None:
+def test_parameter_count_equals_the_variants_parameters(variant: Trial) -> None:
     elements = sum(math.prod(shape) for _, shape in parameter_shapes(ModelShape.of(variant, VOCAB)))
     assert elements == parameter_count(variant, VOCAB)
 
 
-def test_a_new_model_knows_nothing(variant: Trial) -> None:
+def test_a_new_model_predicts_at_chance(variant: Trial) -> None:
     wide = dataclasses.replace(variant, n_embd=256, batch_size=32)
     model = GPT(ModelShape.of(wide, VOCAB), 1)
     model.initialise([1])
@@ -88,7 +88,7 @@ def test_a_new_model_knows_nothing(variant: Trial) -> None:
 
 
 @pytest.mark.parametrize(("optimizer", "dropout"), [("adamw", 0.0), ("muon", 0.2)])
-def test_a_pack_of_three_is_three_alone(pack_of, variant: Trial, optimizer: str, dropout: float) -> None:  # type: ignore[no-untyped-def]
+def test_a_pack_of_three_equals_three_solo_runs(pack_of, variant: Trial, optimizer: str, dropout: float) -> None:  # type: ignore[no-untyped-def]
     trials = [
         dataclasses.replace(variant, optimizer=optimizer, dropout=dropout, seed=seed, learning_rate=rate)
         for seed, rate in enumerate((1e-3, 3e-3, 1e-2))
@@ -102,7 +102,7 @@ def test_a_pack_of_three_is_three_alone(pack_of, variant: Trial, optimizer: str,
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (16, 48), (48, 16)])
-def test_orthogonal_keeps_the_directions_and_levels_the_lengths(shape: Sequence[int]) -> None:
+def test_orthogonal_keeps_singular_vectors_and_equalises_singular_values(shape: Sequence[int]) -> None:
     matrices = torch.randn(2, *shape, generator=torch.Generator().manual_seed(3))
     for matrix, made in zip(matrices, orthogonal(matrices), strict=True):
         left, _, right = torch.linalg.svd(matrix, full_matrices=False)
@@ -113,7 +113,7 @@ def test_orthogonal_keeps_the_directions_and_levels_the_lengths(shape: Sequence[
 
 
 @pytest.mark.parametrize(("activation", "side_by_side"), [("relu", {"qkv": 3}), ("swiglu", {"qkv": 3, "up": 2})])
-def test_muon_moves_matrices_along_orthogonal_momentum_and_the_rest_as_adamw(
+def test_muon_moves_matrices_along_orthogonal_momentum_and_others_as_adamw(
     pack_of,  # type: ignore[no-untyped-def]
     small: Trial,
     activation: str,
@@ -139,28 +139,28 @@ def test_muon_moves_matrices_along_orthogonal_momentum_and_the_rest_as_adamw(
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_trial_that_diverges_leaves_its_neighbours_alone(pack_of, variant: Trial, optimizer: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_diverging_trial_does_not_affect_its_neighbours(pack_of, variant: Trial, optimizer: str) -> None:  # type: ignore[no-untyped-def]
     trials = [dataclasses.replace(variant, optimizer=optimizer, seed=seed) for seed in (1, 2, 3)]
-    healthy, sick = pack_of(*trials), pack_of(*trials)
+    control, diverging = pack_of(*trials), pack_of(*trials)
     with torch.no_grad():
-        sick.model.weights[1] = float("nan")
+        diverging.model.weights[1] = float("nan")
     for _ in range(3):
-        healthy.advance()
-        sick.advance()
-    assert sick.alive.tolist() == [True, False, True]
+        control.advance()
+        diverging.advance()
+    assert diverging.alive.tolist() == [True, False, True]
     for index in (0, 2):
-        assert torch.equal(healthy.model.weights[index], sick.model.weights[index])
+        assert torch.equal(control.model.weights[index], diverging.model.weights[index])
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 16, 48), (1, 48, 16)])
-def test_the_plan_knows_what_muon_multiplies(shape: tuple[int, ...]) -> None:
+def test_orthogonal_flops_equals_the_counted_operations(shape: tuple[int, ...]) -> None:
     with FlopCounterMode(display=False) as counter:
         orthogonal(torch.ones(shape))
     m, n = sorted(shape[1:])
     assert counter.get_total_flops() == shape[0] * orthogonal_flops(m, n)
 
 
-def test_rotary_positions_write_past_a_block() -> None:
+def test_generation_with_rotary_positions_continues_past_a_block() -> None:
     trial = Trial(1, 2, 16, 8, 4, 1e-3, 10, positions="rope")
     model = GPT(ModelShape.of(trial, VOCAB), 1)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Vocabularies that are learned: what is in them, and that a study keeps the one it began with."""
+"""Learned vocabularies: their content, and that a study keeps the one it started with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNSEEN = " zebra" * 40
 
 @pytest.fixture
 def split(tmp_path: Path) -> SplitText:
-    """A text whose validation split has a word that training lacks."""
+    """A text whose validation split has a word that the training split lacks."""
     (tmp_path / "text.txt").write_text(TEXT + UNSEEN)
     return SplitText(read_corpus("text.txt", tmp_path), SplitRule(fraction=len(UNSEEN) / len(TEXT + UNSEEN)))
 
@@ -41,20 +41,20 @@ def test_words_are_the_most_frequent_ones() -> None:
     assert pieces(learn_words(iter([TEXT]), 256 + len(counts))) == set(counts)
 
 
-def test_byte_pairs_are_merged_by_their_frequency() -> None:
-    """By hand: "ab" occurs 5 times, " ab" 4 times, " abc" twice."""
+def test_byte_pairs_are_merged_by_frequency() -> None:
+    """Counted by hand: "ab" occurs 5 times, " ab" 4 times, " abc" twice."""
     assert pieces(learn_byte_pairs(iter(["abc abc abc ab ab"]), 259)) == {"ab", " ab", " abc"}
 
 
 @pytest.mark.parametrize("learn", [learn_words, learn_byte_pairs])
-def test_tokens_that_never_occur_fill_a_vocabulary_up(learn) -> None:  # type: ignore[no-untyped-def]
+def test_unused_tokens_fill_a_vocabulary(learn) -> None:  # type: ignore[no-untyped-def]
     tokenizer = learn(iter(["ab ab <unused 299>"]), 300)
     assert tokenizer.vocab_size == 300
     assert pieces(tokenizer) >= {""}
     assert 299 not in tokenizer.encode("ab <unused 299>")
 
 
-def test_what_is_learned_is_the_same_in_another_process() -> None:
+def test_another_process_learns_the_same_vocabulary() -> None:
     program = (
         "from pathlib import Path; from litegpt.train.vocabulary import learn_byte_pairs as learn; "
         "text = next(Path('data').glob('*.txt')).read_text(encoding='utf-8'); "
@@ -117,7 +117,7 @@ def bad_words(definition: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("edit", [fewer, gap, no_number, bad_merge, no_model, no_words, bad_words])
-def test_a_vocabulary_that_is_none_is_learned_again(
+def test_a_damaged_vocabulary_is_learned_again(
     small: Trial, split: SplitText, tmp_path: Path, edit: Callable[[dict[str, Any]], None]
 ) -> None:
     trial = replace(small, tokenizer="bpe", vocab_size=270)
@@ -131,7 +131,7 @@ def test_a_vocabulary_that_is_none_is_learned_again(
 
 
 @pytest.mark.parametrize("content", ["5", "[1]", "[" * 100_000, "\0"])
-def test_a_file_that_is_no_vocabulary_is_written_anew(
+def test_a_file_that_is_not_a_vocabulary_is_replaced(
     small: Trial, split: SplitText, tmp_path: Path, content: str
 ) -> None:
     trial = replace(small, tokenizer="word", vocab_size=270)
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_vocabulary_is_written_anew(
     assert tokenizer_for(trial, split, tmp_path).state() == learned.state()
 
 
-def test_of_a_long_text_a_part_is_learned_from(
+def test_a_vocabulary_is_learned_from_part_of_a_long_text(
     small: Trial, split: SplitText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vocabulary, "LEARNING_CHARACTERS", 10)
@@ -151,7 +151,7 @@ def test_of_a_long_text_a_part_is_learned_from(
     assert len(tokenizer.encode("hapax")) == 5
 
 
-def test_characters_and_bytes_are_given(small: Trial, split: SplitText, tmp_path: Path) -> None:
+def test_characters_and_bytes_need_no_file(small: Trial, split: SplitText, tmp_path: Path) -> None:
     assert isinstance(tokenizer_for(small, split, tmp_path / "none"), CharacterTokenizer)
     assert isinstance(tokenizer_for(replace(small, tokenizer="byte"), split, tmp_path / "none"), ByteTokenizer)
     assert not (tmp_path / "none").exists()
