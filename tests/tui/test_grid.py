@@ -14,7 +14,7 @@ from litegpt.study.study import Study, parse_study, read_study
 from tests.tui.conftest import QUICK, STUDY, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.grid.diff import DiffScreen
-from tui.grid.entries import EntryInput
+from tui.grid.entries import Entries, EntryInput
 from tui.grid.preview import Previewer
 from tui.grid.screen import GridScreen
 from tui.grid.text import preview_content
@@ -298,3 +298,18 @@ def test_illegal_combinations_are_counted(study_file: Path) -> None:
     fine = Previewer(study_file).preview(STUDY, StudyState())
     assert (fine.phases[1].is_bound, fine.phases[1].trials, fine.phases[0].seconds) == (True, 3, None)
     assert fine.phases[0].parameters is not None
+
+
+def test_the_editor_explains_the_hyperparameter_under_the_cursor(finished: StudyLocation) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        entries = app.screen.query_one(Entries)
+        await pilot.press("l", "g")
+        assert (entries.entry.address.name, entries.border_subtitle) == ("name", "")  # type: ignore[union-attr]
+        while entries.entry.address.name != "learning_rate":  # type: ignore[union-attr]
+            await pilot.press("j")
+        assert entries.border_subtitle == "step size, for Muon as for AdamW"
+
+    run(app, drive)

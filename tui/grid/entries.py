@@ -18,6 +18,7 @@ from litegpt.display import inert
 from litegpt.study.edit.entries import Entry, EntryAddress, Kind
 from litegpt.study.edit.typed import typed_assignment
 from litegpt.study.trial import HYPERPARAMETERS
+from tui.terminal import literal
 from tui.widgets.table import Cell, Column, Table
 
 TITLES: dict[Kind, str] = {
@@ -107,6 +108,7 @@ class Entries(Vertical):
         addresses = [entry.address for entry in entries]
         self.table.empty = empty
         self._arrange(addresses.index(cursor) if cursor in addresses else None)
+        self._show_help()
 
     def on_table_resized(self) -> None:
         self._arrange(None)
@@ -181,6 +183,12 @@ class Entries(Vertical):
     def _moved(self) -> None:
         if self.is_typing:
             self._row_left()
+        self._show_help()
+
+    def _show_help(self) -> None:
+        """Explain the hyperparameter under the cursor in the border."""
+        known = HYPERPARAMETERS.get(self.entry.address.name) if self.entry else None
+        self.border_subtitle = literal(known.plain_help) if known else ""
 
     def _row_left(self) -> None:
         self.close()
