@@ -135,7 +135,7 @@ class Training:
     def _evaluate(self) -> None:
         pack, step = self.pack, self.pack.step
         losses = pack.evaluate()
-        pack.alive &= losses[0].isfinite() & losses[1].isfinite()  # the last update may have made a trial diverge
+        pack.alive &= losses[0].isfinite() & losses[1].isfinite()  # a trial may have diverged in the last update
         train_losses, val_losses = (split.tolist() for split in losses)
         final_losses = pack.minibatch_losses.tolist()
         alive = pack.alive.tolist()

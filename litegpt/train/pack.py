@@ -131,7 +131,7 @@ class Pack:
         tokens, targets = self.corpus.batch(self._batch_now, self.trials[0].block_size)  # each [P, B, T]
         self.model.gradients.zero_()
         losses = torch.zeros_like(self.minibatch_losses)  # [P]
-        parts = zip(*(torch.chunk(whole, self.micro_batches, dim=1) for whole in (tokens, targets)), strict=True)
+        parts = zip(*(torch.chunk(batch, self.micro_batches, dim=1) for batch in (tokens, targets)), strict=True)
         for number, (part, part_targets) in enumerate(parts):
             if number and self.dropout is not None:
                 self.dropout.draw_more()
@@ -235,12 +235,12 @@ class Pack:
     def keep(self, rows: Sequence[int]) -> Pack:
         """Return a narrower pack that continues with the trials of these rows."""
         trials = [self.trials[row] for row in rows]
-        kept = Pack(trials, self.corpus, self.precision, tuning=self.tuning, initialise=False)
+        narrower = Pack(trials, self.corpus, self.precision, tuning=self.tuning, initialise=False)
         index = torch.tensor(rows, device=self.device)
-        for name, tensor in kept.row_state().items():
+        for name, tensor in narrower.row_state().items():
             tensor.copy_(self.row_state()[name][index])
-        kept.step = self.step
-        return kept
+        narrower.step = self.step
+        return narrower
 
 
 def resolve_precision(wanted: str, device: torch.device) -> str:

@@ -93,9 +93,9 @@ class TokenizedCorpus:
 
     def _every_token(self, block_size: int) -> Windows:
         counted = len(self.validation) - 1
-        whole = counted // block_size
-        starts = torch.arange(whole) * block_size
-        rest = counted - whole * block_size
+        n_whole = counted // block_size
+        starts = torch.arange(n_whole) * block_size
+        rest = counted - n_whole * block_size
         # One more window covers the rest. It is shifted back to be full, and only its uncounted end counts.
         if rest:
             starts = torch.cat([starts, starts.new_tensor([counted - block_size])])

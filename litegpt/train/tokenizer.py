@@ -204,14 +204,14 @@ def _decoded(pieces: Iterable[bytes]) -> Iterator[str]:
 
 def cut_between_words(parts: Iterable[str]) -> Iterator[str]:
     """Yield a text in parts of about CHARACTERS_AT_ONCE characters that end between two words."""
-    held = ""
+    buffer = ""
     for part in parts:
-        held += part
-        if len(held) < CHARACTERS_AT_ONCE:
+        buffer += part
+        if len(buffer) < CHARACTERS_AT_ONCE:
             continue
-        last = max((match.end() for match in _INSIDE.finditer(held, len(held) - 1000)), default=0)
-        cut = last or len(held)  # text without white space is cut anywhere
-        yield held[:cut]
-        held = held[cut:]
-    if held:
-        yield held
+        last = max((match.end() for match in _INSIDE.finditer(buffer, len(buffer) - 1000)), default=0)
+        cut = last or len(buffer)  # text without white space is cut anywhere
+        yield buffer[:cut]
+        buffer = buffer[cut:]
+    if buffer:
+        yield buffer

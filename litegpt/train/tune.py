@@ -98,7 +98,7 @@ def updates_per_second(
             steps += 1
         pack.minibatch_losses.tolist()
         return steps * len(pack.trials) / (clock() - started)
-    except Exception:  # a compiler or a kernel may fail in ways of its own
+    except Exception:  # a compiler or a kernel can raise any exception
         return None
     finally:
         pack = None  # type: ignore[assignment]  # frees its memory for the next pack

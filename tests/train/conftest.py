@@ -156,7 +156,7 @@ def train(pack_of: PackOf, tmp_path: Path, tokenizer: CharacterTokenizer) -> Tra
         if resume is not None:
             progress = [restore(pack, i, read_checkpoint(files.checkpoint)) for i, files in enumerate(resume)]
         folder = tmp_path / f"training{count}"
-        for index, files in enumerate(resume or ()):  # the same files, as in a trial's own folder
+        for index, files in enumerate(resume or ()):  # copied, as if it were the same trial folder
             shutil.copytree(files.checkpoint.parent, folder / str(index))
         return Trained(pack, folder, tokenizer, progress, **options)  # type: ignore[arg-type]
 

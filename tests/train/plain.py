@@ -19,7 +19,7 @@ def plain_logits(trial: Trial, weights: dict[str, Tensor], tokens: Tensor) -> Te
             return x / (x.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt() * weights[f"{name}.weight"]
         return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"])
 
-    def turned(x: Tensor) -> Tensor:  # [T, D], as complex numbers
+    def rotated(x: Tensor) -> Tensor:  # [T, D], as complex numbers
         half = x.shape[1] // 2
         angles = torch.outer(torch.arange(len(x)), 10_000.0 ** (-torch.arange(half) / half))
         pairs = torch.complex(x[:, :half], x[:, half:]) * torch.polar(torch.ones_like(angles), angles)
@@ -40,16 +40,16 @@ def plain_logits(trial: Trial, weights: dict[str, Tensor], tokens: Tensor) -> Te
         size, heads = trial.n_embd // trial.n_head, []
         q, k, v = (x @ weights[f"{block}.attention.qkv.weight"]).chunk(3, dim=1)
         for index in range(trial.n_head):
-            own = slice(index * size, (index + 1) * size)
-            query, key = q[:, own], k[:, own]
+            channels = slice(index * size, (index + 1) * size)
+            query, key = q[:, channels], k[:, channels]
             if trial.qk_norm:
                 query = F.normalize(query, dim=1) * size**0.5 * weights[f"{block}.attention.query_norm.weight"]
                 key = F.normalize(key, dim=1) * size**0.5 * weights[f"{block}.attention.key_norm.weight"]
             if trial.positions == "rope":
-                query, key = turned(query), turned(key)
+                query, key = rotated(query), rotated(key)
             scores = query @ key.T / math.sqrt(size)
             hidden = torch.ones_like(scores, dtype=torch.bool).triu(1)
-            heads.append(scores.masked_fill(hidden, -math.inf).softmax(dim=1) @ v[:, own])
+            heads.append(scores.masked_fill(hidden, -math.inf).softmax(dim=1) @ v[:, channels])
         y = torch.cat(heads, dim=1)
         return y @ weights[f"{block}.attention.output.weight"] + weights[f"{block}.attention.output.bias"]
 

@@ -62,7 +62,7 @@ class LiveBytes(TorchDispatchMode):
         ({"positions": "rope"}, 1),
         ({"qk_norm": True, "positions": "rope", "optimizer": "muon"}, 2),
         *(
-            ({"dropout": 0.0, "precision": precision, **variant}, 2)  # nothing hides what the parts keep
+            ({"dropout": 0.0, "precision": precision, **variant}, 2)  # without dropout the variants dominate
             for precision in ("fp32", "bf16")
             for variant in (
                 {"activation": "relu2", "norm": "rms"},
@@ -78,7 +78,7 @@ def test_a_packs_peak_memory_matches_the_prediction(
     vocab_size = corpus.vocab_size
     with LiveBytes() as live:
         pack = Pack([replace(trial, seed=seed) for seed in range(width)], corpus, trial.precision)
-        best = pack.model.weights.clone()  # as a training keeps it
+        best = pack.model.weights.clone()  # a training keeps the best weights, too
         pack.advance()
         live.peak = live.now
         pack.advance()

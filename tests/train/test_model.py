@@ -118,7 +118,7 @@ def test_logits_losses_and_gradients_equal_a_plain_models(
 ) -> None:
     trial = dataclasses.replace(small, n_layer=layers, n_embd=width, n_head=heads)
     model = GPT(ModelShape.of(trial, VOCAB), n_trials)
-    with torch.no_grad():  # biases and norms too
+    with torch.no_grad():  # also biases and norm weights
         model.weights.normal_(0.0, 0.3, generator=torch.Generator().manual_seed(1))
     tokens, targets = tokens_for(trial, n_trials), tokens_for(trial, n_trials, seed=1)
     logits, losses = model.logits(tokens), model.losses(tokens, targets)

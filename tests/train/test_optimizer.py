@@ -107,7 +107,7 @@ def test_the_loss_scale_follows_torchs_scaler(monkeypatch: pytest.MonkeyPatch) -
     sgd = torch.optim.SGD([parameter], lr=0.0)
     for index, overflows in OVERFLOWS.items():
         scaler = torch.amp.GradScaler("cpu", growth_interval=40)
-        scaler.scale(torch.ones(1))  # makes the scale
+        scaler.scale(torch.ones(1))  # creates the scale
         parameter.grad = torch.ones(1)
         for step in range(210):
             parameter.grad.fill_(float("inf") if step in overflows else 1.0)

@@ -107,7 +107,7 @@ def test_an_overflow_in_fp16_skips_one_trials_step_and_halves_its_scale(pack_of,
             pack.advance()
     before = overflowed.model.weights[2].clone(), overflowed.optimizer.second[2].clone()
     updates, skipped = overflowed.optimizer.updates[2].item(), overflowed.loss_scale.skipped[2].item()
-    overflowed.loss_scale.scale[2] = 2.0**80  # no gradient fits fp16 after that
+    overflowed.loss_scale.scale[2] = 2.0**80  # every gradient overflows fp16 then
     for pack in (control, overflowed):
         pack.advance()
     assert overflowed.loss_scale.scale[2] == 2.0**79

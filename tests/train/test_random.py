@@ -32,7 +32,7 @@ def test_batches_differ_between_seeds_steps_and_indices() -> None:
 def test_batches_start_everywhere_and_equally_often() -> None:
     counts = np.bincount(batch_starts([3], range(2000), 50, 10).ravel(), minlength=10)
     assert len(counts) == 10
-    assert counts == pytest.approx(np.full(10, 10_000), abs=500)  # five deviations
+    assert counts == pytest.approx(np.full(10, 10_000), abs=500)  # five standard deviations
     assert (batch_starts([3], range(10), 4, 1) == 0).all()
 
 

@@ -119,7 +119,7 @@ def test_streamed_batches_equal_held_ones(small: Trial, dtype: type, monkeypatch
 def test_a_mapped_corpus_is_not_copied_into_memory(small: Trial, tmp_path: Path) -> None:
     memory = psutil.virtual_memory().total + psutil.swap_memory().total
     with (tmp_path / "train.bin").open("wb") as file:
-        file.truncate(memory + 1000)  # no disk holds it: what was never written takes no room
+        file.truncate(memory + 1000)  # a sparse file, so it takes no disk space
     train = np.memmap(tmp_path / "train.bin", np.uint8, mode="r")
     for streamed in (False, True):
         corpus = TokenizedCorpus(train, np.zeros(100, dtype=np.uint8), VOCAB, streamed=streamed)

@@ -15,7 +15,7 @@ from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tune import tune, updates_per_second
 
 
-class Device:
+class FakeDevice:
     """A device with given speeds in updates per second; each measurement takes one second of its clock."""
 
     def __init__(self, speed: Callable[[Tuning], float | None]) -> None:
@@ -34,7 +34,7 @@ def trials_of(small: Trial, count: int, max_iters: int = 100_000) -> list[Trial]
 
 
 def test_the_narrowest_pack_near_the_best_speed_is_chosen(small: Trial) -> None:
-    device = Device(lambda tuning: {8: 100.0, 4: 95.0, 2: 91.0, 1: 60.0}[tuning.width or 0])
+    device = FakeDevice(lambda tuning: {8: 100.0, 4: 95.0, 2: 91.0, 1: 60.0}[tuning.width or 0])
     tuned = tune(trials_of(small, 8), device, device.clock)
     assert tuned is not None
     assert (tuned.tuning.width, tuned.updates_per_second) == (2, 91.0)
@@ -42,14 +42,14 @@ def test_the_narrowest_pack_near_the_best_speed_is_chosen(small: Trial) -> None:
 
 
 def test_a_width_that_runs_out_of_memory_is_not_chosen(small: Trial) -> None:
-    device = Device(lambda tuning: None if (tuning.width or 0) > 3 else 10.0 * (tuning.width or 0))
+    device = FakeDevice(lambda tuning: None if (tuning.width or 0) > 3 else 10.0 * (tuning.width or 0))
     tuned = tune(trials_of(small, 12), device, device.clock)
     assert tuned is not None
     assert tuned.tuning.width == 3
 
 
 def test_a_device_on_which_everything_fails(small: Trial) -> None:
-    device = Device(lambda tuning: None)
+    device = FakeDevice(lambda tuning: None)
     assert tune(trials_of(small, 4), device, device.clock) is None
 
 
@@ -59,7 +59,7 @@ def test_a_faster_kernel_and_a_compiled_step_are_taken(small: Trial) -> None:
             return None
         return (30.0 if tuning.attention == "cudnn" else 20.0) * (2.0 if tuning.compiled else 1.0)
 
-    device = Device(speed)
+    device = FakeDevice(speed)
     tuned = tune(trials_of(small, 1), device, device.clock)
     assert tuned is not None
     assert tuned.tuning == Tuning(1, "cudnn", compiled=True)
@@ -67,7 +67,7 @@ def test_a_faster_kernel_and_a_compiled_step_are_taken(small: Trial) -> None:
 
 
 def test_a_candidate_that_costs_more_than_it_can_save_is_not_tried(small: Trial) -> None:
-    short, long = Device(lambda tuning: 100.0), Device(lambda tuning: 100.0)
+    short, long = FakeDevice(lambda tuning: 100.0), FakeDevice(lambda tuning: 100.0)
     tune(trials_of(small, 8, max_iters=10), short, short.clock)
     tune(trials_of(small, 8, max_iters=2000), long, long.clock)
     assert [tuning.width for tuning in short.tried] == [8], "0.8 seconds of training"

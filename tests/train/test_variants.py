@@ -81,7 +81,7 @@ def test_a_new_model_predicts_at_chance(variant: Trial) -> None:
     model.initialise([1])
     tokens = torch.randint(VOCAB, (1, 32, wide.block_size + 1), generator=torch.Generator().manual_seed(2))
     loss = model.losses(tokens[..., :-1], tokens[..., 1:]).item()
-    if variant.tied_weights:  # it expects what it has just seen
+    if variant.tied_weights:  # its logits favour the current token
         assert math.log(VOCAB) < loss < math.log(VOCAB) + 0.5 * wide.n_embd**0.5
     else:
         assert loss == pytest.approx(math.log(VOCAB), abs=0.4)
