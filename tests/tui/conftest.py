@@ -11,24 +11,19 @@ import pytest
 from textual.pilot import Pilot
 
 from litegpt.results.events import (
-    CorpusIdentity,
     Event,
     PhaseEnded,
-    PhasePlanned,
     StudyEnded,
-    StudyStarted,
-    TrialEnded,
-    TrialQueued,
-    TrialStarted,
 )
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.metric import TrialMetrics, bits_per_char
-from litegpt.results.metrics import Evaluation, MetricsWriter
+from litegpt.results.metrics import Evaluation, Evaluations, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
 from litegpt.study.phase import Promotion
 from litegpt.study.trial import Trial
 from litegpt.text.corpus import read_corpus
+from tests.builders import make_trial, phase_planned, study_started, trial_ended, trial_started
 from tui.app import ConsoleApp
 from tui.importance.answering import Answerer
 from tui.importance.answers import Answer, Share
@@ -69,7 +64,7 @@ Drive = Callable[[Pilot[None]], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings and views of the tests stay in the tests."""
+    """Keep the settings and views of the tests away from the user's."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -77,13 +72,13 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Textual's pilot sleeps 20 ms at a time until the process is idle, several times a key; 5 ms will do."""
+    """Shorten the 20 ms that Textual's pilot sleeps, several times per key, until the process is idle."""
     monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 0.005)
 
 
 @pytest.fixture
 def quick_importance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importance without its process and without scikit-learn."""
+    """Replace the computation of importance, which takes a process and scikit-learn."""
     bars = (Share("learning_rate", 0.7), Share("n_layer", 0.2), Share("batch_size", 0.1))
     monkeypatch.setattr(Answerer, "ask", lambda *_: Answer(bars, "What it means.", ("a note",)))
 
@@ -103,10 +98,10 @@ def folder(tmp_path: Path) -> StudyFolder:
 
 def phase_trials(count: int = 12, max_iters: int = 100) -> list[Trial]:
     shape = {"n_head": 2, "n_embd": 32, "block_size": 16, "eval_interval": 20, "max_iters": max_iters}
-    settings = [(rate, layers, batch) for rate in (1e-3, 3e-3, 1e-2) for layers in (1, 2) for batch in (8, 16)]
+    grid = [(rate, layers, batch) for rate in (1e-3, 3e-3, 1e-2) for layers in (1, 2) for batch in (8, 16)]
     return [
-        Trial(**shape, learning_rate=rate, n_layer=layers, batch_size=batch)  # type: ignore[arg-type]
-        for rate, layers, batch in settings[:count]
+        make_trial(**shape, learning_rate=rate, n_layer=layers, batch_size=batch)
+        for rate, layers, batch in grid[:count]
     ]
 
 
@@ -126,18 +121,6 @@ def evaluation(trial: Trial, step: int, place: int) -> Evaluation:
     )
 
 
-def queue(journal: Journal, phase: str, trials: list[Trial], *, promoted: tuple[str, ...] = ()) -> None:
-    promotion = Promotion("phase1", 3, how="exact") if promoted else None
-    planned = PhasePlanned(phase=phase, trials=[trial.id for trial in trials], promotion=promotion, promoted=promoted)
-    journal.append(planned, *(TrialQueued(phase=phase, settings=trial) for trial in trials))
-
-
-def started(phase: str, trial: Trial) -> TrialStarted:
-    return TrialStarted(
-        phase=phase, trial=trial.id, attempt=1, worker="w1", device="cpu", precision="fp32", pack="p1", pack_width=1
-    )
-
-
 def log(folder: StudyFolder, phase: str, trial: Trial, place: int, until: int | None = None) -> None:
     """Write the evaluations of a trial up to a step."""
     with MetricsWriter(folder.trial(phase, trial.id).metrics) as writer:
@@ -146,58 +129,32 @@ def log(folder: StudyFolder, phase: str, trial: Trial, place: int, until: int | 
 
 
 def ended(phase: str, trial: Trial, place: int, state: str = "done") -> Event:
-    last = evaluation(trial, trial.max_iters, place)
-    return TrialEnded(
-        phase=phase,
-        trial=trial.id,
-        attempt=1,
-        state=state,  # type: ignore[arg-type]
-        reason=None if state == "done" else "the loss is not a number",
-        metrics=TrialMetrics(
-            step=last.step,
-            seconds=last.seconds,
-            train_loss=last.train_loss,
-            val_loss=last.val_loss,
-            best_val_loss=last.val_loss,
-            best_val_step=last.step,
-            final_loss=last.final_loss,
-            tokens_per_second=last.tokens_per_second,
-        ),
-    )
-
-
-def study_started(sha256: str = "ab" * 32) -> StudyStarted:
-    return StudyStarted(
-        study="small",
-        corpus=CorpusIdentity("corpus.txt", sha256, 2_700, 29),
-        versions={},
-        host="box",
-        pid=1,
-        devices=["cpu"],
-        precision="fp32",
-    )
+    metrics = TrialMetrics.at(trial.max_iters, Evaluations([evaluation(trial, trial.max_iters, place)]))
+    reason = None if state == "done" else "the loss is not a number"
+    return trial_ended(phase, trial, state, reason=reason, metrics=metrics)
 
 
 @pytest.fixture
 def finished(study_file: Path, folder: StudyFolder) -> StudyLocation:
-    """Twelve trials, the last of them diverged, and the three best of them trained on."""
+    """Two phases that have ended: twelve trials, the last of them diverged, and the three best of them again."""
     first, second = phase_trials(), phase_trials(3, max_iters=200)
     folder.path.mkdir(parents=True)
     folder.snapshot.write_text(STUDY.replace('"corpus.txt"', f"'{study_file.parent / 'corpus.txt'}'"), "utf-8")
     with Journal(folder.journal, "small") as journal:
-        journal.append(study_started(read_corpus("corpus.txt", study_file.parent).sha256))
-        queue(journal, "phase1", first)
+        journal.append(study_started(sha256=read_corpus("corpus.txt", study_file.parent).sha256))
+        journal.append(*phase_planned("phase1", first))
         for place, trial in enumerate(first):
-            journal.append(started("phase1", trial))
+            journal.append(trial_started("phase1", trial))
             log(folder, "phase1", trial, place)
             text = f"the quick brown fox {place} ju [red]zzz \x1b[31m"
             sample = Sample(step=100, loss=2.0 - place / 100, text=text, prompt="", temperature=1.0, seed=0)
             append_sample(folder.trial("phase1", trial.id).samples, sample)
             journal.append(ended("phase1", trial, place, "done" if place < 11 else "diverged"))
         journal.append(PhaseEnded(phase="phase1", done=11, diverged=1, failed=0, stopped=0, excluded=0, seconds=5.0))
-        queue(journal, "phase2", second, promoted=tuple(trial.id for trial in first[:3]))
+        promotion, promoted = Promotion("phase1", 3, how="exact"), [trial.id for trial in first[:3]]
+        journal.append(*phase_planned("phase2", second, promotion=promotion, promoted=promoted))
         for place, trial in enumerate(second):
-            journal.append(started("phase2", trial))
+            journal.append(trial_started("phase2", trial))
             log(folder, "phase2", trial, place)
             journal.append(ended("phase2", trial, place))
         journal.append(PhaseEnded(phase="phase2", done=3, diverged=0, failed=0, stopped=0, excluded=0, seconds=2.0))
@@ -206,7 +163,7 @@ def finished(study_file: Path, folder: StudyFolder) -> StudyLocation:
 
 
 def run(app: ConsoleApp, drive: Drive, size: tuple[int, int] = (120, 36)) -> None:
-    """Run a console without a terminal, and drive it."""
+    """Run a console without a terminal, and drive it with `drive`."""
 
     async def session() -> None:
         async with app.run_test(size=size) as pilot:
@@ -217,7 +174,7 @@ def run(app: ConsoleApp, drive: Drive, size: tuple[int, int] = (120, 36)) -> Non
 
 
 async def settled(app: ConsoleApp, pilot: Pilot[None], ready: Callable[[], bool] | None = None) -> None:
-    """Wait until what should be there is there: by default, what the journal says."""
+    """Wait until `ready`; by default, until the journal has been read."""
     is_ready = ready or (lambda: bool(app.feed.state.phases) or not app.feed.location.folder.journal.exists())
     for _ in range(1500):
         await pilot.pause(0.02)
@@ -228,7 +185,7 @@ async def settled(app: ConsoleApp, pilot: Pilot[None], ready: Callable[[], bool]
 
 
 def text_of(app: ConsoleApp) -> str:
-    """Return what the screen shows, line by line."""
+    """Return the lines of the screen."""
     height = app.size.height
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text for strip in strips[:height])

@@ -13,19 +13,8 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
-from tests.tui.conftest import (
-    QUICK,
-    ended,
-    evaluation,
-    log,
-    phase_trials,
-    queue,
-    run,
-    settled,
-    started,
-    study_started,
-    text_of,
-)
+from tests.builders import phase_planned, study_started, trial_started
+from tests.tui.conftest import QUICK, ended, evaluation, log, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.curve import Curve
 from tui.curves.courses import Course, Stretch, make_courses, shown, smoothed
@@ -175,7 +164,7 @@ def test_a_trial_that_ends_is_drawn(study_file: object, folder: StudyFolder, fin
             journal.append(
                 PhasePlanned(phase="phase2", trials=[*known, trial.id]), TrialQueued(phase="phase2", settings=trial)
             )
-            journal.append(started("phase2", trial), ended("phase2", trial, 1))
+            journal.append(trial_started("phase2", trial), ended("phase2", trial, 1))
         await settled(app, pilot, lambda: is_drawn(app, 15))
         assert "d 0.5" in text_of(app)
 
@@ -185,7 +174,7 @@ def test_a_trial_that_ends_is_drawn(study_file: object, folder: StudyFolder, fin
 def test_nothing_done_is_a_sentence(study_file: object, folder: StudyFolder) -> None:
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
-        queue(journal, "phase1", phase_trials(2))
+        journal.append(*phase_planned("phase1", phase_trials(2)))
     app = open_curves(find_location(study_file, folder.root))  # type: ignore[arg-type]
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -200,10 +189,10 @@ def test_names_from_files_are_neither_markup_nor_control(study_file: object, fol
     trials = phase_trials(4)
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
-        queue(journal, phase, trials)
+        journal.append(*phase_planned(phase, trials))
         for place, trial in enumerate(trials):
             log(folder, phase, trial, place)
-            journal.append(started(phase, trial), ended(phase, trial, place))
+            journal.append(trial_started(phase, trial), ended(phase, trial, place))
     app = open_curves(find_location(study_file, folder.root))  # type: ignore[arg-type]
 
     async def drive(pilot: Pilot[None]) -> None:

@@ -1,13 +1,17 @@
-"""The feed: incremental, lazy, off the screen's thread, quiet when nothing happens; and a replay through it."""
+"""The feed: it reads incrementally, in its own thread, and is quiet while nothing changes. Also a replay through it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+import pytest
+
+from litegpt.results import events
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
-from tests.tui.conftest import ended, log, phase_trials, queue, started, study_started
+from tests.builders import phase_planned, study_started, trial_started
+from tests.tui.conftest import ended, log, phase_trials
 from tui.feed import Feed
 from tui.location import StudyLocation
 from tui.messages import FeedChanged
@@ -16,22 +20,40 @@ from tui.sources import Files
 
 
 def wait(ready: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not ready():
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
+class CountedFiles(Files):
+    """Files that count how often the feed has looked at them."""
+
+    polls = 0
+
+    def poll(self) -> bool:
+        self.polls += 1
+        return super().poll()
+
+
 def test_it_reads_everything_once_and_then_is_quiet(finished: StudyLocation) -> None:
-    told: list[FeedChanged] = []
-    feed = Feed(finished, Files(finished.folder), told.append, 0.05)
+    messages: list[FeedChanged] = []
+    source = CountedFiles(finished.folder)
+    keys = [("phase1", trial.id) for trial in phase_trials()]
+    keys += [("phase2", trial.id) for trial in phase_trials(3, max_iters=200)]
+    feed = Feed(finished, source, messages.append, 0.05)
+
+    def wait_for_polls(count: int) -> None:
+        last = source.polls + count
+        wait(lambda: source.polls >= last)
+
     feed.start()
-    wait(lambda: len(feed._curves) == 15 and feed.study is not None)
-    time.sleep(0.2)
-    before = len(told)
-    time.sleep(0.3)
+    wait(lambda: feed.study is not None and all(feed.curve(key) for key in keys))
+    wait_for_polls(2)
+    before = len(messages)
+    wait_for_polls(5)
     feed.stop()
-    assert len(told) == before
+    assert len(messages) == before
     assert feed.state.counts()["done"] == 14
     curve = feed.curve(("phase1", phase_trials()[0].id))
     assert curve is not None
@@ -43,49 +65,47 @@ def test_it_reads_everything_once_and_then_is_quiet(finished: StudyLocation) -> 
     assert curve.step_at(50) == 40
 
 
-def test_what_is_wanted_is_read_first(finished: StudyLocation) -> None:
-    told: list[FeedChanged] = []
-    feed = Feed(finished, Files(finished.folder), told.append, 0.05)
+def test_wanted_curves_are_read_first(finished: StudyLocation) -> None:
+    messages: list[FeedChanged] = []
+    feed = Feed(finished, Files(finished.folder), messages.append, 0.05)
     last = ("phase2", phase_trials(3, max_iters=200)[2].id)
     feed.want([last])
     feed.start()
-    wait(lambda: any(change.curves for change in told))
+    wait(lambda: any(change.curves for change in messages))
     feed.stop()
-    assert next(change.curves for change in told if change.curves) == {last}
+    assert next(change.curves for change in messages if change.curves) == {last}
 
 
-def test_a_state_that_was_given_out_does_not_change(finished: StudyLocation) -> None:
+def test_a_published_state_does_not_change(finished: StudyLocation) -> None:
     feed = Feed(finished, Files(finished.folder), lambda changed: None)
     feed._poll()
     state = feed.state
     with Journal(finished.folder.journal, "small") as journal:
-        journal.append(started("phase1", phase_trials()[0]))
+        journal.append(trial_started("phase1", phase_trials()[0]))
     feed._poll()
     assert feed.state is not state
     assert state.counts()["running"] == 0
     assert feed.state.counts()["running"] == 1
 
 
-def test_a_replay_shows_less_than_all_and_then_all(folder: StudyFolder) -> None:
+def test_a_replay_shows_events_at_their_times(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = phase_trials(1)[0]
+    times = ["2026-01-01T00:01:00.000Z"]
+    monkeypatch.setattr(events, "timestamp", lambda: times[-1])
     with Journal(folder.journal, "small") as journal:
-        journal.append(study_started())
-        queue(journal, "phase1", [trial])
-        journal.append(started("phase1", trial))
-        time.sleep(0.3)
+        journal.append(study_started(), *phase_planned("phase1", [trial]), trial_started("phase1", trial))
         log(folder, "phase1", trial, 0)
+        times.append("2026-01-01T00:01:00.300Z")
         journal.append(ended("phase1", trial, 0))
-    moment = [0.05]
-    replay = Replay(folder, 2.0, clock=lambda: moment[0])
-    replay.poll()  # winds the tape
-    moment[0] = 0.1
+    seconds = [0.0]
+    replay = Replay(folder, 2.0, clock=lambda: seconds[-1])
+    replay.poll()
+    seconds.append(0.1)
     replay.poll()
     assert replay.state.phases["phase1"].trials[trial.id].state == "running"
     assert replay.runner().state == "replay"
     assert not replay.poll()
-    moment[0] = 1.0
-    replay.poll()  # winds the tape
-    moment[0] = 0.1
+    seconds.append(0.2)
     replay.poll()
     assert replay.state.phases["phase1"].trials[trial.id].state == "done"
     rows = replay.rows(("phase1", trial.id))

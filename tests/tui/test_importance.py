@@ -18,7 +18,8 @@ from litegpt.results.journal import Journal
 from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
-from tests.tui.conftest import QUICK, ended, log, phase_trials, queue, run, settled, started, study_started, text_of
+from tests.builders import phase_planned, study_started, trial_started
+from tests.tui.conftest import QUICK, ended, log, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.importance import screen as importance
 from tui.importance.answering import Answerer
@@ -201,7 +202,7 @@ def test_an_answer_of_fewer_trials_holds_for_a_while(
             journal.append(
                 PhasePlanned(phase="phase2", trials=[*known, trial.id]), TrialQueued(phase="phase2", settings=trial)
             )
-            journal.append(started("phase2", trial), ended("phase2", trial, 1))
+            journal.append(trial_started("phase2", trial), ended("phase2", trial, 1))
         await settled(app, pilot, lambda: "15 trials" in text_of(app))
         assert "␛forest" in text_of(app)
         await settled(app, pilot, lambda: [question.done for question in asked] == [14, 15])
@@ -212,7 +213,7 @@ def test_an_answer_of_fewer_trials_holds_for_a_while(
 def test_no_trial_done_is_a_sentence(study_file: Any, folder: StudyFolder) -> None:
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
-        queue(journal, "phase1", phase_trials(2))
+        journal.append(*phase_planned("phase1", phase_trials(2)))
         log(folder, "phase1", phase_trials(1)[0], 0)
     app = open_importance(find_location(study_file, folder.root))
 

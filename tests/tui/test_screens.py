@@ -10,7 +10,8 @@ from textual.pilot import Pilot
 
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal, read_journal
-from tests.tui.conftest import QUICK, log, phase_trials, queue, run, settled, started, study_started, text_of
+from tests.builders import phase_planned, study_started, trial_started
+from tests.tui.conftest import QUICK, log, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.location import StudyLocation, find_location
 from tui.view import TABS
@@ -68,8 +69,8 @@ def test_live_follows_a_run_as_it_grows(study_file: Path, folder: StudyFolder) -
     first, second = phase_trials(2)
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
-        queue(journal, "phase1", [first, second])
-        journal.append(started("phase1", first))
+        journal.append(*phase_planned("phase1", [first, second]))
+        journal.append(trial_started("phase1", first))
         log(folder, "phase1", first, 0, until=40)
         app = ConsoleApp(find_location(study_file, folder.root), settings=QUICK)
 
@@ -77,7 +78,7 @@ def test_live_follows_a_run_as_it_grows(study_file: Path, folder: StudyFolder) -
             await settled(app, pilot, lambda: "40/100" in text_of(app))
             log(folder, "phase1", first, 0, until=80)
             await settled(app, pilot, lambda: "80/100" in text_of(app))
-            journal.append(started("phase1", second))
+            journal.append(trial_started("phase1", second))
             log(folder, "phase1", second, 1, until=20)
             await settled(app, pilot, lambda: "running · 2" in text_of(app))
             for key in ("m", "x", "f", "space"):

@@ -18,7 +18,8 @@ from litegpt.results.journal import Journal, read_journal
 from litegpt.run.phase_run import RunningTrial
 from litegpt.run.view import ProgressLine
 from litegpt.study.study import read_study
-from tests.tui.conftest import QUICK, ended, phase_trials, queue, run, settled, started, study_started, text_of
+from tests.builders import phase_planned, study_started, trial_started
+from tests.tui.conftest import QUICK, ended, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.location import find_location
 
@@ -30,10 +31,10 @@ def half_done(study_file: Path, folder: StudyFolder) -> StudyFolder:
     folder.path.mkdir(parents=True)
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
-        queue(journal, "phase1", trials)
+        journal.append(*phase_planned("phase1", trials))
         for place, trial in enumerate(trials[:6]):
             pack = PackEnded(pack="p1", phase="phase1", trials=[trial.id], wall_seconds=100.0)
-            journal.append(started("phase1", trial), ended("phase1", trial, place), pack)
+            journal.append(trial_started("phase1", trial), ended("phase1", trial, place), pack)
     return folder
 
 
