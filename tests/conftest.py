@@ -1,4 +1,4 @@
-"""Fixtures that more than one folder of tests needs."""
+"""Fixtures that several folders of tests need."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.results.events import PhasePlanned, StudyEnded, StudyStarted, TrialEnded, TrialQueued
+from litegpt.results.events import StudyEnded
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.metric import TrialMetrics
-from litegpt.results.metrics import Evaluation, MetricsWriter
+from litegpt.results.metrics import Evaluation, Evaluations, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
-from litegpt.results.state import CorpusIdentity
 from litegpt.study.study import read_study
 from litegpt.study.trial import Trial
+from tests.builders import phase_planned, study_started, trial_ended
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,7 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not on_gpu:
         return
-    import torch  # here, so that a run without GPU tests does not pay for it
+    # Imported late, so that runs without GPU tests do not load torch.
+    import torch
 
     if not torch.cuda.is_available():
         for item in on_gpu:
@@ -42,7 +43,7 @@ def tiny_corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def seed_study() -> Path:
-    """The original study's own results, which this project does not redistribute: beside the checkout or nowhere."""
+    """The results of the original study, which this project does not redistribute. They may be beside the checkout."""
     path = ROOT.parent / "shared" / "seed-study"
     if not path.is_dir():
         pytest.skip(f"the original study's results are not at {path}")
@@ -88,41 +89,35 @@ how = "exact"
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """The study file of a phase that is done with characters and BPE: BPE has the higher losses and the fewer bits.
+    """The study file of a finished phase that compares characters with BPE. BPE has higher losses, but fewer bits.
 
-    Its results are in `results` beside it, with a trigram that has 2.2 nats a character, 3.2 bits.
+    Its results are in `results` beside it. The trigram has 2.2 nats per character, which is 3.2 bits.
     """
     path = tmp_path / "mixed.toml"
     path.write_text(MIXED_STUDY, encoding="utf-8")
     (tmp_path / "corpus.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60, encoding="utf-8")
     folder = StudyFolder(tmp_path / "results", "mixed")
-    trials = read_study(path).bounds["phase1"].candidates
-    assert trials is not None
+    candidates = read_study(path).bounds["phase1"].candidates
+    assert candidates is not None
     with Journal(folder.journal, "mixed") as journal:
-        corpus = CorpusIdentity("corpus.txt", "ab" * 32, 2_700, 29)
-        journal.append(
-            StudyStarted(
-                study="mixed", corpus=corpus, versions={}, host="box", pid=1, devices=["cpu"], precision="fp32"
-            ),
-            PhasePlanned(phase="phase1", trials=[trial.id for trial in trials.trials]),
-        )
-        for place, trial in enumerate(trials.trials):
-            rows = [_mixed_evaluation(trial, step, place) for step in range(0, 101, 20)]
+        journal.append(study_started("mixed"), *phase_planned("phase1", candidates.trials))
+        for index, trial in enumerate(candidates.trials):
+            rows = Evaluations(_mixed_evaluation(trial, step, index) for step in range(0, 101, 20))
             with MetricsWriter(folder.trial("phase1", trial.id).metrics) as writer:
                 for row in rows:
                     writer.append(row)
             sample = Sample(step=100, loss=rows[-1].val_loss, text=trial.tokenizer, prompt="", temperature=1.0, seed=0)
             append_sample(folder.trial("phase1", trial.id).samples, sample)
-            journal.append(TrialQueued(phase="phase1", settings=trial), _mixed_end(trial, rows[-1]))
+            journal.append(trial_ended("phase1", trial, metrics=TrialMetrics.at(100, rows)))
         journal.append(StudyEnded(seconds=1.0))
     record = {"sha256": "ab" * 32, "val_loss": {"unigram": 3.5, "trigram": 2.2}}
     (folder.path / "baselines.json").write_text(json.dumps(record), encoding="utf-8")
     return path
 
 
-def _mixed_evaluation(trial: Trial, step: int, place: int) -> Evaluation:
+def _mixed_evaluation(trial: Trial, step: int, index: int) -> Evaluation:
     tokens_per_char = 0.5 if trial.vocab_size else 1.0
-    bits = 3.0 + (0.0 if trial.vocab_size else 0.5) + place / 20 + 2 * math.exp(-step / 20)
+    bits = 3.0 + (0.0 if trial.vocab_size else 0.5) + index / 20 + 2 * math.exp(-step / 20)
     loss = bits * math.log(2) / tokens_per_char
     return Evaluation(
         step=step,
@@ -133,24 +128,4 @@ def _mixed_evaluation(trial: Trial, step: int, place: int) -> Evaluation:
         seconds=step / 100,
         tokens_per_second=1e4,
         learning_rate=trial.learning_rate,
-    )
-
-
-def _mixed_end(trial: Trial, last: Evaluation) -> TrialEnded:
-    return TrialEnded(
-        phase="phase1",
-        trial=trial.id,
-        attempt=1,
-        state="done",
-        metrics=TrialMetrics(
-            step=last.step,
-            seconds=last.seconds,
-            train_loss=last.train_loss,
-            val_loss=last.val_loss,
-            best_val_loss=last.val_loss,
-            best_val_step=last.step,
-            bits_per_char=last.bits_per_char,
-            best_bits_per_char=last.bits_per_char,
-            final_loss=last.final_loss,
-        ),
     )
