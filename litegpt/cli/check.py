@@ -1,4 +1,4 @@
-"""`litegpt check RESULTS`: whether a study's results are whole, and what mends them."""
+"""`litegpt check RESULTS`: verify a study's results, and repair them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from litegpt.run.runner_journal import RunnerError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("results", type=Path, help="a study's results: results/<study>")
-    parser.add_argument("--repair", action="store_true", help="mend what can be mended, and say what was done")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--repair", action="store_true", help="repair what can be repaired, and print what was done")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Print what is wrong; the exit code is 1 where something is, and after a repair where something still is."""
+    """Print what is wrong; the exit code is 1 if anything is wrong, with --repair if anything is left."""
     folder = StudyFolder.find(arguments.results)
     if not folder.journal.exists():
-        raise InputError("there is no journal.jsonl here: nothing has run yet", folder.path)
+        raise InputError("journal.jsonl is missing: nothing has run yet", folder.path)
     if not arguments.repair:
         runner = runner_at_work(folder.lock)
         checked = check_study(folder, runner is not None)
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> Exit:
             done = repair(folder, checked.findings)
             left = check_study(folder, is_at_work=False).findings
     except StudyHeldError as error:
-        complain(f"{error}: a study is repaired when nobody runs it")
+        complain(f"{error}: a study cannot be repaired while it runs")
         return Exit.HELD
     except (OSError, RunnerError) as error:
         raise InputError(f"cannot be repaired: {error}", folder.path) from None
@@ -66,18 +66,18 @@ def _print(
         for finding, act in zip(checked.findings, done, strict=True)
     ]
     if arguments.json:
-        told = {"study": checked.study, "trials": checked.trials, "ended": checked.ended, "runner": runner}
-        print(json.dumps({**told, "findings": findings}, indent=2))
+        summary = {"study": checked.study, "trials": checked.trials, "ended": checked.ended, "runner": runner}
+        print(json.dumps({**summary, "findings": findings}, indent=2))
         return
     for finding in findings:
         line = f"{finding['where']}: {finding['what']}"
         if finding["done"]:
             line += f" -> {finding['done']}"
         elif finding["repair"] and not arguments.repair:
-            line += " (--repair mends this)"
+            line += " (--repair fixes this)"
         print(inert(line))
     if runner is not None:
-        print(inert(f"A runner is at work, {describe_holder(runner)}: what it has under its hands was left out."))
+        print(inert(f"The study is running ({describe_holder(runner)}): its running trials were not checked."))
     waiting = checked.trials - checked.ended
     print(f"{checked.ended:,} of {checked.trials:,} trials have ended", end="; " if waiting else ", each once; ")
     print(f"{len(findings) or 'nothing'} {'is' if len(findings) < 2 else 'are'} wrong")

@@ -1,4 +1,4 @@
-"""What every command shares: where it prints, and how it ends."""
+"""Shared by all commands: output, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from litegpt.display import inert
 from litegpt.errors import InputError
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
-"""Why a device takes no more."""
+"""Errors of a full or broken output device."""
 
 
 class Exit(IntEnum):
@@ -30,12 +30,12 @@ class Exit(IntEnum):
 
 
 def narrator() -> Console:
-    """Return the console for narration: stderr, without colour where NO_COLOR or a dumb terminal asks for it."""
+    """Return the console for progress messages: stderr, without colour under NO_COLOR or on a dumb terminal."""
     return _Narrator(stderr=True, highlight=False, markup=False)
 
 
 class _Narrator(Console):
-    """A console that a lost terminal silences: what is told is no reason to stop."""
+    """A console that falls silent when its terminal is lost, instead of ending the command."""
 
     def _write_buffer(self) -> None:
         try:
@@ -45,14 +45,15 @@ class _Narrator(Console):
 
 
 def complain(message: str) -> None:
-    """Print one line on stderr, harmless whatever names it quotes."""
+    """Print one line on stderr, without control characters from quoted names."""
     print(f"litegpt: {inert(message)}", file=sys.stderr)
 
 
 def guarded(command: Callable[[], Exit]) -> int:
-    """Run a command; bad input is one clear line and exit code 2, never a traceback."""
+    """Run a command and return its exit code; invalid input prints one line, never a traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal's encoding lacks is no reason to fail
+        # Characters that the terminal's encoding lacks must not end the command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = command()
         sys.stdout.flush()
@@ -60,14 +61,17 @@ def guarded(command: Callable[[], Exit]) -> int:
     except InputError as error:
         complain(str(error))
         return Exit.BAD_INPUT
-    except BrokenPipeError:  # the reader of a pipe has had enough: `litegpt leaderboard ... | head`
+    except BrokenPipeError:
+        # The reader has closed the pipe, as in `litegpt leaderboard ... | head`.
         _discard_output()
         return Exit.WELL
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # rich makes that of it
+        # rich turns a closed pipe into SystemExit.
+        if isinstance(end.__context__, BrokenPipeError):
             return Exit.WELL
         raise
-    except OSError as error:  # of standard output, most likely: what a command writes into files it sees to itself
+    except OSError as error:
+        # Commands handle the errors of their own files, so this one most likely concerns stdout.
         if error.errno not in FULL:
             raise
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""`litegpt stop|pause|resume|retry STUDY [TRIAL...]`: ask something of the runner at work on a study."""
+"""`litegpt stop|pause|resume|retry STUDY [TRIAL...]`: control a running study."""
 
 from __future__ import annotations
 
@@ -17,31 +17,39 @@ from litegpt.run.requests import Request, send_request
 from litegpt.run.runner_journal import RunnerError, RunnerJournal
 from litegpt.study.study import Study, read_study
 
-ANSWER_SECONDS = 10.0  # a runner looks for requests several times a second; a machine may be busy
+ANSWER_SECONDS = 10.0  # a runner reads requests several times per second, but its machine may be busy
+
+ACCEPTED = {
+    "stop": "Stopping; the runner writes checkpoints.",
+    "pause": "Pausing; the runner writes checkpoints.",
+    "resume": "Resuming.",
+    "retry": "The trials are queued again.",
+}
+"""What to print when the runner has read a request."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("study", type=Path, help="the study file")
-    parser.add_argument("trials", nargs="*", metavar="TRIAL", help="ids of trials; none means the whole run")
+    parser.add_argument("trials", nargs="*", metavar="TRIAL", help="ids of trials (default: the whole run)")
     parser.add_argument("--phase", help="only trials of this phase")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Leave the request and wait until the runner has taken it; trials can be queued again without one, too."""
+    """Send the request and wait until the runner has read it. Without a runner, retry writes the journal itself."""
     study = read_study(arguments.study)
     folder = StudyFolder(arguments.results, study.name)
     if arguments.phase is not None:
         study.phase(arguments.phase)
-    known = [trial.id for trial in read_journal(folder.journal).trials()]
+    trial_ids = [trial.id for trial in read_journal(folder.journal).trials()]
     for trial in arguments.trials:
-        if trial not in known:
-            raise InputError(f"no trial '{trial}' in {folder.path}{did_you_mean(trial, known)}")
+        if trial not in trial_ids:
+            raise InputError(f"no trial '{trial}' in {folder.path}{did_you_mean(trial, trial_ids)}")
     request = Request(arguments.command, arguments.phase, tuple(arguments.trials))
     if runner_at_work(folder.lock) is None:
         if request.kind != "retry":
-            raise InputError("no runner is at work on this study; litegpt-run starts one", folder.path)
+            raise InputError("no runner holds this study; litegpt-run starts one", folder.path)
         return _retry(study, folder, request)
     return _ask(folder, request)
 
@@ -50,33 +58,34 @@ def _ask(folder: StudyFolder, request: Request) -> Exit:
     try:
         path = send_request(folder, request.kind, request.phase, request.trials)
     except OSError as error:
-        raise InputError(f"the request cannot be left: {error.strerror}", folder.path) from None
+        raise InputError(f"cannot contact the runner: {error.strerror}", folder.path) from None
     deadline = time.monotonic() + ANSWER_SECONDS
     while path.exists():
         if time.monotonic() > deadline:
             path.unlink(missing_ok=True)
-            complain("the runner has not answered; is its process still there? `litegpt status` names it")
+            complain("the runner has not answered; `litegpt status` shows whether its process still exists")
             return Exit.TRIALS_FAILED
         time.sleep(0.05)
-    narrator().print(f"{request.kind}: the runner has taken it.")
+    narrator().print(ACCEPTED[request.kind])
     return Exit.WELL
 
 
 def _retry(study: Study, folder: StudyFolder, request: Request) -> Exit:
-    """Queue trials again for the next runner; whoever writes the journal holds the lock."""
+    """Queue trials again for the next runner, under the lock of the study."""
     if not folder.journal.exists():
         raise InputError("nothing has run yet; litegpt-run starts it", folder.path)
     try:
         with StudyLock(folder.lock), RunnerJournal(folder) as journal:
             again = requeued(journal.state, request)
             journal.append(*again)
-    except StudyHeldError as error:  # a runner has started meanwhile
+    except StudyHeldError as error:
+        # A runner has started in the meantime.
         complain(str(error))
         return Exit.HELD
     except RunnerError as error:
         raise InputError(str(error)) from None
     if again:
-        line = f"{len(again)} trials are queued again; `litegpt-run {study.path}` takes them up"
+        line = f"{len(again)} trials are queued again; `litegpt-run {study.path}` runs them"
     else:
         line = "no trial failed, diverged or was stopped"
     narrator().print(inert(line), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`litegpt`: the umbrella over the commands."""
+"""The script `litegpt`, which calls one command."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from litegpt import __version__
 from litegpt.cli.command import guarded
 
 COMMANDS = {
-    "run": "run a study, or what is left of it (also: litegpt-run)",
+    "run": "run or resume a study (also: litegpt-run)",
     "plan": "show what a study would run and what it costs",
-    "status": "show how far a study is, and who runs it",
+    "status": "show progress and the current runner",
     "stop": "stop trials, or the whole run, with checkpoints",
-    "pause": "pause the run: checkpoints are written, the workers wait",
-    "resume": "go on after a pause",
-    "retry": "queue trials again that failed, diverged or were stopped",
-    "check": "verify a study's results, and repair them",
-    "import": "bring in the results of another program as a study",
+    "pause": "pause the run with checkpoints; its workers stay",
+    "resume": "continue a paused run",
+    "retry": "queue failed, diverged or stopped trials again",
+    "check": "verify a study's results; --repair fixes them",
+    "import": "import the results of another program as a study",
     "leaderboard": "rank the trials of a study",
-    "promote": "write the next phase, from the best trials of one, into the study file",
-    "importance": "tell which hyperparameters mattered",
+    "promote": "append the next phase, from the best trials of one, to the study file",
+    "importance": "measure how much each hyperparameter matters",
     "sample": "generate text from a trial's weights",
-    "corpus": "describe a text: its characters, odd ones, what is in it twice, n-gram losses",
-    "clean": "make a text fit to train on: unwrapped, without headers, with plain quotes",
-    "quantize": "keep a trial's weights in 8 or 4 bits",
-    "report": "write a study up as a page of HTML and Markdown",
-    "export": "write a study's trials and metrics as CSV, Parquet or TensorBoard files",
+    "corpus": "describe a text: characters, odd ones, duplicates, n-gram losses",
+    "clean": "clean a text for training: unwrap lines, remove headers, use plain quotes",
+    "quantize": "quantize a trial's weights to 8 or 4 bits",
+    "report": "write a report of a study in HTML and Markdown",
+    "export": "export trials and metrics as CSV, Parquet or TensorBoard files",
 }
-MODULES = {  # where a command has not a module of its name
+# The modules of the commands whose module has another name.
+MODULES = {
     "import": "import_study",
     **dict.fromkeys(("stop", "pause", "resume", "retry"), "control"),
 }
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry of the script `litegpt`. Only the command that is called is imported."""
+    """Run the script `litegpt`. Only the module of the called command is imported."""
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="litegpt", description="Studies of small GPTs, from the terminal.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -48,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     command = commands.choices[name]
     module.add_arguments(command)
     command.set_defaults(command=name)
-    namespace = command.parse_intermixed_args(arguments[1:])  # options may stand between the names of trials
+    # Options may be written between the names of trials.
+    namespace = command.parse_intermixed_args(arguments[1:])
     return guarded(lambda: module.run(namespace))
 
 

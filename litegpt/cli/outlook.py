@@ -1,4 +1,4 @@
-"""What a plan asks of a device: memory and time of each phase, and where the speed comes from."""
+"""Memory and time that a plan needs on a device, and the source of the speed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outlook:
 
     device: DeviceSpec
     workers: int
-    source: str  # of the speed, measured or stated; empty where none is known
+    source: str  # of the speed, measured or stated; empty if unknown
     phases: Mapping[str, PhaseEstimate]
     misfits: Mapping[str, str]
     is_bound: bool  # a phase that waits for its promotion counts with its upper bound
@@ -61,12 +61,12 @@ class Outlook:
 
     @property
     def seconds(self) -> float | None:
-        """How long all phases take together; None where that is not known."""
+        """The time of all phases together; None if that of any phase is unknown."""
         known = [found.seconds for found in self.phases.values() if found.seconds is not None]
         return sum(known) if known and len(known) == len(self.phases) else None
 
     def notes(self) -> Iterator[str]:
-        """Yield lines for people: device, time and source, and what does not fit."""
+        """Yield lines about the device, the time, the source of the speed, and models that do not fit."""
         memory = "" if math.isinf(self.device.memory) else f", {gigabytes(self.device.memory)}"
         workers = f", {self.workers} workers" if self.workers > 1 else ""
         yield f"device: {inert(self.device.name)}{memory}{' each' if workers and memory else ''}{workers}"
@@ -74,12 +74,12 @@ class Outlook:
             yield f"time: {'at most ' if self.is_bound else ''}{duration(self.seconds)} in all"
         if self.seconds_left is not None:
             yield f"time left: {duration(self.seconds_left)} in the phases planned so far"
-        yield f"throughput: {self.source or 'not known yet; the first trials tell'}"
+        yield f"throughput: {self.source or 'unknown until the first trials have run'}"
         for name, reason in self.misfits.items():
             yield f"{name}: {reason}"
 
     def added_to(self, plain: dict[str, Any]) -> dict[str, Any]:
-        """Return the record of a plan with memory and time in it."""
+        """Return the record of a plan, with memory and time added."""
         phases = []
         for record in plain["phases"]:
             found = self.phases.get(record["name"])

@@ -1,4 +1,4 @@
-"""`litegpt plan STUDY`: what a study would run and what it costs, before anything is spent."""
+"""`litegpt plan STUDY`: what a study would run, and what it costs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Print one row a phase."""
+    """Print one row per phase."""
     study = read_study(arguments.study)
     corpus = read_corpus(study.corpus, study.corpus_base)
     folder = StudyFolder(arguments.results, study.name)
@@ -70,7 +70,7 @@ def _throughput(arguments: argparse.Namespace) -> Throughput:
 
 
 def plan_table(plan: Outline, outlook: Outlook) -> Table:
-    """Return the plan for people."""
+    """Return the plan as a table."""
     table = Table(title=Text(inert(plan.study)), title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("phase", "trials", "iterations", "parameters", "FLOP", "memory", "time"):
         table.add_column(heading, justify="left" if heading == "phase" else "right")
@@ -80,7 +80,7 @@ def plan_table(plan: Outline, outlook: Outlook) -> Table:
 
 
 def plan_notes(plan: Outline) -> list[str]:
-    """Return a line for each exclusion's reason and each promotion."""
+    """Return a line for each reason of exclusions and for each promotion."""
     notes = []
     for phase in plan.phases:
         notes += [f"{phase.name}: {count} {reason}" for reason, count in phase.reasons]

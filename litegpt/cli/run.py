@@ -1,4 +1,4 @@
-"""`litegpt-run STUDY.toml`: run a study headless, from where it stands to its end."""
+"""`litegpt-run STUDY.toml`: run or resume a study without the console."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from litegpt.estimate.fit import memory_shortage
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run.device_discovery import worker_slots
-from litegpt.run.edited import begun_split, edits
+from litegpt.run.edited import edits, started_split
 from litegpt.run.failures import failed_trials
 from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder
 from litegpt.run.packing import Packing
@@ -36,8 +36,8 @@ from litegpt.text.split import SplitText
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry of the script `litegpt-run`."""
-    parser = argparse.ArgumentParser(prog="litegpt-run", description="Run a study, or what is left of it, headless.")
+    """Run the script `litegpt-run`."""
+    parser = argparse.ArgumentParser(prog="litegpt-run", description="Run or resume a study without the console.")
     parser.add_argument("--version", action="version", version=__version__)
     add_arguments(parser)
     arguments = parser.parse_args(argv)
@@ -49,23 +49,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan_command.add_arguments(parser)
     parser.add_argument("--phase", action="append", metavar="NAME", help="run only this phase (may be repeated)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one a GPU or CPU core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per GPU or CPU core)")
     parser.add_argument(
         "--patience",
         type=float,
         default=Patience.progress_seconds,
         metavar="SECONDS",
-        help=f"end a worker that makes no progress for so long (default: {Patience.progress_seconds:g})",
+        help=f"end a worker that makes no progress for this long (default: {Patience.progress_seconds:g})",
     )
     parser.add_argument(
-        "--pack-width", type=int, metavar="N", help="train at most N trials of a shape together (default: as pays)"
+        "--pack-width", type=int, metavar="N", help="train at most N trials of one shape together (default: automatic)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
-    parser.add_argument("--detach", action="store_true", help="run in the background, in a session of its own")
+    parser.add_argument("--detach", action="store_true", help="run in the background, even after the terminal closes")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Run the study; narration goes to stderr, what came out of it to stdout."""
+    """Run the study; progress goes to stderr, the result to stdout."""
     if arguments.dry_run:
         return plan_command.run(arguments)
     study = read_study(arguments.study)
@@ -91,8 +91,8 @@ def run(arguments: argparse.Namespace) -> Exit:
             runner = Runner(study, corpus, folder, packing, phases=phases, watch=Watch(patience))
             _check_results(study, runner.state, corpus, folder)
             if lock.left_by is not None:
-                _narrate(f"The last runner, {describe_holder(lock.left_by)}, was killed; going on from what it left.")
-            _tell_edits("The study file was edited since the last run", study, runner.state, folder)
+                _narrate(f"The last runner, {describe_holder(lock.left_by)}, was killed; resuming from its results.")
+            _report_edits("The study file was edited since the last run", study, runner.state, folder)
             if not runner.has_work():
                 _narrate("Nothing to do: every trial of this study has ended.")
             else:
@@ -101,16 +101,16 @@ def run(arguments: argparse.Namespace) -> Exit:
                 with view_for(narrator()) as view:
                     runner.run(observe)
                 for failed in failed_trials(runner.state, folder):
-                    _narrate(failed.told)
-                _tell_edits("The study file was edited during the run", study, runner.state, folder, reread=True)
+                    _narrate(failed.line)
+                _report_edits("The study file was edited during the run", study, runner.state, folder, reread=True)
     except StudyHeldError as error:
         complain(str(error))
         return Exit.HELD
     except (RunnerError, OSError) as error:
-        complain(f"the run cannot go on: {error}")
+        complain(f"the run cannot continue: {error}")
         return Exit.TRIALS_FAILED
     if runner.interrupted:
-        _narrate("Interrupted; the same command goes on from here.")
+        _narrate("Interrupted; the same command resumes the run.")
         return Exit.INTERRUPTED
     return _close(arguments, study, runner.state, folder)
 
@@ -121,15 +121,16 @@ def _narrate(line: str) -> None:
 
 def _patience(seconds: float) -> Patience:
     if not seconds > 0:
-        raise InputError(f"--patience {seconds:g}: it is a number of seconds above 0")
+        raise InputError(f"--patience {seconds:g}: must be a number of seconds above 0")
     return Patience(progress_seconds=seconds, silence_seconds=min(seconds, Patience.silence_seconds))
 
 
 def _answer_signals(runner: Runner) -> None:
-    """Write checkpoints on Ctrl-C, TERM, and where the terminal closes, unless HUP is ignored as `nohup` has it."""
+    """Write checkpoints on INT, TERM and HUP; under `nohup`, which ignores HUP, HUP stays ignored."""
 
     def answer(number: int, _: object) -> None:
-        if number == signal.SIGHUP:  # it may come again, even once Python has put its handlers away
+        # A second HUP may arrive while Python exits and has already removed its handlers.
+        if number == signal.SIGHUP:
             signal.signal(number, signal.SIG_IGN)
         runner.interrupt(signal.Signals(number))
 
@@ -140,7 +141,7 @@ def _answer_signals(runner: Runner) -> None:
         signal.signal(number, answer)
 
 
-def _tell_edits(what: str, study: Study, state: StudyState, folder: StudyFolder, reread: bool = False) -> None:
+def _report_edits(what: str, study: Study, state: StudyState, folder: StudyFolder, reread: bool = False) -> None:
     try:
         differences = edits(read_study(study.path) if reread else study, state, folder)
     except InputError as error:
@@ -150,7 +151,7 @@ def _tell_edits(what: str, study: Study, state: StudyState, folder: StudyFolder,
 
 
 def _close(arguments: argparse.Namespace, study: Study, state: StudyState, folder: StudyFolder) -> Exit:
-    """Print what came out and return how it ended."""
+    """Print the result of the run and return its exit code."""
     counts = state.counts()
     if arguments.json:
         print(json.dumps({"study": study.name, "results": str(folder.path), **counts}))
@@ -162,25 +163,25 @@ def _close(arguments: argparse.Namespace, study: Study, state: StudyState, folde
 
 
 def _check_memory(study: Study, corpus: Corpus, device: DeviceSpec, workers: int) -> None:
-    """Refuse models that the device cannot hold, before anything starts."""
+    """Refuse models that do not fit on the device, before anything starts."""
     whole = replace(device, memory=device.memory * workers)
     for name, bound in study.bounds.items():
         trials = bound.candidates.trials if bound.candidates else ()
         if reason := memory_shortage(trials, len(corpus.symbols), device):
             fits_alone = workers > 1 and memory_shortage(trials, len(corpus.symbols), whole) is None
-            mend = "; one worker alone, --workers 1, has room for it" if fits_alone else ""
-            raise InputError(f"phase '{name}' does not fit: {reason}{mend}", study.path)
+            remedy = "; it fits with --workers 1" if fits_alone else ""
+            raise InputError(f"phase '{name}' does not fit: {reason}{remedy}", study.path)
 
 
 def _check_blocks(study: Study, corpus: Corpus) -> None:
-    """Refuse a corpus that is shorter than a block of any trial the study can have."""
+    """Refuse a corpus that is shorter than a block of any possible trial."""
     candidates = (bound.candidates for bound in study.bounds.values())
     blocks = [trial.block_size for candidate in candidates if candidate for trial in candidate.trials]
     SplitText(corpus, study.split).check_length(max(blocks, default=1))
 
 
 def _start_measuring_baselines(study: Study, corpus: Corpus, folder: StudyFolder) -> None:
-    """Have what n-grams reach on record while the trials run: the console draws it."""
+    """Measure the n-gram baselines, which the console draws, while the trials run."""
     from litegpt.analysis.baselines import measure_baselines
 
     def measure() -> None:
@@ -191,27 +192,27 @@ def _start_measuring_baselines(study: Study, corpus: Corpus, folder: StudyFolder
 
 
 def _check_results(study: Study, state: StudyState, corpus: Corpus, folder: StudyFolder) -> None:
-    """Refuse to mix results of two texts, or of two cuts of one."""
+    """Refuse to mix results of two texts, or of two splits of one text."""
     if state.corpus is None and state.counts()["done"]:
-        raise InputError("these results were imported from another program; name the study otherwise", folder.path)
+        raise InputError("these results were imported from another program; give the study another name", folder.path)
     if state.corpus is not None and state.corpus.sha256 not in (None, corpus.sha256):
         raise InputError(
             "the corpus is not the text that these results were trained on; "
-            "name the study otherwise in [study], or use another --results folder",
+            "give the study another name in [study], or use another --results folder",
             folder.path,
         )
-    begun = begun_split(folder)
-    if state.counts()["done"] and begun is not None and (changes := study.split.changes(begun)):
+    started = started_split(folder)
+    if state.counts()["done"] and started is not None and (changes := study.split.changes(started)):
         key, now, then = changes[0]
         raise InputError(
-            f"{key} is {now}, it was {then} when these results were trained: their losses would not compare; "
-            "name the study otherwise in [study], or use another --results folder",
+            f"{key} is {now}, it was {then} when these results were trained, so their losses are not comparable; "
+            "give the study another name in [study], or use another --results folder",
             study.path,
         )
 
 
 def _detach(arguments: argparse.Namespace, folder: StudyFolder) -> Exit:
-    """Start the same run in a session of its own, so that a closed terminal does not end it."""
+    """Start the same run in a new session, so that it survives a closed terminal."""
     command = [sys.executable, "-m", "litegpt.cli.run", str(arguments.study), "--results", str(arguments.results)]
     command += ["--device", arguments.device, "--patience", str(arguments.patience)]
     for name in arguments.phase or ():
@@ -221,7 +222,8 @@ def _detach(arguments: argparse.Namespace, folder: StudyFolder) -> Exit:
     if arguments.pack_width is not None:
         command += ["--pack-width", str(arguments.pack_width)]
     folder.path.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the runner inherits it: nothing but a request or TERM stops it
+    # The runner inherits the ignored HUP, so that only a request, INT or TERM stops it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with open_log(folder.log) as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     narrator().print(f"Running in the background as process {process.pid}; its log is {folder.log}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`litegpt status STUDY`: how far a study is, and who runs it."""
+"""`litegpt status STUDY`: the progress of a study, and its runner."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("study", type=Path, help="the study file")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
-    parser.add_argument("--watch", action="store_true", help="keep showing it, until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--watch", action="store_true", help="update until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> Exit:
 
 
 def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, Any]:
-    """Return how far a study is, as plain data; `runner` is None where none is at work."""
+    """Return the progress of a study as plain data; `runner` is None if no runner holds the study."""
     phases = []
     for phase in study.phases:
         phase_state = state.phases.get(phase.name, PhaseState(phase.name))
@@ -77,41 +77,43 @@ def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, An
     return {
         "study": study.name,
         "runner": runner,
-        "killed": holder if runner is None else None,  # a runner that left no farewell
+        "killed": holder if runner is None else None,  # a killed runner does not empty its lock
         "paused": state.paused if runner else None,
         "edited": edits(study, state, folder),
-        "ranking": ranking_of(state.trials()),  # what the best of different phases compare by
+        "ranking": ranking_of(state.trials()),  # by which the best trials of all phases compare
         "phases": phases,
         "failures": [failed.record() for failed in failed_trials(state, folder)],
     }
 
 
-def _headline(told: dict[str, Any]) -> str:
-    """Return who runs the study, or what became of who did."""
-    if told["paused"]:
-        return f"{describe_holder(told['runner'])}, paused: {told['paused']}"
-    if told["runner"]:
-        return describe_holder(told["runner"])
-    if told["killed"]:
-        return f"no runner at work; the last, {describe_holder(told['killed'])}, was killed (litegpt-run goes on)"
-    return "no runner at work"
+def _headline(record: dict[str, Any]) -> str:
+    """Return who runs the study, or how its last runner ended."""
+    if record["paused"]:
+        return f"{describe_holder(record['runner'])}, paused: {record['paused']}"
+    if record["runner"]:
+        return describe_holder(record["runner"])
+    if record["killed"]:
+        return (
+            f"no runner; the last one, {describe_holder(record['killed'])}, was killed (litegpt-run resumes the study)"
+        )
+    return "no runner"
 
 
-def _page(told: dict[str, Any]) -> Group:
-    lines = [Text(inert(f"{told['study']}: {_headline(told)}"))]
-    edited = [Text(inert("edited since the run began: " + "; ".join(told["edited"])))] if told["edited"] else []
-    failed = [Text(inert(failure["told"])) for failure in told["failures"]]
-    return Group(*lines, _table(told), *failed, *edited)
+def _page(record: dict[str, Any]) -> Group:
+    lines = [Text(inert(f"{record['study']}: {_headline(record)}"))]
+    edited = [Text(inert("edited since the run started: " + "; ".join(record["edited"])))] if record["edited"] else []
+    failed = [Text(inert(failure["told"])) for failure in record["failures"]]
+    return Group(*lines, _table(record), *failed, *edited)
 
 
-def _table(told: dict[str, Any]) -> Table:
+def _table(record: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0)
     headings = ("trials", "queued", "running", "done", "diverged", "failed", "stopped")
-    best_heading = "best val" if told["ranking"] == "best_val_loss" else "best bits/char"
+    best_heading = "best val" if record["ranking"] == "best_val_loss" else "best bits/char"
     for heading in ("phase", *headings, best_heading):
         table.add_column(heading, justify="left" if heading == "phase" else "right")
-    for phase in told["phases"]:
-        best = phase[told["ranking"]]
+    for phase in record["phases"]:
+        best = phase[record["ranking"]]
         counts = [str(phase[heading] or "") for heading in headings]
         table.add_row(Text(phase["name"]), *counts, "" if best is None else f"{best:.4f}")
     return table

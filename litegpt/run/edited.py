@@ -1,4 +1,7 @@
-"""How a study file differs from what its results were begun with: a run goes on as it was started."""
+"""Differences between a study file and the study as its results were started.
+
+A run keeps the study that it was started with, so an edit takes effect only in the next run.
+"""
 
 from __future__ import annotations
 
@@ -16,45 +19,45 @@ RULES = ("defaults", "fixed", "axes", "excludes", "listed", "promotion")
 
 
 def edits(study: Study, state: StudyState, folder: StudyFolder) -> list[str]:
-    """Return what a study file says otherwise than the snapshot in its results; nothing where there is none."""
+    """Return the differences in words; an empty list if the results have no snapshot yet."""
     try:
-        begun = read_study(folder.snapshot)
+        started = read_study(folder.snapshot)
     except InputError:
         return []
-    return [*_head_edits(study, begun), *_phase_edits(study, begun, state)]
+    return [*_study_edits(study, started), *_phase_edits(study, started, state)]
 
 
-def begun_split(folder: StudyFolder) -> SplitRule | None:
-    """Return the split that results were begun with, None where nobody knows."""
+def started_split(folder: StudyFolder) -> SplitRule | None:
+    """Return the split that the results were started with, None if they have no snapshot."""
     try:
         return read_study(folder.snapshot).split
     except InputError:
         return None
 
 
-def _head_edits(study: Study, begun: Study) -> Iterator[str]:
-    changes = study.split.changes(begun.split)
-    if study.keep != begun.keep:
-        changes.append(("keep", study.keep, begun.keep))
+def _study_edits(study: Study, started: Study) -> Iterator[str]:
+    changes = study.split.changes(started.split)
+    if study.keep != started.keep:
+        changes.append(("keep", study.keep, started.keep))
     for name, now, then in changes:
         yield f"{name} is {now}, it was {then}"
 
 
-def _phase_edits(study: Study, begun: Study, state: StudyState) -> Iterator[str]:
-    then = {phase.name: phase for phase in begun.phases}
+def _phase_edits(study: Study, started: Study, state: StudyState) -> Iterator[str]:
+    started_phases = {phase.name: phase for phase in started.phases}
     expansions = resolve_study(study, state)
     for phase in study.phases:
-        known, expansion = state.phases.get(phase.name), expansions.get(phase.name)
-        if phase.name not in then:
+        phase_state, expansion = state.phases.get(phase.name), expansions.get(phase.name)
+        if phase.name not in started_phases:
             yield f"{phase.name} is new"
-        elif known is not None and known.planned and expansion is not None:
-            planned, wanted = set(known.planned), {trial.id for trial in expansion.trials}
+        elif phase_state is not None and phase_state.planned and expansion is not None:
+            planned, wanted = set(phase_state.planned), {trial.id for trial in expansion.trials}
             changes = [(len(wanted - planned), "more"), (len(planned - wanted), "fewer")]
-            if told := " and ".join(f"{count} {word}" for count, word in changes if count):
-                yield f"{phase.name} has {told} trials"
-        elif any(_rule(phase, name) != _rule(then[phase.name], name) for name in RULES):
+            if difference := " and ".join(f"{count} {word}" for count, word in changes if count):
+                yield f"{phase.name} has {difference} trials"
+        elif any(_rule(phase, name) != _rule(started_phases[phase.name], name) for name in RULES):
             yield f"{phase.name} has other settings"
-    for name in then.keys() - {phase.name for phase in study.phases}:
+    for name in started_phases.keys() - {phase.name for phase in study.phases}:
         yield f"{name} is gone"
 
 

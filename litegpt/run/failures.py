@@ -1,4 +1,4 @@
-"""Why trials failed, each reason once."""
+"""The reasons why trials failed, each reason once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from litegpt.results.state import StudyState
 
 @dataclass(frozen=True)
 class FailedTrials:
-    """Trials of a phase that failed for the same reason, and one of them with its traceback, if it left any."""
+    """The trials of a phase that failed for the same reason, with one of them and its traceback as an example."""
 
     phase: str
     reason: str
@@ -20,24 +20,24 @@ class FailedTrials:
     error: Path | None
 
     @property
-    def told(self) -> str:
-        """How many, why and where more is said, as one line."""
+    def line(self) -> str:
+        """The number of trials, the reason, and the file with the traceback, in one line."""
         which = f"{self.trials} trials, such as {self.trial}," if self.trials > 1 else self.trial
         where = f"; see {self.error}" if self.error else ""
         return f"{self.phase}: {which} failed: {self.reason}{where}"
 
     def record(self) -> dict[str, object]:
-        """Return it as plain data."""
-        return {**asdict(self), "error": self.error and str(self.error), "told": self.told}
+        """Return the failure as plain data for `litegpt status --json`."""
+        return {**asdict(self), "error": self.error and str(self.error), "told": self.line}
 
 
 def failed_trials(state: StudyState, folder: StudyFolder) -> list[FailedTrials]:
-    """Return why trials of a study failed, in the order of its phases."""
+    """Return the failures of a study in the order of its phases."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for phase in state.phases.values():
         for trial in phase.current():
             if trial.state == "failed":
-                by_reason.setdefault((phase.name, trial.reason or "nobody knows why"), []).append(trial.id)
+                by_reason.setdefault((phase.name, trial.reason or "unknown reason"), []).append(trial.id)
     failed = []
     for (name, reason), trials in by_reason.items():
         error = folder.trial(name, trials[0]).error

@@ -1,4 +1,4 @@
-"""What people ask of a runner at work: small files in `requests/`, which it acts on within a second and deletes."""
+"""Requests of users to a running runner: small files in `requests/`, which it reads and deletes within a second."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ LONGEST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Request:
-    """stop: the named trials, or the whole run; pause and resume: the run; retry: the named trials that did badly.
+    """A command of a user.
 
-    A `phase` narrows the trials to those of that phase.
+    stop ends the named trials, or the whole run. pause and resume concern the run. retry queues those of the named
+    trials again that failed, diverged or were stopped. A `phase` limits the request to the trials of that phase.
     """
 
     kind: str
@@ -29,14 +30,14 @@ class Request:
     trials: tuple[str, ...] = ()
 
     def names(self, phase: str, trial: str) -> bool:
-        """Tell whether a trial is meant."""
+        """Return whether the request includes a trial."""
         return self.phase in (None, phase) and (not self.trials or trial in self.trials)
 
 
 def send_request(folder: StudyFolder, kind: str, phase: str | None = None, trials: Sequence[str] = ()) -> Path:
-    """Leave a request for the runner of a study; the file is gone once it has been taken."""
+    """Write a request for the runner of a study and return its file, which the runner deletes when it has read it."""
     if kind not in KINDS:
-        raise ValueError(f"'{kind}' is no request: it is one of {', '.join(KINDS)}")
+        raise ValueError(f"'{kind}' is not a request; use {', '.join(KINDS)}")
     requests = requests_folder(folder)
     requests.mkdir(parents=True, exist_ok=True)
     path = requests / f"{time.time_ns()}-{os.getpid()}.json"
@@ -46,7 +47,7 @@ def send_request(folder: StudyFolder, kind: str, phase: str | None = None, trial
 
 
 def take_requests(folder: StudyFolder) -> list[Request]:
-    """Return the requests that wait, oldest first, and delete them; what is none is deleted too."""
+    """Return the waiting requests, oldest first, and delete them, together with files that are not requests."""
     taken: list[Request] = []
     if requests_folder(folder).is_symlink():
         return taken
@@ -54,7 +55,8 @@ def take_requests(folder: StudyFolder) -> list[Request]:
         request = _read(path)
         try:
             path.unlink(missing_ok=True)
-        except OSError:  # it would be done again and again
+        except OSError:
+            # A request that cannot be deleted would be carried out again and again.
             continue
         if request is not None:
             taken.append(request)
@@ -62,7 +64,7 @@ def take_requests(folder: StudyFolder) -> list[Request]:
 
 
 def requests_folder(folder: StudyFolder) -> Path:
-    """Return where a study's requests lie."""
+    """Return the folder of a study's requests."""
     return folder.path / "requests"
 
 

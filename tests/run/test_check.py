@@ -149,7 +149,7 @@ def test_nobody_repairs_under_a_runner(folder: StudyFolder, capsys: pytest.Captu
     assert main(["check", str(folder.path), "--repair"]) == 3
     assert "process 1 on elsewhere" in capsys.readouterr().err
     assert main(["check", str(folder.path)]) == 1
-    assert "A runner is at work, process 1 on elsewhere" in capsys.readouterr().out
+    assert "The study is running (process 1 on elsewhere)" in capsys.readouterr().out
 
 
 def test_what_a_runner_has_under_its_hands_is_not_wrong(

@@ -184,7 +184,7 @@ def test_a_second_runner_is_told_who_holds_the_study_and_the_first_stops_with_ch
     _, err = runner.communicate(timeout=10)
     assert runner.returncode == 130
     assert "Traceback" not in err
-    assert "goes on from here" in err
+    assert "the same command resumes the run" in err
     assert checkpoint_step(endless) > 0
     endless.assert_nothing_runs()
     assert endless.events()[-1]["event"] == "study_interrupted"

@@ -130,7 +130,7 @@ def test_only_a_runner_can_be_asked_for_more(
 ) -> None:
     (kept.results / "runner.lock").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
     assert litegpt(kept, command) == 2
-    assert "no runner is at work" in capsys.readouterr().err
+    assert "no runner holds this study" in capsys.readouterr().err
 
 
 def test_a_runner_that_was_killed_is_told(kept: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
