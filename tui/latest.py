@@ -18,22 +18,17 @@ Result = TypeVar("Result")
 
 
 class Latest(Generic[Question, Result]):
-    """The result of the latest question that has been answered. All methods belong to the screen's thread.
+    """The latest result. All methods belong to the screen's thread.
 
-    `compute` runs in a thread and must not touch widgets. The node receives `Ready` after each result that answers the
-    latest question. A question that is replaced before its turn is never computed.
+    `compute` runs in a thread and must not touch widgets. The node receives `Ready` after each result. A question that
+    is replaced before its turn is never computed.
     """
 
     @dataclass
     class Ready(Message):
-        """The latest question has its result."""
+        """There is a new result. If `latest.is_waiting`, it answers an earlier question than the last one."""
 
         latest: Latest[Any, Any]
-
-    @dataclass
-    class _Computed(Message):
-        result: Any
-        seconds: float
 
     def __init__(self, node: DOMNode, compute: Callable[[Question], Result]) -> None:
         self.result: Result | None = None
@@ -70,8 +65,6 @@ class Latest(Generic[Question, Result]):
         self._is_busy = False
         self.seconds = seconds
         self.finished_at = time.monotonic()
-        if self._next is not None:
-            self._start()
-            return
         self.result = result
         self._node.post_message(self.Ready(self))
+        self._start()

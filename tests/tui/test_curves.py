@@ -17,7 +17,7 @@ from tests.builders import phase_planned, study_started, trial_started
 from tests.tui.conftest import QUICK, ended, evaluation, log, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.curve import Curve
-from tui.curves.courses import Course, Stretch, make_courses, shown, smoothed
+from tui.curves.mean_curves import CurveSection, MeanCurve, MeanQuestion, drawable, mean_curves, smoothed
 from tui.curves.screen import CurvesScreen
 from tui.curves.settings import CurvesSettings
 from tui.curves.values import ValuesTable
@@ -39,7 +39,12 @@ def curves_screen(app: ConsoleApp) -> CurvesScreen:
 
 def is_drawn(app: ConsoleApp, trials: int) -> bool:
     screen = app.screen
-    return isinstance(screen, CurvesScreen) and screen._used == trials and not screen._is_making and bool(screen._shown)
+    return (
+        isinstance(screen, CurvesScreen)
+        and screen._result.trials == trials
+        and not screen._means.is_waiting
+        and bool(screen._drawn)
+    )
 
 
 def curves_of(trials: list[Trial], phase: str = "phase1") -> dict[TrialKey, tuple[TrialState, Curve]]:
@@ -53,27 +58,27 @@ def curves_of(trials: list[Trial], phase: str = "phase1") -> dict[TrialKey, tupl
 
 def test_means_are_not_joined_where_the_trials_change() -> None:
     curves = curves_of(phase_trials(12)) | curves_of(phase_trials(2, max_iters=200), "phase2")
-    courses, used = make_courses(curves, "learning_rate", "val_loss", "step")
+    means, used = mean_curves(MeanQuestion(curves, "learning_rate", "val_loss", "step"))
     assert used == 14
-    assert [course.value for course in courses] == [1e-3, 3e-3, 1e-2]
-    both, long = courses[0].stretches
+    assert [mean.value for mean in means] == [1e-3, 3e-3, 1e-2]
+    both, long = means[0].sections
     assert (both.trials, long.trials) == (6, 2)
     assert (both.xs[-1], long.xs[0]) == (100.0, 120.0)
-    (line,) = courses[0].lines("a", "red", "a")
+    (line,) = means[0].lines("a", "red", "a")
     assert sum(map(math.isnan, line.ys)) == 1
-    assert courses[1].at(101.0) is None
-    assert courses[0].at(50.0) == (both, 2)
+    assert means[1].at(101.0) is None
+    assert means[0].at(50.0) == (both, 2)
 
 
 @pytest.mark.parametrize(("axis", "last"), [("step", 100.0), ("time", 1.0), ("tokens", 100 * 12 * 16)])
 def test_means_lie_at_the_steps_or_where_their_trials_were_on_average(axis: str, last: float) -> None:
-    courses, _ = make_courses(curves_of(phase_trials(12)), "n_layer", "train_loss", axis)  # type: ignore[arg-type]
-    assert courses[0].stretches[0].xs[-1] == pytest.approx(last)
+    means, _ = mean_curves(MeanQuestion(curves_of(phase_trials(12)), "n_layer", "train_loss", axis))  # type: ignore[arg-type]
+    assert means[0].sections[0].xs[-1] == pytest.approx(last)
 
 
 def test_only_trials_with_counterparts_are_compared() -> None:
     curves = curves_of(phase_trials(11))  # the largest learning rate lacks a setting
-    _, used = make_courses(curves, "learning_rate", "val_loss", "step", only_matched=True)
+    _, used = mean_curves(MeanQuestion(curves, "learning_rate", "val_loss", "step", only_matched=True))
     assert used == 9
 
 
@@ -84,20 +89,20 @@ def test_smoothing_begins_at_the_first_value() -> None:
 
 
 def test_a_logarithmic_axis_leaves_step_0_out() -> None:
-    course = Course(1, (Stretch([0.0, 10.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 1),))
-    assert shown([course], 0.0, "log")[0].stretches[0].xs == [10.0]
+    mean = MeanCurve(1, (CurveSection([0.0, 10.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 1),))
+    assert drawable([mean], 0.0, "log")[0].sections[0].xs == [10.0]
 
 
 def test_lines_that_overlap_in_time_are_apart() -> None:
-    first, second = (Stretch(xs, [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 2) for xs in ([0.0, 9.0], [5.0, 8.0]))
-    lines = Course(1, (first, second)).lines("x", "red", "a")
+    first, second = (CurveSection(xs, [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 2) for xs in ([0.0, 9.0], [5.0, 8.0]))
+    lines = MeanCurve(1, (first, second)).lines("x", "red", "a")
     assert [(line.name, line.sign) for line in lines] == [("", ""), ("x", "a")]
 
 
 def test_choices_that_are_unsound_are_the_first() -> None:
     plain = {"figure": ["x"], "axis": 3, "smoothing": "much", "x_scale": None}
     settings = CurvesSettings(lambda: plain)
-    assert (settings.figure, settings.axis, settings.weight, settings.x_scale) == ("val_loss", "step", 0.0, "linear")
+    assert (settings.metric, settings.axis, settings.weight, settings.x_scale) == ("val_loss", "step", 0.0, "linear")
 
 
 def test_every_key_of_the_screen(finished: StudyLocation) -> None:
@@ -147,7 +152,7 @@ def test_the_cursor_reads_every_value(finished: StudyLocation) -> None:
         assert [column.name for column in app.screen.query_one(ValuesTable).columns][:3] == ["value", "mean", "at"]
         await pilot.press("escape", "escape")
         assert chart.cursor is None
-        assert "at the lines' ends" in text_of(app)
+        assert "at the line ends" in text_of(app)
 
     run(app, drive)
 
@@ -178,7 +183,7 @@ def test_nothing_done_is_a_sentence(study_file: object, folder: StudyFolder) -> 
     app = open_curves(find_location(study_file, folder.root))  # type: ignore[arg-type]
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: "No trial is done yet" in text_of(app))
+        await settled(app, pilot, lambda: "No trial is finished yet" in text_of(app))
         assert "end." in text_of(app)  # on a second line
 
     run(app, drive, (80, 24))

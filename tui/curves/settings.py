@@ -1,4 +1,4 @@
-"""What the user has chosen to see of the curves, kept with the view."""
+"""The options of the Curves tab, which are saved with the view."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from tui.charts.scales import SCALES, Scale
-from tui.curves.courses import CourseAxis, CourseFigure
+from tui.curves.mean_curves import MeanAxis, MeanMetric
 
-FIGURES: tuple[CourseFigure, ...] = ("val_loss", "train_loss", "seconds")
-BETWEEN_TOKENIZERS: tuple[CourseFigure, ...] = ("bits_per_char", "seconds")
-"""Where tokens differ, so that means over losses say nothing."""
-AXES: tuple[CourseAxis, ...] = ("step", "time", "tokens")
+METRICS: tuple[MeanMetric, ...] = ("val_loss", "train_loss", "seconds")
+METRICS_BETWEEN_TOKENIZERS: tuple[MeanMetric, ...] = ("bits_per_char", "seconds")
+"""Losses per token of different tokenizers are not comparable, so their means have no meaning."""
+AXES: tuple[MeanAxis, ...] = ("step", "time", "tokens")
 WEIGHTS = (0.0, 0.6, 0.9)
 AREAS = ("one", "all", "none")
 CHOICES: dict[str, Sequence[Any]] = {
@@ -26,15 +26,16 @@ T = TypeVar("T")
 
 
 class CurvesSettings:
-    """Choices in `plain()`, a dictionary that may come from a file; what is unsound in it is the first choice."""
+    """Options in the dictionary `plain()`, which may come from a file. An invalid option counts as the first choice."""
 
     def __init__(self, plain: Callable[[], dict[str, Any]]) -> None:
         self._plain = plain
-        self.tokens_differ = False  # between the trials that are shown
+        # Whether tokenizers differ between the trials.
+        self.tokens_differ = False
 
     def turn(self, key: str, by: int = 1) -> None:
-        """Go to the next choice of CHOICES, or the next figure."""
-        choices = self._figures if key == "figure" else CHOICES[key]
+        """Select the next choice of an option."""
+        choices = self._metrics if key == "figure" else CHOICES[key]
         self._plain()[key] = choices[(choices.index(self.choice(key, choices)) + by) % len(choices)]
 
     def choice(self, key: str, choices: Sequence[T]) -> T:
@@ -45,17 +46,18 @@ class CurvesSettings:
         self._plain()[key] = chosen
 
     @property
-    def _figures(self) -> Sequence[CourseFigure]:
-        return BETWEEN_TOKENIZERS if self.tokens_differ else FIGURES
+    def _metrics(self) -> Sequence[MeanMetric]:
+        return METRICS_BETWEEN_TOKENIZERS if self.tokens_differ else METRICS
 
     @property
-    def figure(self) -> CourseFigure:
-        return self.choice("figure", self._figures)
+    def metric(self) -> MeanMetric:
+        return self.choice("figure", self._metrics)
 
     @property
-    def axis(self) -> CourseAxis:
+    def axis(self) -> MeanAxis:
         axis = self.choice("axis", AXES)
-        return "step" if axis == "time" and self.figure == "seconds" else axis  # a time by itself says nothing
+        # Time over time would always be a straight line.
+        return "step" if axis == "time" and self.metric == "seconds" else axis
 
     @property
     def x_scale(self) -> Scale:
