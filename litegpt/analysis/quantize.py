@@ -10,7 +10,7 @@ from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder, TrialFolder, token_cache
 from litegpt.results.journal import read_journal
 from litegpt.text.split import SplitText
-from litegpt.train.checkpoint import Checkpoint, read_checkpoint, restore_weights, save_quantized
+from litegpt.train.checkpoint import Checkpoint, read_weights, restore_weights, save_quantized
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokens import CacheError, tokenised
@@ -28,7 +28,7 @@ class Weights:
 
 def quantize(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
     """Write a trial's best weights in 8 or 4 bits beside them; return both. InputError: there are none to read."""
-    original = read_checkpoint(trial.best)
+    original = read_weights(trial.best)
     path = trial.quantized(bits)
     try:
         save_quantized(original, bits, path)
@@ -37,7 +37,7 @@ def quantize(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
     corpus = _corpus(trial, original)
     return tuple(  # type: ignore[return-value]  # of two
         Weights(file, file_bits, file.stat().st_size, _val_loss(checkpoint, corpus))
-        for file, file_bits, checkpoint in ((trial.best, 32, original), (path, bits, read_checkpoint(path)))
+        for file, file_bits, checkpoint in ((trial.best, 32, original), (path, bits, read_weights(path)))
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from litegpt.errors import InputError
-from litegpt.train.checkpoint import read_checkpoint
+from litegpt.train.checkpoint import read_weights
 from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape
 
@@ -27,9 +27,9 @@ def sample_text(
 ) -> Iterator[str]:
     """Yield `length` characters, one by one, that the trial with these weights writes after a prompt.
 
-    InputError: the file is missing or damaged, or the prompt has a character that the trial has never seen.
+    InputError: the file is missing, damaged or not finite, or the prompt has a character that the trial has never seen.
     """
-    checkpoint = read_checkpoint(weights)
+    checkpoint = read_weights(weights)
     tokenizer = checkpoint.tokenizer
     try:
         tokens = tokenizer.encode(prompt or tokenizer.opening).tolist()

@@ -112,6 +112,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"the checkpoint cannot be read: {what}; delete it to start again", path) from None
 
 
+def read_weights(path: Path) -> Checkpoint:
+    """Read a file of weights that must be usable: raises InputError also if a weight is infinite or NaN.
+
+    A checkpoint may hold such weights, because a diverged trial is resumed as diverged.
+    """
+    checkpoint = read_checkpoint(path)
+    weights = (tensor for name, tensor in checkpoint.tensors.items() if name.startswith("weights/"))
+    if not all(tensor.isfinite().all() for tensor in weights):
+        raise InputError("its weights are not finite", path)
+    return checkpoint
+
+
 @torch.no_grad()
 def restore(pack: Pack, index: int, checkpoint: Checkpoint) -> Progress:
     """Copy a checkpoint's whole state into row `index` of a pack; raises InputError if the shapes disagree."""

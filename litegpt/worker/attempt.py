@@ -15,7 +15,7 @@ from litegpt.results.metric import NO_METRICS, TrialMetrics, bits_per_char
 from litegpt.results.metrics import Evaluation, MetricsWriter
 from litegpt.results.samples import Copied, Sample, append_sample, read_samples
 from litegpt.study.trial import Trial
-from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, restore, restore_weights
+from litegpt.train.checkpoint import Checkpoint, Progress, read_checkpoint, read_weights, restore, restore_weights
 from litegpt.train.loop import Ended, Evaluated, TrialFiles
 from litegpt.train.pack import Pack, is_out_of_memory
 from litegpt.train.tokenizer import Tokenizer
@@ -84,7 +84,7 @@ class Attempt:
     @cached_property
     def start(self) -> Checkpoint | None:
         """The weights of another trial that this one starts from, if the request names any."""
-        return None if self.request.start_from is None else read_checkpoint(Path(self.request.start_from))
+        return None if self.request.start_from is None else read_weights(Path(self.request.start_from))
 
     @property
     def step(self) -> int:

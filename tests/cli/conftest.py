@@ -9,10 +9,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from litegpt.results.folder import TrialFolder
+from litegpt.train.checkpoint import read_checkpoint, save_weights
+from litegpt.train.pack import Pack
+from litegpt.train.tokenized_corpus import TokenizedCorpus
 
+NO_TOKENS = np.zeros(0, dtype=np.uint8)
 ROOT = Path(__file__).parents[2]
 KEPT = Path(__file__).parents[1] / "results" / "written_by_0_1"
 
@@ -44,3 +50,14 @@ def trial(tmp_path: Path) -> TrialFolder:
     shutil.copytree(KEPT, tmp_path / "results")
     (folder,) = (tmp_path / "results" / "kept" / "second").iterdir()
     return TrialFolder(folder)
+
+
+@pytest.fixture
+def nan_trial(trial: TrialFolder) -> TrialFolder:
+    """A trial whose file of weights is undamaged but holds NaN."""
+    checkpoint = read_checkpoint(trial.best)
+    pack = Pack([checkpoint.trial], TokenizedCorpus(NO_TOKENS, NO_TOKENS, checkpoint.tokenizer.vocab_size), "fp32")
+    with torch.no_grad():
+        pack.model.weights[:, 0] = float("nan")
+    save_weights(pack, 0, pack.model.weights, checkpoint.progress, checkpoint.tokenizer, trial.best)
+    return trial

@@ -76,3 +76,11 @@ def test_a_cache_error_is_one_line(
     assert capsys.readouterr().err == (
         "litegpt: the tokens cannot be kept in /here (full): make room there, or set XDG_CACHE_HOME\n"
     )
+
+
+def test_weights_that_are_not_finite_are_refused(nan_trial: TrialFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quantize", str(nan_trial.path)]) == 2
+    printed, complaint = capsys.readouterr()
+    assert (printed, complaint.count("\n")) == ("", 1)
+    assert "its weights are not finite" in complaint
+    assert not nan_trial.quantized(8).exists()

@@ -36,3 +36,13 @@ def test_a_tiny_temperature_is_greedy(trial: TrialFolder, capsys: pytest.Capture
     greedy = capsys.readouterr().out
     assert main(["sample", str(trial.path), "--temperature", "1e-300"]) == 0
     assert capsys.readouterr().out == greedy
+
+
+@pytest.mark.parametrize("options", [(), ("--temperature", "0"), ("--top-k", "2")])
+def test_weights_that_are_not_finite_are_refused(
+    nan_trial: TrialFolder, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    assert main(["sample", str(nan_trial.path), *options]) == 2
+    printed, complaint = capsys.readouterr()
+    assert (printed, complaint.count("\n")) == ("", 1)
+    assert "its weights are not finite" in complaint
