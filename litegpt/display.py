@@ -15,16 +15,6 @@ HARMFUL = re.compile(
 
 MISSING = "-"
 
-FIGURE_NAMES = {
-    "train_loss": "training loss",
-    "val_loss": "validation loss",
-    "best_val_loss": "best validation loss",
-    "final_loss": "minibatch loss",
-    "bits_per_char": "bits per character",
-    "best_bits_per_char": "best bits per character",
-    "seconds": "seconds",
-}
-
 
 def inert(text: str, *, newlines: bool = False) -> str:
     """Return text that cannot act on a terminal: each harmful character becomes one visible symbol (ESC becomes ␛).
@@ -67,8 +57,8 @@ def number(amount: float | None, form: str) -> str:
 
 
 def loss(nats: float | None) -> str:
-    """Return a loss with four decimals, or a dash."""
-    return number(nats, ".4f")
+    """Return a loss in at most six characters, or a dash."""
+    return number(nats, ".4f" if nats is None or abs(nats) < 10 else ".2f")
 
 
 def difference(nats: float | None) -> str:

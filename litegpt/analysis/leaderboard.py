@@ -1,4 +1,7 @@
-"""Which trials are best: plain rows, from the journal alone, cheap enough for a console's first screen."""
+"""The leaderboard as rows and columns, for the commands, the report and the console.
+
+It needs the journal alone, so that it is cheap enough for the console's first screen.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,25 @@ from typing import Any
 from litegpt import display
 from litegpt.analysis.evaluation_noise import TIE_SIGMAS, pooled_deviation
 from litegpt.analysis.query import Query
-from litegpt.display import FIGURE_NAMES
 from litegpt.errors import InputError, did_you_mean
 from litegpt.estimate.cost import parameter_count
 from litegpt.results.metric import METRICS, TrialMetrics
 from litegpt.results.ranking import measured, rank, ranking_of
 from litegpt.results.state import PhaseState, TrialState, TrialStatus
 from litegpt.study.phase import RANKINGS
-from litegpt.study.trial import HYPERPARAMETERS, Trial
+from litegpt.study.trial import HYPERPARAMETERS, MINOR, Trial, tokens_differ
 
 RANKED_STATES = ("done", "running")
+SHOWN_METRICS = (
+    *("train_loss", "val_loss", "best_val_loss", "best_bits_per_char", "best_val_step"),
+    *("final_loss", "gap", "seconds", "tokens_per_second"),
+)
+LEAST_WANTED = (
+    *("tokens_per_second", "final_loss", "gap", "parameters", "seconds", "train_loss"),
+    *(*MINOR, "val_loss", "curve", "spread", "best_val_step", "state", "phase"),
+    *("batch_size", "block_size", "n_layer", "n_embd", "learning_rate", "id"),
+)
+"""The columns that a narrow table leaves out, the first of them first. Hyperparameters in the id go before the id."""
 MEANS = (*RANKINGS, "bits_per_char", "tokens_per_second")
 
 
@@ -58,8 +70,23 @@ class Row:
             return self.metrics.value(name)
         return getattr(self.settings if name in HYPERPARAMETERS else self, name, None)
 
+    def text(self, name: str) -> str:
+        """Return a field as people read it."""
+        if name == "rank":
+            return self.place
+        if name == "state":
+            return self.state if self.later is None else f"{self.state}, {self.later} later"
+        if name in HYPERPARAMETERS:
+            return setting(self.settings, name)
+        value = self.value(name)
+        if name in METRICS:
+            return METRICS[name].text(value)
+        if name == "spread":
+            return display.loss(value)
+        return display.short_count(value) if name == "parameters" else str(value)
+
     def record(self) -> dict[str, Any]:
-        """Return it as plain data: hyperparameters and figures side by side, what a filter and JSON look at."""
+        """Return it as plain data: hyperparameters and metrics side by side, for filters and JSON."""
         # Not asdict, which copies: there are thousands of rows.
         plain = {**vars(self), **vars(self.metrics), "gap": self.metrics.gap, **vars(self.settings)}
         del plain["settings"], plain["metrics"]
@@ -101,10 +128,70 @@ def varying(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(name for name in HYPERPARAMETERS if len({getattr(row.settings, name) for row in rows}) > 1)
 
 
+@dataclass(frozen=True)
+class LeaderboardColumn:
+    """A column: the name of the field of `Row` that it shows, its heading, its width in cells."""
+
+    name: str
+    heading: str
+    width: int
+    is_left: bool = False
+
+
+def leaderboard_columns(rows: Sequence[Row], by: str) -> list[LeaderboardColumn]:
+    """Return the columns that say something about rows ranked by a metric, in the order in which they stand."""
+    per_token_differs = tokens_differ(row.settings for row in rows)
+    only_characters = all(row.settings.tokenizer == "char" for row in rows)
+    columns = [LeaderboardColumn("rank", "rank", 5)]
+    if len({row.phase for row in rows}) > 1:
+        columns.append(_text_column("phase", rows))
+    for name in varying(rows):
+        # The seeds of one setting share a row.
+        if name == "seed" and any(row.seeds > 1 for row in rows):
+            continue
+        columns.append(_column(name, HYPERPARAMETERS[name].heading, rows))
+    columns.append(LeaderboardColumn("parameters", "params", 6))
+    for name in SHOWN_METRICS:
+        # Bits per character say nothing more than the loss if every token is a character.
+        if name != "best_bits_per_char" or not only_characters or by == name:
+            heading = METRICS[name].heading_of(per_token_differs)
+            columns.append(LeaderboardColumn(name, heading, max(METRICS[name].width, len(heading))))
+    if any(row.seeds > 1 for row in rows):
+        columns += [_column("seeds", "seeds", rows), LeaderboardColumn("spread", "spread", 6)]
+    return [*columns, _text_column("state", rows), _text_column("id", rows)]
+
+
+def fit_columns(columns: Sequence[LeaderboardColumn], width: int, gap: int = 1) -> list[LeaderboardColumn]:
+    """Return the columns that fit into `width` cells with `gap` cells between them.
+
+    The most wanted stay. Losses per token go first if they have headings of their own, because they do not compare.
+    """
+    incomparable = [c.name for c in columns if c.name in METRICS and c.heading == METRICS[c.name].heading_per_token]
+    droppable = list(dict.fromkeys((*reversed(incomparable), *LEAST_WANTED)))
+    remaining = width + gap - sum(column.width + gap for column in columns if column.name not in droppable)
+    kept = {column.name for column in columns} - set(droppable)
+    # The most wanted first, and after it each one that still fits.
+    for column in sorted(columns, key=lambda column: column.name in droppable and -droppable.index(column.name)):
+        if column.name in droppable and column.width + gap <= remaining:
+            kept.add(column.name)
+            remaining -= column.width + gap
+    return [column for column in columns if column.name in kept]
+
+
+def _text_column(name: str, rows: Sequence[Row]) -> LeaderboardColumn:
+    return dataclasses.replace(_column(name, name, rows), is_left=True)
+
+
+def _column(name: str, heading: str, rows: Sequence[Row]) -> LeaderboardColumn:
+    """Return a column that is as wide as its values."""
+    values = {row.value(name): row for row in rows}
+    return LeaderboardColumn(name, heading, max([len(heading), *(len(row.text(name)) for row in values.values())]))
+
+
 def setting(trial: Trial, name: str) -> str:
     """Return a hyperparameter's value as people read it; a vocabulary that its tokenizer gives has no size."""
     value = getattr(trial, name)
-    return "-" if name == "vocab_size" and not value else display.value(value)
+    return display.MISSING if name == "vocab_size" and not value else display.value(value)
 
 
 def best_elsewhere(phases: Iterable[PhaseState], shown: PhaseState) -> str:
@@ -113,7 +200,7 @@ def best_elsewhere(phases: Iterable[PhaseState], shown: PhaseState) -> str:
     best, by = next(iter(rank(trials)), None), ranking_of(trials)
     if best is None or best.phase == shown.name:
         return ""
-    return f"The best of all phases is {best.id} of {best.phase}: {FIGURE_NAMES[by]} {best.metrics.value(by):.4f}."
+    return f"The best of all phases is {best.id} of {best.phase}: {METRICS[by].label} {best.metrics.value(by):.4f}."
 
 
 def _groups(trials: Iterable[TrialState], group_seeds: bool) -> list[list[TrialState]]:

@@ -18,17 +18,18 @@ from litegpt.analysis.design import TARGETS, design
 from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.ladder import CopyMeter, Rung, ladder, read_rungs
-from litegpt.analysis.leaderboard import best_elsewhere, leaderboard, setting, varying
+from litegpt.analysis.leaderboard import best_elsewhere, leaderboard, leaderboard_columns
 from litegpt.analysis.material import Material
 from litegpt.analysis.overfitting import overfitting
 from litegpt.analysis.page import Block, Grid, Heading, Listing, Notes, Paragraph
-from litegpt.display import FIGURE_NAMES
 from litegpt.errors import InputError
 from litegpt.estimate.cost import parameter_count
+from litegpt.results.metric import METRICS
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.state import StudyState, TrialState
 
 WINNERS = 10
+UNREPORTED_COLUMNS = ("parameters", "gap", "tokens_per_second", "state", "id")
 TEXT_CHARACTERS = 160
 EFFECTS = 8
 SUSPICIONS = 20
@@ -77,34 +78,15 @@ def _won(material: Material) -> Iterator[Block]:
     by = ranking_of(phase.current())
     noise = evaluation_noise([material.curves[key_of(t)] for t in rank(phase.current())[:NOISE_CURVES]], by)
     rows = leaderboard(phase.current(), n_symbols=material.n_symbols, noise=noise)
-    names = [name for name in varying(rows) if name != "eval_interval"]
-    has_bits = any(row.settings.tokenizer != "char" for row in rows)
+    columns = [column for column in leaderboard_columns(rows, by) if column.name not in UNREPORTED_COLUMNS]
     grid = []
     for row in (row for row in rows[:WINNERS] if row.rank is not None):
         course = overfitting(material.curves[(row.phase, row.id)], material.vocabulary(row.settings))
-        settings = (setting(row.settings, name) for name in names)
-        losses = (
-            row.metrics.train_loss,
-            row.metrics.val_loss,
-            row.metrics.best_val_loss,
-            *((row.metrics.best_bits_per_char,) if has_bits else ()),
-        )
-        grid.append(
-            (
-                row.place,
-                *settings,
-                *map(display.loss, losses),
-                display.count(row.metrics.best_val_step),
-                display.loss(row.metrics.final_loss),
-                display.duration(row.metrics.seconds),
-                course.word if course else "-",
-            )
-        )
-    head = ("train", "val", "best val", *(("bits/char",) if has_bits else ()), "at", "final", "time", "course")
+        grid.append((*(row.text(column.name) for column in columns), course.word if course else display.MISSING))
     if elsewhere := best_elsewhere(material.phases, phase):
         yield Paragraph(elsewhere)
-    yield Paragraph(f"The best of {phase.name} by {FIGURE_NAMES[by]}.")
-    yield Grid(("rank", *names, *head), tuple(grid), ("course",))
+    yield Paragraph(f"The best of {phase.name} by {METRICS[by].label}.")
+    yield Grid((*(column.heading for column in columns), "course"), tuple(grid), ("course",))
     if any(row.tied for row in rows[:WINNERS]):
         margin = f" ({noise:.4f})" if noise else ""
         yield Notes((f"= noise cannot tell it from the first of that rank{margin}",))
@@ -139,7 +121,7 @@ def _overfitting(material: Material) -> Iterator[Block]:
     yield Grid((*head, "worse than guessing"), tuple(rows), ("phase",))
     yield from baseline_blocks(material.baselines, material.trials)
     if groups:
-        yield charts.courses_chart(groups, guess, material.levels, "loss" if is_loss else FIGURE_NAMES[material.last])
+        yield charts.courses_chart(groups, guess, material.levels, "loss" if is_loss else METRICS[material.last].label)
 
 
 def _by_hyperparameter(material: Material) -> Iterator[Block]:
@@ -160,11 +142,11 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
         for figure in ("train_loss", "val_loss") if material.last == "val_loss" else (material.last,):
             found = bands(material.trials, material.curves, name, figure)
             if any(band.segments for band in found):
-                yield charts.bands_chart(found, name, figure, FIGURE_NAMES[figure])
+                yield charts.bands_chart(found, name, figure, METRICS[figure].label)
         rows = matched(material.trials, name, material.best)
         if rows:
             cells = tuple((display.value(r.value), f"{r.mean:.3f}", r.against, f"{r.settings:,}") for r in rows)
-            yield Grid((name, FIGURE_NAMES[material.best], "against the others", "settings"), cells)
+            yield Grid((name, METRICS[material.best].label, "against the others", "settings"), cells)
         else:
             yield Paragraph(unmatched(material.trials, name))
 
@@ -184,7 +166,7 @@ def _importance(material: Material) -> Iterator[Block]:
         variance = anova(material.trials, material.best)
         effects = tuple((effect.name, f"{effect.share:.1%}") for effect in variance.effects[:EFFECTS])
         rest = variance.rest + sum(effect.share for effect in variance.effects[EFFECTS:])
-        what = FIGURE_NAMES[material.best]
+        what = METRICS[material.best].label
         over = f"over {variance.cells:,} settings of {variance.phase}"
         yield Paragraph(f"Exact analysis of the variance of the {what}, {over}.")
         yield Grid(("effect", "share"), (*effects, ("everything else", f"{rest:.1%}")), ("effect",))
@@ -204,7 +186,7 @@ def _cost(material: Material) -> Iterator[Block]:
     groups = [(name, [_point(trial, best) for trial in trials if trial.metrics.seconds]) for name, trials in ranked]
     front = pareto_front(material.trials, best)
     if front:
-        yield charts.front_chart(groups, [_point(trial, best) for trial in front], FIGURE_NAMES[best])
+        yield charts.front_chart(groups, [_point(trial, best) for trial in front], METRICS[best].label)
     found = suspicious(material.trials, material.curves, material.n_symbols)
     kinds: dict[str, list[str]] = defaultdict(list)
     for suspicion in found:
@@ -221,7 +203,7 @@ def _text(material: Material) -> Iterator[Block]:
         yield Paragraph("No samples were written.")
         return
     known = any(rung.copied for rung in rungs)
-    head = ("phase", FIGURE_NAMES[material.last], *(("copied", "longest", "control") if known else ()), "text")
+    head = ("phase", METRICS[material.last].label, *(("copied", "longest", "control") if known else ()), "text")
     chosen = ladder(rungs)
     rows = [(r.trial.phase, f"{r.loss:.3f}", *_copied(r, known), r.sample.text[:TEXT_CHARACTERS]) for r in chosen]
     yield Grid(head, tuple(rows), ("text", "phase"))

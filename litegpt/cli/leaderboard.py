@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,34 +20,29 @@ from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.imported import imported_vocab_size
-from litegpt.analysis.leaderboard import Row, best_elsewhere, leaderboard, setting, varying
+from litegpt.analysis.leaderboard import (
+    LeaderboardColumn,
+    Row,
+    best_elsewhere,
+    fit_columns,
+    leaderboard,
+    leaderboard_columns,
+)
 from litegpt.analysis.query import parse_query
 from litegpt.cli.command import Exit, complain, narrator
 from litegpt.display import inert
 from litegpt.errors import InputError, did_you_mean
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
+from litegpt.results.metric import METRICS
 from litegpt.results.ranking import rank, ranking_of
 from litegpt.results.samples import read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.study.phase import RANKINGS, default_ranking
-from litegpt.study.trial import MINOR, NAMED_IN_ID, tokens_differ
+from litegpt.study.trial import tokens_differ
 
-BITS = "bits/char"
-COMPARED = {"val_loss": "val", "best_val_loss": "best val", "best_bits_per_char": BITS}
-"""The columns of what baselines compare with."""
-IN_NATS = {
-    "best val": "nats/token",
-    "val": "val nats",
-    "train": "train nats",
-    "gap": "gap nats",
-    "final": "final nats",
-}
-"""The headings of losses where tokens differ, so that they do not compare."""
-HYPERPARAMETER_COLUMNS = (*MINOR, *(name for name in NAMED_IN_ID if name not in MINOR))
-LEAST_TELLING = ("gap", "state", "at", "parameters", "final", "time", "train", "val", *HYPERPARAMETER_COLUMNS, "id")
-"""What goes first where the terminal is narrow."""
 TOP = 20
+COLUMN_GAP = 3  # cells between two columns
 PIPE_WIDTH = 1000  # columns: a pipe has no edge
 NOISE_CURVES = 48  # of the best trials of a phase: enough to tell the noise, few enough to read at once
 
@@ -108,7 +104,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     title = f"{state.study or folder.study} · {named} · by {by}"
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=PIPE_WIDTH)
-    console.print(leaderboard_table(shown, rows, title, console.width, copied, baselines, by))
+    console.print(leaderboard_table(rows, title, console.width, by, top=len(shown), baselines=baselines, copied=copied))
     if rows and rows[0].rank is None:
         complain(f"none of them has {by}{'' if query.step is None else f' at step {query.step}'}")
     if len(shown) < len(rows):
@@ -173,98 +169,72 @@ def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict
 
 
 def leaderboard_table(
-    shown: Sequence[Row],
     rows: Sequence[Row],
     title: str,
     width: int,
-    copied: Mapping[str, float | None] | None = None,
+    by: str,
+    *,
+    top: int | None = None,
     baselines: Baselines | None = None,
-    by: str = "best_val_loss",
+    copied: Mapping[str, float | None] | None = None,
 ) -> Table:
-    """Return the rows for people, with the hyperparameters in which `rows` differ.
+    """Return the best `top` rows for people, as many columns as fit into `width` cells.
 
-    What does not fit into `width` columns is left out, the least telling first. Baselines stand between the trials,
-    by their losses; `by` is what the trials are ranked by.
+    Baselines stand between the trials by their losses.
     """
-    columns = {"rank": [row.place for row in shown]}
-    if len({row.phase for row in rows}) > 1:
-        columns["phase"] = [row.phase for row in shown]
-    for name in varying(rows):
-        columns[name] = [setting(row.settings, name) for row in shown]
-    columns |= {
-        "parameters": [display.count(row.parameters) for row in shown],
-        "train": [display.loss(row.metrics.train_loss) for row in shown],
-        "val": [display.loss(row.metrics.val_loss) for row in shown],
-        "best val": [display.loss(row.metrics.best_val_loss) for row in shown],
-        BITS: [display.loss(row.metrics.best_bits_per_char) for row in shown],
-        "at": [display.count(row.metrics.best_val_step) for row in shown],
-        "final": [display.loss(row.metrics.final_loss) for row in shown],
-        "gap": [display.loss(row.metrics.gap) for row in shown],
-        "time": [display.duration(row.metrics.seconds) for row in shown],
-        "seeds": [str(row.seeds) for row in shown],
-        "spread": [display.loss(row.spread) for row in shown],
-        "state": [row.state for row in shown],
-        "id": [row.id for row in shown],
-    }
+    columns = leaderboard_columns(rows, by)
     if copied:
-        shares = [copied[row.id] for row in shown]
-        columns["copied"] = ["-" if share is None else f"{share:.0%}" for share in shares]
-    if all(row.seeds == 1 for row in rows):
-        del columns["seeds"], columns["spread"]
-    compared, is_mixed = by, tokens_differ(row.settings for row in rows)
-    if all(row.settings.tokenizer == "char" for row in rows):
-        if by != "best_bits_per_char":
-            del columns[BITS]
-    elif by == "best_val_loss" and not is_mixed:
-        compared = "best_bits_per_char"  # the order is the same, and baselines have it too
+        columns.append(LeaderboardColumn("copied", "copied", 6))
+    metric, levels = _baseline_metric(rows, by, baselines)
+    columns[0] = dataclasses.replace(columns[0], width=max([columns[0].width, *map(len, levels)]))
+    columns = fit_columns(columns, width - 1, COLUMN_GAP)
+    shown = rows if top is None else rows[:top]
+    cells = [{column.name: row.text(column.name) for column in columns} for row in shown]
+    if copied:
+        for row, row_cells in zip(shown, cells, strict=True):
+            share = copied[row.id]
+            row_cells["copied"] = display.MISSING if share is None else f"{share:.0%}"
     captions = ["= noise cannot tell it from the first of that rank"] if any(row.tied for row in shown) else []
-    inserted: set[int] = set()
-    levels = baseline_levels(baselines, [row.settings for row in rows], compared) if compared in COMPARED else {}
-    if levels:
-        own = [row.metrics.value(compared) if row.rank is not None else None for row in shown]
-        worse = [i for i, figure in enumerate(own) if figure is not None and figure >= levels.get(BAR, math.inf)]
-        for i in worse:
-            columns[COMPARED[compared]][i] = f"\N{DAGGER}{columns[COMPARED[compared]][i]}"
-        if worse:
-            captions.append(f"\N{DAGGER} no better than the {BAR}, which only counts characters")
-        inserted = _insert_baselines(columns, own, levels, COMPARED[compared])
-    order: tuple[str, ...] = LEAST_TELLING
-    if is_mixed:
-        columns = {IN_NATS.get(heading, heading): cells for heading, cells in columns.items()}
-        order = (*reversed(IN_NATS.values()), "at", "parameters", "time", "id", "state", *HYPERPARAMETER_COLUMNS)
-    drop_to_fit(columns, width, order)
+    values = [row.metrics.value(metric) if row.rank is not None else None for row in shown]
+    bar = levels.get(BAR, math.inf)
+    for value, row_cells in zip(values, cells, strict=True):
+        if value is not None and value >= bar and metric in row_cells:
+            row_cells[metric] = f"\N{DAGGER}{row_cells[metric]}"
+    if any(value is not None and value >= bar for value in values):
+        captions.append(f"\N{DAGGER} no better than the {BAR}, which only counts characters")
     table = Table(
         title=Text(inert(title)), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
     table.caption = Text("\n".join(captions)) if captions else None
-    for heading in columns:
-        left = heading in ("phase", "state", "id")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
-    for i, row_cells in enumerate(zip(*columns.values(), strict=True)):
-        table.add_row(*(Text(inert(cell)) for cell in row_cells), style="dim" if i in inserted else None)
+    for column in columns:
+        table.add_column(column.heading, justify="left" if column.is_left else "right", no_wrap=True)
+    waiting = sorted(levels.items(), key=lambda item: -item[1])
+    for value, row_cells in zip(values, cells, strict=True):
+        while waiting and (value is None or value > waiting[-1][1]):
+            _add_row(table, columns, _baseline_cells(*waiting.pop(), metric), "dim")
+        _add_row(table, columns, row_cells)
+    while waiting:
+        _add_row(table, columns, _baseline_cells(*waiting.pop(), metric), "dim")
     return table
 
 
-def _insert_baselines(
-    columns: dict[str, list[str]], own: Sequence[float | None], levels: Baselines, heading: str
-) -> set[int]:
-    """Insert a row for each baseline before the first trial that it beats; return which rows these are."""
-    inserted: set[int] = set()
-    for name, level in sorted(levels.items(), key=lambda item: item[1]):
-        worse = (i for i, figure in enumerate(own) if figure is None or figure > level)
-        at = next(worse, len(own)) + len(inserted)
-        inserted.add(at)
-        for column, cells in columns.items():
-            cells.insert(at, {"rank": name, heading: display.loss(level)}.get(column, ""))
-    return inserted
+def _baseline_metric(rows: Sequence[Row], by: str, baselines: Baselines | None) -> tuple[str, Baselines]:
+    """Return the metric in which baselines compare with the rows, and their values in it."""
+    settings = [row.settings for row in rows]
+    if (
+        by == "best_val_loss"
+        and any(setting.tokenizer != "char" for setting in settings)
+        and not tokens_differ(settings)
+    ):
+        by = "best_bits_per_char"  # the order is the same, and baselines have it too
+    return by, baseline_levels(baselines, settings, by) if METRICS[by].is_validation else {}
 
 
-def drop_to_fit(columns: dict[str, list[str]], width: int, order: Sequence[str]) -> None:
-    """Take away what a table of `width` cells has no room for, the first of `order` first."""
-    widths = {name: max(map(len, (name, *cells))) + 3 for name, cells in columns.items()}
-    room = width - sum(widths[name] for name in columns if name not in order)
-    for name in reversed(order):  # the most telling first, and whatever still fits after it
-        if name in columns and widths[name] <= room:
-            room -= widths[name]
-        else:
-            columns.pop(name, None)
+def _baseline_cells(name: str, level: float, metric: str) -> dict[str, str]:
+    return {"rank": name, metric: METRICS[metric].text(level)}
+
+
+def _add_row(
+    table: Table, columns: Sequence[LeaderboardColumn], cells: Mapping[str, str], style: str | None = None
+) -> None:
+    table.add_row(*(Text(inert(cells.get(column.name, ""))) for column in columns), style=style)

@@ -34,6 +34,11 @@ class Metric:
         """The metric of each evaluation that this one summarises; itself if it is no minimum."""
         return METRICS[self.best_of] if self.best_of else self
 
+    @property
+    def is_validation(self) -> bool:
+        """True for losses of the validation text, which baselines have too."""
+        return self.curve.name in ("val_loss", "bits_per_char")
+
     def text(self, value: float | None) -> str:
         """Return a value as people read it."""
         return self.form(value)
@@ -76,7 +81,7 @@ METRICS: Mapping[str, Metric] = {
         ),
         Metric(name="final_loss", label="minibatch loss", heading="final", heading_per_token="final nats", **_NATS),
         Metric(name="gap", label="gap", heading="gap", heading_per_token="gap nats", form=display.difference, **_NATS),
-        Metric(name="seconds", label="training time", heading="time", unit="seconds", form=display.duration, width=8),
+        Metric(name="seconds", label="seconds", heading="time", unit="seconds", form=display.duration, width=8),
         Metric(
             name="tokens_per_second",
             label="tokens per second",

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from litegpt.errors import InputError, did_you_mean
+from litegpt.results.metric import METRICS, Metric
 from litegpt.results.state import TrialState
 from litegpt.study.phase import RANKINGS, default_ranking
 from litegpt.study.trial import tokens_differ
+
+
+def comparable_metric(trials: Iterable[TrialState]) -> Metric:
+    """Return the metric by which these trials are ranked by default: one that compares between their tokenizers."""
+    return METRICS[ranking_of(trials)]
 
 
 def ranking_of(trials: Iterable[TrialState]) -> str:

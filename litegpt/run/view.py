@@ -15,8 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from litegpt.display import FIGURE_NAMES, duration, inert
+from litegpt.display import duration, inert
 from litegpt.results.forecast import Forecast
+from litegpt.results.metric import METRICS
 from litegpt.results.ranking import best_of, ranking_of
 from litegpt.results.state import FAILED_STATES, PhaseState, StudyState
 from litegpt.run.phase_run import RunningTrial
@@ -139,7 +140,7 @@ def _phase_line(phase: PhaseState, state: StudyState) -> str:
     parts = [f"{phase.name}: {counts.ended}/{counts.total} trials"]
     parts += [f"{counts[failed]} {failed}" for failed in FAILED_STATES if counts[failed]]
     if (best := best_of(phase.current())) is not None and (value := best.metrics.value(figure)) is not None:
-        parts.append(f"{FIGURE_NAMES[figure]} {value:.3f}")
+        parts.append(f"{METRICS[figure].label} {value:.3f}")
     return ", ".join(parts)
 
 

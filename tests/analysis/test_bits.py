@@ -155,7 +155,7 @@ def test_status_tells_the_best_of_each_phase_in_one_unit(mixed: Path, folder: St
 def test_the_closing_is_in_bits_per_character(mixed: Path, folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
     print_closing(read_study(mixed), read_journal(folder.journal), folder)
     out = capsys.readouterr().out
-    assert "phase1: the best of 8 trials by bits per character" in out
+    assert "phase1: the best of 8 trials by best bits per character" in out
     assert "6 of 8 trials of phase1 do not beat the trigram, which only counts characters (3.1739 bits" in out
     assert "bits per character by step" in out
     assert "trigram, by counting  3.174 at 100" in out
@@ -187,8 +187,8 @@ def test_a_last_phase_that_is_not_the_best_is_no_final(
     assert f"The best of all phases is {best.id} of phase1: best bits per character 3.0635." in out
     assert "No trial of model beats the trigram" in out
     heading = next(line for line in out.splitlines() if "best val" in line and "step" in line)
-    assert heading.split()[:2] == ["lr", "activ"]
-    assert "train loss" not in heading
+    assert heading.split()[:3] == ["rank", "lr", "activation"]
+    assert "train" not in heading
 
 
 needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")
@@ -202,7 +202,7 @@ def test_a_report_begins_in_bits_per_character(folder: StudyFolder) -> None:
     begun = takewhile(lambda block: block != Heading("By hyperparameter"), report_blocks(read_material(folder)))
     text = to_markdown("report", list(begun))
     assert "The best of phase1 by best bits per character." in text
-    assert "| best val | bits/char |" in text
+    assert "| nats/token | bits/char |" in text
     assert "| phase | best bits/char | at step | last bits/char |" in text
     assert "| phase1 | 3.44 | 100 | 3.44 |" in text
     assert "Median bits per character of each phase's trials" in text

@@ -127,7 +127,7 @@ def test_the_command_prints_rows(made: StudyFolder, tmp_path: Path, capsys) -> N
     assert records[0]["n_layer"] == 2
     assert main(["leaderboard", str(made.path), "--phase", "phase1", "--top", "2", "--by", "seconds"]) == 0
     output = capsys.readouterr()
-    assert "learning_rate" in output.out
+    assert "lr" in output.out
     assert "2 of 18 rows" in output.err
     assert main(["leaderboard", str(made.path), "--phase", "phase3"]) == 2
     assert "did you mean" in capsys.readouterr().err
@@ -188,13 +188,13 @@ def test_a_line_fits_its_terminal(made: StudyFolder) -> None:
     from litegpt.cli.leaderboard import leaderboard_table
 
     rows = leaderboard(read_journal(made.journal).phases["phase2"].current())
-    wide = leaderboard_table(rows, rows, "t", 300)
-    narrow = leaderboard_table(rows, rows, "t", 80)
-    assert [column.header for column in wide.columns][:2] == ["rank", "n_layer"]
+    wide = leaderboard_table(rows, "t", 300, "best_val_loss")
+    narrow = leaderboard_table(rows, "t", 80, "best_val_loss")
+    assert [column.header for column in wide.columns][:2] == ["rank", "layers"]
     assert {"rank", "best val"} < {column.header for column in narrow.columns} < {c.header for c in wide.columns}
-    without_id = [column.header for column in leaderboard_table(rows, rows, "t", 48).columns]
+    without_id = [column.header for column in leaderboard_table(rows, "t", 48, "best_val_loss").columns]
     assert "id" not in without_id
-    assert "learning_rate" in without_id  # nothing else tells the rows apart
+    assert "lr" in without_id  # nothing else tells the rows apart
 
 
 def test_ranking_and_filtering_load_nothing_heavy() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from litegpt.cli.main import main
 from litegpt.results.state import TrialState
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
@@ -91,6 +94,32 @@ def test_the_time_machine_ranks_as_of_a_step(finished: StudyLocation) -> None:
         assert "as it was at step 20" in text_of(app)
 
     run(app, drive)
+
+
+def test_a_trial_that_diverged_later_ranks_alike_in_command_and_console(
+    finished: StudyLocation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["leaderboard", str(finished.folder.path), "--phase", "phase1", "--filter", "@20"]
+    assert main([*command, "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert main(command) == 0
+    assert "running, diverged later" in capsys.readouterr().out
+    (expected,) = [record for record in records if record["later"]]
+    assert (expected["state"], expected["later"], expected["rank"]) == (
+        "running",
+        "diverged",
+        records.index(expected) + 1,
+    )
+    app = open_board(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(app.feed._curves) == 15)
+        await pilot.press("full_stop", "slash", *"@20", "enter")
+        rows = board_of(app).board.rows
+        assert [(row.id, row.rank, row.later) for row in rows] == [(r["id"], r["rank"], r["later"]) for r in records]
+        assert "✗ nan later" in text_of(app)
+
+    run(app, drive, (160, 40))
 
 
 def test_the_charts_cursor_travels_in_time(finished: StudyLocation) -> None:

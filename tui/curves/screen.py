@@ -12,7 +12,8 @@ from textual.timer import Timer
 
 from litegpt import display
 from litegpt.analysis.bands import unmatched
-from litegpt.display import FIGURE_NAMES, inert
+from litegpt.display import inert
+from litegpt.results.metric import METRICS
 from litegpt.results.state import TrialState
 from litegpt.study.trial import tokens_differ
 from tui.charts.plot import Area, Line
@@ -204,7 +205,7 @@ class CurvesScreen(StudyScreen):
     def _title(self) -> str:
         chosen, used, total = self._chosen, self._result.trials, len(self._trials)
         count = f"{used:,} trials" if used == total else f"{used:,} of {total:,} trials"
-        parts = [f"{FIGURE_NAMES[chosen.metric]} by {self._hyperparameter}", inert(self.view.phase or "all phases")]
+        parts = [f"{METRICS[chosen.metric].label} by {self._hyperparameter}", inert(self.view.phase or "all phases")]
         parts = [f"equal settings, {used:,} of {total:,}", *parts] if chosen.only_matched else [*parts, count]
         parts += [f"smoothed {chosen.weight:g}"] if chosen.weight else []
         parts += [f"x {chosen.x_scale}"] if chosen.x_scale != "linear" else []

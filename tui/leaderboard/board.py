@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from litegpt import display
 from litegpt.analysis.evaluation_noise import evaluation_noise
-from litegpt.analysis.leaderboard import Row, leaderboard, varying
+from litegpt.analysis.leaderboard import LeaderboardColumn, Row, fit_columns, leaderboard, leaderboard_columns, varying
 from litegpt.analysis.query import Query
 from litegpt.results.metric import NO_METRICS
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import TrialState
 from litegpt.study.phase import RANKINGS
-from litegpt.study.trial import HYPERPARAMETERS, MINOR
 from tui.feed import Feed
 from tui.leaderboard.sparkline import sparkline
 from tui.messages import TrialKey
@@ -25,27 +22,7 @@ NOISE_CURVES = 48
 SPARK_CELLS = 10
 
 RANK = Column("rank", "#", 5)
-FIGURES = {
-    "parameters": Column("parameters", "params", 6),
-    "train_loss": Column("train_loss", "train", 6),
-    "val_loss": Column("val_loss", "val", 6),
-    "best_val_loss": Column("best_val_loss", "best val", 8),
-    "best_bits_per_char": Column("best_bits_per_char", "bits/char", 9),
-    "best_val_step": Column("best_val_step", "at step", 7),
-    "gap": Column("gap", "gap", 6),
-    "final_loss": Column("final_loss", "final", 6),
-    "seconds": Column("seconds", "time", 8),
-    "tokens_per_second": Column("tokens_per_second", "tok/s", 6),
-    "state": Column("state", "state", 9, is_left=True),
-    "curve": Column("curve", "val curve", SPARK_CELLS, is_left=True),
-}
-IN_NATS = {"best_val_loss": "nats/token", "train_loss": "train nats", "val_loss": "val nats", "final_loss": "last nats"}
-"""The headings of losses beside bits per character, with which they do not compare."""
-LEAST_WANTED = (
-    *("tokens_per_second", "final_loss", *MINOR, "seconds", "parameters", "train_loss", "gap"),
-    *("val_loss", "curve", "best_val_step", "phase", "state"),
-)
-"""What goes first where the screen is narrow; where tokens differ, losses go before all of it."""
+CURVE = LeaderboardColumn("curve", "val curve", SPARK_CELLS, is_left=True)
 
 STATE_CELLS: dict[str, Cell] = {
     "queued": ("· queued", "dim"),
@@ -72,12 +49,12 @@ class Board:
     def __init__(self, feed: Feed) -> None:
         self.rows: list[Row] = []  # as shown
         self.hyperparameters: tuple[str, ...] = ()  # those that vary
-        self.best = self.sort = ranking_of(())  # the figure that suits the trials, and the column they are sorted by
+        self.best = self.sort = ranking_of(())  # the metric that suits the trials, and the column they are sorted by
         self.step: int | None = None
         self.phase: str | None = None
         self._feed = feed
         self._ranked: list[Row] = []
-        self._has_other_tokens = False  # than characters
+        self._columns: list[LeaderboardColumn] = []  # all of them, whether there is room or not
         self._records: list[dict[str, object]] | None = None
         self._noise: dict[tuple[str | None, str], float | None] = {}
         self._sparks: dict[TrialKey, tuple[int, str]] = {}
@@ -89,16 +66,9 @@ class Board:
         return len(self._ranked)
 
     @property
-    def figures(self) -> dict[str, Column]:
-        """The columns of figures; bits per character say nothing more than losses where tokens are characters."""
-        known = {name: FIGURES[name] for name in FIGURES if name != "best_bits_per_char" or self._has_other_tokens}
-        if self._tokens_differ:
-            known |= {name: Column(name, heading, max(6, len(heading))) for name, heading in IN_NATS.items()}
-        return known
-
-    @property
-    def _tokens_differ(self) -> bool:
-        return self.best == "best_bits_per_char"
+    def column_names(self) -> list[str]:
+        """The columns that there can be, but for the rank."""
+        return [column.name for column in self._columns]
 
     def rank(self, phase: str | None, by: str | None, step: int | None) -> None:
         """Rank a phase's trials (of all phases: None), as they were at a step (now: None).
@@ -111,12 +81,14 @@ class Board:
         trials = [self._as_of(trial, step) for trial in trials]
         self.best = ranking_of(trials)
         by = by if by in RANKINGS else self.best
-        self._has_other_tokens = any(trial.settings.tokenizer != "char" for trial in trials)
         vocab = self._feed.state.corpus.vocab_size if self._feed.state.corpus else None
         seeds = len({trial.settings.seed for trial in trials}) > 1
         noise = self._figure_noise(phase, by, trials)
         self._ranked = leaderboard(trials, by, n_symbols=vocab, noise=noise, group_seeds=seeds)
         self.hyperparameters = tuple(name for name in varying(self._ranked) if name != "seed")
+        columns = [c for c in leaderboard_columns(self._ranked, by) if c.name not in ("rank", "id")]
+        states = [len(state_cell(row)[0]) for row in self._ranked]
+        self._columns = [replace(c, width=max([5, *states])) if c.name == "state" else c for c in columns] + [CURVE]
         self._records = None
 
     def arrange(self, sort: str | None, descending: bool, query: Query) -> None:
@@ -144,23 +116,9 @@ class Board:
 
     def columns(self, width: int, hidden: Sequence[str]) -> list[Column]:
         """Return the columns that fit, without those the user has hidden."""
-        columns = {name: self._column(name) for name in self.hyperparameters}
-        if self.phase is None:
-            longest = max((len(name) for name in self._feed.state.phases), default=5)
-            columns = {"phase": Column("phase", "phase", min(12, max(5, longest)), is_left=True), **columns}
-        states = [len(STATE_CELLS[state][0]) for state in {row.state for row in self._ranked}]
-        columns |= self.figures | {"state": Column("state", "state", max((5, *states)), is_left=True)}
-        columns = {name: column for name, column in columns.items() if name not in hidden}
-        room = width - RANK.width  # the last column has no space after it
-        losses = [*IN_NATS, "gap"] if self._tokens_differ else []
-        dropped = [name for name in dict.fromkeys((*losses[::-1], *LEAST_WANTED)) if name in columns]
-        shown = {name for name in columns if name not in dropped}
-        room -= sum(columns[name].width + 1 for name in shown)
-        for name in reversed(dropped):  # the most wanted first, and whatever still fits after it
-            if columns[name].width < room:
-                shown.add(name)
-                room -= columns[name].width + 1
-        return [RANK, *(column for name, column in columns.items() if name in shown)]
+        columns = [column for column in self._columns if column.name not in hidden]
+        fitting = fit_columns(columns, width - RANK.width - 1)
+        return [RANK, *(Column(column.name, column.heading, column.width, column.is_left) for column in fitting)]
 
     def cells(self, row: Row, columns: Sequence[Column], promoted: set[TrialKey], marks: set[TrialKey]) -> list[Cell]:
         """Return a row's cells."""
@@ -180,12 +138,12 @@ class Board:
             sign = "◆" if not marks.isdisjoint(keys) else "▲" if not promoted.isdisjoint(keys) else " "
             return f"{sign}{row.place:>4}", "accent" if sign == "◆" else "strong" if row.rank == 1 else ""
         if name == "state":
-            return STATE_CELLS[row.state]
+            return state_cell(row)
         if name == "curve":
             return self._spark(keys_of(row)[0]), "dim"
         if name == "phase":
             return row.phase, "dim"
-        return show(row.value(name), name), "strong" if name == self.best else ""
+        return row.text(name), "strong" if name == self.best else ""
 
     def _spark(self, key: TrialKey) -> str:
         curve = self._feed.curve(key)
@@ -196,19 +154,13 @@ class Board:
             known = self._sparks[key] = (len(curve), sparkline(curve, SPARK_CELLS))
         return known[1]
 
-    def _column(self, name: str) -> Column:
-        """Return the column of a hyperparameter, as wide as its values."""
-        heading = HYPERPARAMETERS[name].heading
-        values = {getattr(row.settings, name) for row in self._ranked}
-        return Column(name, heading, max(len(heading), *(len(show(value, name)) for value in values)))
-
     def _as_of(self, trial: TrialState, step: int | None) -> TrialState:
         """Return a trial with the figures of a step, or with those of its last evaluation while it runs."""
         if step is None and trial.state != "running":
             return trial
         curve = self._feed.curve((trial.phase, trial.id))
         if curve is None or not len(curve):
-            return trial if step is None or not trial.is_ended else dataclasses.replace(trial, metrics=NO_METRICS)
+            return trial if step is None or not trial.is_ended else replace(trial, metrics=NO_METRICS)
         return trial.at(math.inf if step is None else step, curve)
 
     def _figure_noise(self, phase: str | None, by: str, trials: Sequence[TrialState]) -> float | None:
@@ -227,22 +179,9 @@ def keys_of(row: Row) -> list[TrialKey]:
     return [(row.phase, trial_id) for trial_id in (row.id, *(other for other in row.ids if other != row.id))]
 
 
-def show(value: float | str | None, name: str) -> str:
-    """Return a value in a few cells."""
-    if value is None or (name == "vocab_size" and not value):
-        return "-"
-    if isinstance(value, str):
-        return value
-    if name == "parameters":
-        return display.short_count(value)
-    if name == "seconds":
-        return display.duration(value)
-    if name == "tokens_per_second":
-        return display.short_count(value)
-    if name == "best_val_step":
-        return f"{value:,}"
-    if name == "gap":
-        return f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}"
-    if name in RANKINGS or name == "bits_per_char":
-        return f"{value:.3f}" if value < 100 else f"{value:.1f}"
-    return f"{value:g}"
+def state_cell(row: Row) -> Cell:
+    """Return a trial's state; one that ended after the step that is shown says how."""
+    if row.later is None:
+        return STATE_CELLS[row.state]
+    text, role = STATE_CELLS[row.later]
+    return f"{text} later", role

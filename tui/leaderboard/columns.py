@@ -23,9 +23,9 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
         Binding("k", "move(-1)", "Up", show=False, id="columns.up"),
     ]
 
-    def __init__(self, hyperparameters: Iterable[str], figures: Iterable[str], hidden: set[str]) -> None:
+    def __init__(self, names: Iterable[str], hidden: set[str]) -> None:
         super().__init__()
-        self._names = ["phase", *hyperparameters, *figures]
+        self._names = list(names)
         self._hidden = hidden
 
     def compose(self) -> ComposeResult:

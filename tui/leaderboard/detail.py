@@ -18,7 +18,6 @@ from litegpt.results.state import TrialState
 from litegpt.study.trial import HYPERPARAMETERS
 from tui.charts.plot import Line
 from tui.curve import Curve
-from tui.leaderboard.board import show
 from tui.trials import sample_bits
 from tui.widgets.chart import Chart
 
@@ -86,24 +85,24 @@ def _in_bits(curve: Curve, colours: Sequence[str], bar: tuple[str, float] | None
 
 def _figures(row: Row, trial: TrialState, bar: tuple[str, float] | None, has_bits: bool) -> Content:
     pairs = [
-        ("val loss", show(row.metrics.val_loss, "val_loss")),
+        ("val loss", row.text("val_loss")),
         (
             "best val",
-            f"{show(row.metrics.best_val_loss, 'best_val_loss')} at {show(row.metrics.best_val_step, 'best_val_step')}",
+            f"{row.text('best_val_loss')} at {row.text('best_val_step')}",
         ),
         *(
             [
-                ("bits/char", show(row.metrics.bits_per_char, "bits_per_char")),
-                ("best", show(row.metrics.best_bits_per_char, "best_bits_per_char")),
+                ("bits/char", row.text("bits_per_char")),
+                ("best", row.text("best_bits_per_char")),
             ]
             if has_bits
             else []
         ),
-        ("train loss", show(row.metrics.train_loss, "train_loss")),
-        ("gap", show(row.metrics.gap, "gap")),
-        ("parameters", show(row.parameters, "parameters")),
-        ("time", show(row.metrics.seconds, "seconds")),
-        ("tokens/s", show(trial.metrics.tokens_per_second, "tokens_per_second")),
+        ("train loss", row.text("train_loss")),
+        ("gap", row.text("gap")),
+        ("parameters", row.text("parameters")),
+        ("time", row.text("seconds")),
+        ("tokens/s", row.text("tokens_per_second")),
         ("device", inert(" ".join(filter(None, (trial.device, trial.precision))) or "-")),
     ]
     parts: list[Content | str | tuple[str, str]] = []

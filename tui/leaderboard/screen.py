@@ -273,7 +273,7 @@ class LeaderboardScreen(StudyScreen):
 
         from tui.leaderboard.columns import ColumnsScreen
 
-        self.app.push_screen(ColumnsScreen(self.board.hyperparameters, self.board.figures, hidden), chosen)
+        self.app.push_screen(ColumnsScreen(self.board.column_names, hidden), chosen)
 
     @on(MarkedTable.Toggled, "#board")
     def _toggle(self, event: MarkedTable.Toggled) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from litegpt.results.metric import METRICS
 from litegpt.results.state import TrialState
 from tui.curve import Curve
-from tui.leaderboard.board import STATE_CELLS, show
+from tui.leaderboard.board import STATE_CELLS
 from tui.widgets.table import Cell, Column, fitting
 
 # The least width of the names, and the width that step and loss need beside them.
@@ -38,17 +39,14 @@ def running_columns(names: Iterable[str], tokenizers_differ: bool, width: int) -
 def running_cells(trial: TrialState, name: str, curve: Curve | None, columns: Sequence[Column]) -> list[Cell]:
     """Return a trial's cells. Loss scale and skipped steps exist only with fp16."""
     last = curve.last if curve is not None else None
-    step = last.step if last else trial.metrics.step
+    metrics = last or trial.metrics
     cells: dict[str, Cell] = {
         "trial": (name, ""),
-        "step": (f"{0 if step is None else step:,}/{trial.settings.max_iters:,}", "dim"),
-        "val_loss": (show(last.val_loss if last else trial.metrics.val_loss, "val_loss"), "strong"),
-        "bits_per_char": (show(last.bits_per_char if last else trial.metrics.bits_per_char, "bits_per_char"), "strong"),
-        "train_loss": (show(last.train_loss if last else trial.metrics.train_loss, "train_loss"), ""),
-        "tokens_per_second": (
-            show(last.tokens_per_second if last else trial.metrics.tokens_per_second, "tokens_per_second"),
-            "dim",
-        ),
+        "step": (f"{metrics.step or 0:,}/{trial.settings.max_iters:,}", "dim"),
+        "val_loss": (METRICS["val_loss"].text(metrics.val_loss), "strong"),
+        "bits_per_char": (METRICS["bits_per_char"].text(metrics.bits_per_char), "strong"),
+        "train_loss": (METRICS["train_loss"].text(metrics.train_loss), ""),
+        "tokens_per_second": (METRICS["tokens_per_second"].text(metrics.tokens_per_second), "dim"),
         "state": STATE_CELLS[trial.state],
         "loss_scale": (f"{last.loss_scale:g}" if last and last.loss_scale is not None else "", "dim"),
         "skipped_steps": (str(last.skipped_steps) if last and last.skipped_steps else "", "warn"),
