@@ -21,6 +21,7 @@ from litegpt.display import inert
 from litegpt.errors import InputError, did_you_mean
 from litegpt.text.cleaning.clean import RULES, CleaningResult, ReportProgress, ShowChanges, clean_file
 from litegpt.text.cleaning.lines import PAGE, ChangeLog, TextLine
+from litegpt.text.decoding import STRAYS, Encoding
 from litegpt.text.source import TextSource, open_source
 
 EXAMPLE_CHARACTERS = 40
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("text", type=Path, metavar="IN", help="a text, a PDF (pip install 'litegpt[clean]') or an EPUB")
     parser.add_argument("-o", "--out", type=Path, metavar="OUT", help="the file to write (default: stdout)")
+    parser.add_argument("--encoding", metavar="NAME", help="the encoding of a plain text (default: detected)")
     parser.add_argument("--rules", metavar="NAMES", help="only these rules, separated by commas (default: all)")
     parser.add_argument("--without", metavar="NAMES", help="all rules but these")
     parser.add_argument(
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         raise InputError("--json needs --out and excludes --diff: only one of them can go to stdout")
     if out is not None:
         _check_out(path, out)
-    source = open_source(path)
+    source = open_source(path, arguments.encoding)
     show = _diff_printer() if arguments.diff else None
     try:
         with tempfile.TemporaryDirectory(prefix=".litegpt-", dir=out.parent if out else None) as folder:
@@ -70,8 +72,8 @@ def run(arguments: argparse.Namespace) -> Exit:
         record = {
             "text": str(path),
             "out": str(out),
-            "encoding": source.encoding,
-            "strays": source.strays,
+            "encoding": source.encoding and source.encoding.name,
+            "strays": source.encoding.invalid if source.encoding else 0,
             "lines": result.lines,
             "characters": result.characters,
             "rules": {rule: result.counts[rule] for rule in RULES if rule in rules},
@@ -178,10 +180,8 @@ def _narrate(console: Console, source: TextSource, result: CleaningResult) -> No
         for lines, characters in zip(result.lines, result.characters, strict=True)
     )
     console.print(Text(inert(f"{source.path}: {before} -> {after}")), soft_wrap=True)
-    if source.encoding == "cp1252":
-        console.print("It is not UTF-8; it was read as Windows-1252.")
-    if source.strays:
-        console.print(f"{source.strays:,} of its characters are not UTF-8; they were read as Windows-1252.")
+    if encoding := source.encoding:
+        _narrate_encoding(console, encoding)
     if not result.counts:
         console.print("No rule found anything to change.")
         return
@@ -194,3 +194,13 @@ def _narrate(console: Console, source: TextSource, result: CleaningResult) -> No
             example = result.examples.get(rule, "")[:EXAMPLE_CHARACTERS]
             table.add_row(rule, f"{result.counts[rule]:,}", Text(inert(example)))
     console.print(table)
+
+
+def _narrate_encoding(console: Console, encoding: Encoding) -> None:
+    if encoding.name != "utf-8":
+        name = "Windows-1252" if encoding.name == "cp1252" else encoding.name
+        console.print(f"It is not UTF-8; it was read as {name}.")
+    if encoding.invalid and encoding.errors == STRAYS:
+        console.print(f"{encoding.invalid:,} of its characters are not UTF-8; they were read as Windows-1252.")
+    elif encoding.invalid:
+        console.print(f"{encoding.invalid:,} of its characters are invalid; they were replaced by U+FFFD.")

@@ -36,6 +36,7 @@ PASSAGE_CHARACTERS = 44
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("text", type=Path, metavar="FILE", help="a text, a folder, a glob, or a study's TOML file")
+    parser.add_argument("--encoding", metavar="NAME", help="the encoding of a text that is not Unicode")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     """Print the statistics of a text."""
     path: Path = arguments.text
     try:
-        split = _split_text(path)
+        split = _split_text(path, arguments.encoding)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path) from None
     if split.validation_characters < 2 or split.train_characters < 1:
@@ -55,11 +56,11 @@ def run(arguments: argparse.Namespace) -> Exit:
     return Exit.WELL
 
 
-def _split_text(path: Path) -> SplitText:
+def _split_text(path: Path, encoding: str | None) -> SplitText:
     if path.suffix == ".toml":
         study = read_study(path)
-        return SplitText(read_corpus(study.corpus, study.corpus_base), study.split)
-    return SplitText(read_corpus(str(path), Path()), SplitRule())
+        return SplitText(read_corpus(study.corpus, study.corpus_base, encoding), study.split)
+    return SplitText(read_corpus(str(path), Path(), encoding), SplitRule())
 
 
 def _record(split: SplitText) -> dict[str, object]:

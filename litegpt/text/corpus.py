@@ -5,27 +5,23 @@ A text may be larger than memory. One pass over its files measures it, and its c
 
 from __future__ import annotations
 
-import codecs
 import glob
 import hashlib
 import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 from litegpt.errors import InputError
 from litegpt.files import opened
+from litegpt.text import decoding
+from litegpt.text.decoding import Encoding, named_encoding, recognise_unicode
 
 Range = tuple[int, int]
 """The characters of a text from the first to just before the second."""
-PIECE_BYTES = 1 << 20
-"""The bytes read at a time; a piece has at most as many characters."""
-BYTE_ORDER_MARK = "\ufeff"
-"""A mark that some programs write before UTF-8. It does not belong to the text."""
 TEXT_FILES = ("*.txt", "*.txt.gz")
 """The files that are read from a folder."""
 
@@ -39,6 +35,7 @@ class FileScan:
     end: int
     piece_starts: tuple[int, ...]  # the position of each piece's first character in the corpus
     offsets: tuple[int, ...]  # the position of each piece in the file, in (decompressed) bytes
+    encoding: Encoding
     version: tuple[int, int] | None  # size and time of modification, to notice a change
 
 
@@ -55,13 +52,14 @@ class Scan:
 class Corpus:
     """A text in one or more files. `path` is the corpus named in the study file, relative to the folder `base`.
 
-    The files are joined by line breaks, and CRLF is read as a line break. Everything that needs the content raises
-    InputError if a file cannot be read, is not UTF-8 (naming the byte), or has changed since it was scanned.
+    The files are joined by line breaks. They are read as Unicode, or in a named `encoding`. Everything that needs the
+    content raises InputError if a file cannot be read, is not a text in this encoding, or has changed since its scan.
     """
 
     path: str
     base: Path
     files: tuple[Path, ...]
+    encoding: str | None = None
 
     @cached_property
     def scan(self) -> Scan:
@@ -77,14 +75,15 @@ class Corpus:
             start, piece_starts, offsets = position, list[int](), list[int]()
             with opened(path) as file:
                 version = _version(file.fileno())
-                for offset, text in _pieces(file, path):
+                encoding = named_encoding(self.encoding, file) if self.encoding else recognise_unicode(file)
+                for offset, text in encoding.pieces(file, path):
                     piece_starts.append(position)
                     offsets.append(offset)
                     position += len(text)
                     data = text.encode()
                     digest.update(data)
                     symbols.add(data)
-            scans.append(FileScan(path, start, position, tuple(piece_starts), tuple(offsets), version))
+            scans.append(FileScan(path, start, position, tuple(piece_starts), tuple(offsets), encoding, version))
         return Scan(tuple(sorted(symbols.symbols)), digest.hexdigest(), tuple(scans))
 
     @property
@@ -135,18 +134,18 @@ class Corpus:
         """Raise InputError if the text has changed. Files that were touched or moved may still have the same text."""
         changed = [file.path for file in self.scan.files if _version(file.path) != file.version]
         if changed:
-            current = Corpus(self.path, self.base, self.files)
+            current = replace(self)
             if current.sha256 != self.sha256:
                 raise _changed(changed[0])
             vars(self)["scan"] = current.scan
 
 
-def read_corpus(path: str, base: Path) -> Corpus:
+def read_corpus(path: str, base: Path, encoding: str | None = None) -> Corpus:
     """Find a corpus: a file, all `.txt` and `.txt.gz` files below a folder, or a glob, sorted by name.
 
     Files whose names end in `.gz` are decompressed. InputError: no file matches.
     """
-    return Corpus(path, base, tuple(_files(path, base)))
+    return Corpus(path, base, tuple(_files(path, base)), encoding)
 
 
 def _files(path: str, base: Path) -> list[Path]:
@@ -183,47 +182,21 @@ def _version(file: Path | int) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _pieces(file: BinaryIO, path: Path, offset: int = 0) -> Iterator[tuple[int, str]]:
-    """Yield the text of a file from byte `offset` on, in pieces: the offset of each piece, and its text."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    held = ""  # a carriage return at the end of a piece, until the next character is known
-    data = b"\n"
-    while data:
-        data = file.read(PIECE_BYTES)
-        undecoded = offset - len(decoder.getstate()[0])
-        begin = undecoded - len(held)
-        try:
-            text = held + decoder.decode(data, final=not data)
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"the corpus is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
-                f"{undecoded + error.start:,}; convert it first, for example with iconv -f latin1 -t utf-8",
-                path,
-            ) from None
-        offset += len(data)
-        if begin == 0:
-            text = text.removeprefix(BYTE_ORDER_MARK)
-        held = "\r" if data and text.endswith("\r") else ""
-        text = text.removesuffix(held)
-        if text:
-            yield begin, text.replace("\r\n", "\n") if "\r" in text else text
-
-
 def _read_parts(file: FileScan, parts: Sequence[Range]) -> Iterator[str]:
     """Yield ascending parts of a file, which is read forward only, because gzip cannot seek backward."""
     with opened(file.path) as content:
         if _version(content.fileno()) != file.version:
             raise _changed(file.path)
-        pieces = _pieces(content, file.path)
+        pieces = file.encoding.pieces(content, file.path)
         # The current piece, and the position of its first character in the corpus.
         piece, piece_start = "", file.start
         for start, end in parts:
             # A distant part is reached with a seek to the piece that contains its first character.
             # A near one is reached by reading on, which is faster.
-            if start > piece_start + len(piece) + 2 * PIECE_BYTES:
+            is_distant = start > piece_start + len(piece) + 2 * decoding.PIECE_BYTES
+            if is_distant and file.encoding.is_seekable:
                 index = bisect_right(file.piece_starts, start) - 1
-                content.seek(file.offsets[index])
-                pieces = _pieces(content, file.path, file.offsets[index])
+                pieces = file.encoding.pieces(content, file.path, file.offsets[index])
                 piece, piece_start = "", file.piece_starts[index]
             # Pieces before `start` are skipped. Then each piece is cut to the part, until the part ends.
             while start < end:

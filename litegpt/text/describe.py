@@ -20,6 +20,10 @@ RARE = 3  # occurrences: too few for a model to learn the symbol
 LONG_TEXT = 10_000  # characters; in a shorter text many characters are rare
 SCRIPT_SHARE = 0.01  # of the letters; a script with a smaller share is foreign to the text
 
+EAST_ASIAN_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")
+EAST_ASIAN_PUNCTUATION = "east asian punctuation"
+"""Stands beside the scripts of a text that is mostly Chinese, Japanese or Korean."""
+
 ODDITIES = (
     UNDECODED := "not decoded",
     INVISIBLE := "invisible",
@@ -126,6 +130,8 @@ def _odd_characters(
         if character.isalpha():
             scripts[_script(character)] += count
     own_scripts = {script for script, count in scripts.items() if count >= SCRIPT_SHARE * scripts.total()}
+    if sum(scripts[script] for script in EAST_ASIAN_SCRIPTS) > scripts.total() / 2:
+        own_scripts.add(EAST_ASIAN_PUNCTUATION)
     reasons = {
         character: reason
         for character, count in symbols.items()
@@ -151,17 +157,22 @@ def _oddity(character: str, count: int, length: int, scripts: set[str]) -> str |
     category = unicodedata.category(character)
     if character == "\ufffd":
         return UNDECODED
+    # Ideographic commas, brackets and spaces are wide. The width of quotes, dashes and ellipses is ambiguous.
+    is_east_asian = unicodedata.east_asian_width(character) in "WFA" and not character.isalnum()
+    if is_east_asian and category[0] in "PZS" and EAST_ASIAN_PUNCTUATION in scripts:
+        return INFREQUENT if count <= RARE and length >= LONG_TEXT else None
     if category in ("Cc", "Cf", "Co", "Cs", "Cn") and character not in "\n\t":
         return INVISIBLE
     if character == "\t" or (category == "Zs" and character != " "):
         return SPACE
     if character.isalpha() and _script(character) not in scripts:
         return FOREIGN
-    if not character.isascii() and not character.isalnum() and category[0] != "M":
+    is_symbol = not character.isascii() and not character.isalnum() and category[0] != "M"
+    if is_symbol and _script(character) not in scripts:
         return UNTYPED
     return INFREQUENT if count <= RARE and length >= LONG_TEXT else None
 
 
 def _script(character: str) -> str:
-    """Return the first word of a letter's name: LATIN, CYRILLIC, CJK."""
+    """Return the first word of a character's name, which names the script of letters: LATIN, CYRILLIC, CJK."""
     return unicodedata.name(character, "").partition(" ")[0]

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from litegpt.errors import InputError
-from litegpt.text.encoding import named_by_bom
+from litegpt.text.decoding import MARKS
 
 FILE_BYTES = 1 << 26  # of one unpacked file
 BOOK_BYTES = 1 << 28  # of all unpacked files together
@@ -90,9 +90,11 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def _decoded(data: bytes) -> str:
     """Decode a page in the encoding that it names, or in UTF-8."""
+    for mark, name in MARKS.items():
+        if data.startswith(mark):
+            return data[len(mark) :].decode(name, errors="replace")
     declared = _DECLARED.match(data)
-    encoding = named_by_bom(data) or (declared[1].decode("ascii") if declared else "utf-8")
-    return data.decode(encoding, errors="replace")
+    return data.decode(declared[1].decode("ascii") if declared else "utf-8", errors="replace")
 
 
 def _paragraphs(page: str) -> list[str]:

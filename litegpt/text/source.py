@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from litegpt.errors import InputError
 from litegpt.files import opened
 from litegpt.text.cleaning.lines import PAGE, read_lines
-from litegpt.text.encoding import STRAYS, guess_encoding, named_by_bom
+from litegpt.text.decoding import Encoding, detect, named_encoding
 from litegpt.text.epub import read_epub
 
 SourceKind = Literal["text", "pdf", "epub"]
-
-BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,7 @@ class TextSource:
 
     path: Path
     kind: SourceKind
-    encoding: str | None  # of a plain file
-    strays: int = 0  # number of characters that are not UTF-8 and are read as Windows-1252
+    encoding: Encoding | None  # of a plain file
 
     def lines(self) -> Iterator[str]:
         """Yield the lines without their line breaks. InputError: the file is damaged."""
@@ -37,12 +33,16 @@ class TextSource:
         return read_epub(self.path) if self.kind == "epub" else self._text_lines()
 
     def _text_lines(self) -> Iterator[str]:
+        assert self.encoding is not None
         with opened(self.path) as file:
-            yield from read_lines(io.TextIOWrapper(file, self.encoding, STRAYS if self.strays else "replace"))
+            yield from read_lines(text for _, text in self.encoding.pieces(file, self.path))
 
 
-def open_source(path: Path) -> TextSource:
-    """Recognise a file by its first bytes. InputError: it cannot be read or is not a text."""
+def open_source(path: Path, encoding: str | None = None) -> TextSource:
+    """Recognise a file by its content; a plain text may have a named encoding.
+
+    InputError: the file cannot be read, is not a text, or its encoding is unknown.
+    """
     # Path.is_dir would raise an error for a folder without permission.
     if os.path.isdir(path):
         raise InputError("expected a file, not a folder; clean the files one by one", path)
@@ -52,17 +52,10 @@ def open_source(path: Path) -> TextSource:
             return TextSource(path, "pdf", None)
         if head.startswith(b"PK\x03\x04"):
             return TextSource(path, "epub", None)
-        if encoding := named_by_bom(head):
-            return TextSource(path, "text", encoding)
         file.seek(0)
-        return TextSource(path, "text", *guess_encoding(_text_blocks(file, path)))
-
-
-def _text_blocks(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    while block := file.read(BLOCK_BYTES):
-        if b"\0" in block:
-            raise InputError("not a text: it contains NUL bytes", path)
-        yield block
+        if encoding is None:
+            return TextSource(path, "text", detect(file, path))
+        return TextSource(path, "text", named_encoding(encoding, file).checked(file, path))
 
 
 def _pdf_lines(path: Path) -> Iterator[str]:

@@ -263,3 +263,39 @@ def test_the_corpus_and_split_of_a_study_are_described(tmp_path: Path, wrapped: 
     assert "too short" in capsys.readouterr().err
     assert main(["corpus", str(tmp_path / "none.txt")]) == 2
     assert "no such corpus" in capsys.readouterr().err
+
+
+RUSSIAN = "Она сказала, что придёт "
+
+
+def test_the_encoding_of_a_text_can_be_named(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "russian.txt"
+    path.write_bytes((RUSSIAN * 20 + "\n").encode("koi8_r"))
+    out = tmp_path / "out.txt"
+    assert main(["clean", str(path), "-o", str(out)]) == 0
+    assert "it was read as koi8_r" in capsys.readouterr().err
+    assert out.read_text(encoding="utf-8") == (RUSSIAN * 20).strip() + "\n"
+    assert main(["corpus", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("--encoding koi8_r")
+    assert main(["corpus", str(path), "--encoding", "koi8-r", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["characters"] == len(RUSSIAN) * 20 + 1
+    path.write_bytes(RUSSIAN[:12].encode("cp855"))
+    out.unlink()
+    assert main(["clean", str(path), "-o", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "name it with --encoding" in line
+    assert not out.exists()
+    assert main(["clean", str(path), "-o", str(out), "--encoding", "cp855"]) == 0
+    assert out.read_text(encoding="utf-8") == RUSSIAN[:12].strip() + "\n"
+
+
+def test_carriage_returns_are_line_breaks(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "mac.txt"
+    path.write_bytes(NOVELLA.read_bytes().replace(b"\n", b"\r"))
+    assert main(["corpus", str(path), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert main(["corpus", str(NOVELLA), "--json"]) == 0
+    assert {**json.loads(capsys.readouterr().out), "corpus": str(path)} == record
+    assert main(["clean", str(path)]) == 0
+    assert capsys.readouterr().out == NOVELLA.read_text(encoding="utf-8")

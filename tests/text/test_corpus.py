@@ -37,12 +37,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def whole() -> str:
-    return "\n".join(text.replace("\r\n", "\n") for text in FILES.values())
+    return "\n".join(text.replace("\r\n", "\n").replace("\r", "\n") for text in FILES.values())
 
 
 @pytest.fixture(params=[1, 3, 7, 1 << 20])
 def corpus(folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", request.param)
+    monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", request.param)
     return read_corpus(".", folder)
 
 
@@ -71,7 +71,7 @@ def test_several_ranges_are_read_together(corpus: Corpus) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_distant_ranges_are_read(tmp_path: Path, monkeypatch, compressed: bool) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 16)
+    monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", 16)
     text = "".join(random.Random(1).choices("ab\u00fc\U0001f642\n", k=3000))
     data = text.encode()
     (tmp_path / "t.gz").write_bytes(gzip.compress(data) if compressed else b"")
@@ -99,10 +99,10 @@ def test_a_corpus_may_be_a_file_or_a_glob(folder: Path) -> None:
 def test_an_error_names_the_byte_that_is_not_utf8(
     tmp_path: Path, monkeypatch, piece: int, data: bytes, where: str
 ) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", piece)
+    monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", piece)
     for name, content in (("plain.txt", data), ("small.gz", gzip.compress(data))):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=f"^{tmp_path / name}: the corpus is not UTF-8: {where}; convert it"):
+        with pytest.raises(InputError, match=f"^{tmp_path / name}: the text is not UTF-8: {where}; .* litegpt clean "):
             _ = read_corpus(name, tmp_path).sha256
 
 
@@ -132,7 +132,7 @@ def test_a_changed_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_touched_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 4)
+    monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", 4)
     path = tmp_path / "t.txt.gz"
     path.write_bytes(gzip.compress(b"as it was", mtime=1))
     corpus = read_corpus("t.txt.gz", tmp_path)
@@ -149,7 +149,7 @@ def test_a_touched_file_is_read_again(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("piece", [1, 3, 5, 1 << 20])
 def test_a_byte_order_mark_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     """Only at the beginning of a file: elsewhere, U+FEFF is a character of the text."""
-    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", piece)
+    monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", piece)
     (tmp_path / "a.txt").write_bytes("\ufeffone\ufeff".encode())
     (tmp_path / "b.txt").write_bytes("\ufeff\r\ntwo".encode())
     corpus, text = read_corpus(".", tmp_path), "one\ufeff\n\ntwo"

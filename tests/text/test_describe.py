@@ -1,5 +1,7 @@
 """Statistics of texts whose properties are known."""
 
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import random
@@ -59,6 +61,21 @@ def test_odd_characters_are_listed_the_worst_first(described: Callable[..., Desc
 def test_the_main_script_of_a_text_is_not_odd(described: Callable[..., Description]) -> None:
     text = "мой дядя самых честных правил\n" * 500
     assert described(text).odd == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u3000\u3000灯塔的看守人，养了一只猫。“够了……”她说——《书》（一）：什么？！\n",
+        "灯台守は、「もういい」と言った。カメラ・テレビ～\n",
+        "مرحبا، كيف حالك؟ نعم؛\n",
+        "यह किताब है। वह घर है॥\n",
+    ],
+    ids=["Chinese", "Japanese", "Arabic", "Hindi"],
+)
+def test_ordinary_punctuation_of_a_script_is_not_odd(described: Callable[..., Description], text: str) -> None:
+    assert described(text * 300).odd == ()
+    assert [odd.character for odd in described(text * 300 + "\u041f\ufffd").odd] == ["\ufffd", "\u041f"]
 
 
 def test_a_repeated_passage_is_found() -> None:

@@ -29,7 +29,8 @@ Book = Callable[..., Path]
 def test_texts_in_other_encodings(tmp_path: Path, content: bytes, lines: list[str], encoding: str, strays: int) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     source = open_source(tmp_path / "a.txt")
-    assert (source.encoding, source.strays, list(source.lines())) == (encoding, strays, lines)
+    assert source.encoding is not None
+    assert (source.encoding.name, source.encoding.invalid, list(source.lines())) == (encoding, strays, lines)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ PAIRS = learn_byte_pairs(iter([TEXT]), 300)
 def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitText:
     """A text that counts as long and is read in many pieces."""
     (tmp_path / "text.txt").write_text(TEXT)
-    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 100)
+    monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", 100)
     monkeypatch.setattr(module, "MAPPED_FROM", 0)
     return SplitText(read_corpus("text.txt", tmp_path), SplitRule())
 

@@ -145,7 +145,7 @@ def test_a_vocabulary_is_learned_from_part_of_a_long_text(
     small: Trial, split: SplitText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vocabulary, "LEARNING_CHARACTERS", 10)
-    monkeypatch.setattr("litegpt.text.corpus.PIECE_BYTES", 34)
+    monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", 34)
     tokenizer = tokenizer_for(replace(small, tokenizer="word", vocab_size=300), split, tmp_path)
     assert len(tokenizer.encode(" and")) == 1
     assert len(tokenizer.encode("hapax")) == 5

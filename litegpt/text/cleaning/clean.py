@@ -45,6 +45,7 @@ RULES = {
 """The rules in the order in which they are applied, with what each one does."""
 
 PART_CHARACTERS = 1_000_000
+READ_CHARACTERS = 1 << 20
 ROUNDS = 6
 BLANK_LINES = 2
 
@@ -205,7 +206,7 @@ def _parts(source: Iterable[str], part_characters: int) -> Iterator[list[TextLin
 
 def _read(path: Path) -> Iterator[str]:
     with path.open(encoding="utf-8", newline="\n", errors="surrogatepass") as file:
-        yield from read_lines(file)
+        yield from read_lines(iter(lambda: file.read(READ_CHARACTERS), ""))
 
 
 def _written(lines: Iterable[TextLine], rules: Collection[str], first: bool = True) -> Iterator[str]:

@@ -6,7 +6,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TextIO
 
 PAGE = "\f"
 """A line that marks the end of a page, as pdftotext writes it."""
@@ -53,19 +52,17 @@ class ChangeLog:
             self.touched[line.number].add(rule)
 
 
-def read_lines(file: TextIO) -> Iterator[str]:
-    """Yield a file's lines without their line breaks; a line of several megabytes comes in pieces cut between words."""
+def read_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Split a text that comes in pieces into lines; a line of several megabytes comes in parts cut between words."""
     rest = ""
-    while text := file.readline(LONGEST_LINE):
-        text, rest = rest + text, ""
-        if text.endswith("\n"):
-            yield text[:-1]
-        elif len(text) < LONGEST_LINE:
-            yield text
-        else:
-            cut = len(text[: text.rfind(" ") + 1].rstrip()) or len(text)
-            rest = text[cut:]
-            yield UnfinishedLine(text[:cut])
+    for piece in pieces:
+        *lines, rest = (rest + piece).split("\n")
+        yield from lines
+        while len(rest) > LONGEST_LINE:
+            head = rest[:LONGEST_LINE]
+            cut = len(head[: head.rfind(" ") + 1].rstrip()) or len(head)
+            yield UnfinishedLine(rest[:cut])
+            rest = rest[cut:]
     if rest:
         yield rest
 
