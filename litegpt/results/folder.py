@@ -10,6 +10,7 @@ import platformdirs
 
 from litegpt.display import HARMFUL, inert
 from litegpt.errors import InputError, did_you_mean
+from litegpt.study.phase import is_reserved
 
 LONGEST_NAME_BYTES = 255
 
@@ -122,10 +123,9 @@ class StudyFolder:
         """Return a trial's folder. Raises InputError for a name that would lead elsewhere."""
         _check_name(phase, "a phase")
         _check_name(trial_id, "a trial")
-        path = self.path / phase
-        if path in (self.snapshot, self.journal, self.lock, self.log):
+        if is_reserved(phase):
             raise InputError(f"'{phase}' cannot name a phase: a file of the study has that name")
-        return TrialFolder(path / trial_id)
+        return TrialFolder(self.path / phase / trial_id)
 
     def check_no_links(self, phase: str, trial_ids: Iterable[str]) -> None:
         """Raise InputError where what is to be written would go elsewhere by a link that lies in the results."""

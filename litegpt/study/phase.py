@@ -14,6 +14,18 @@ from litegpt.study.trial import DEFAULTS, LENGTH
 RANKINGS = ("train_loss", "val_loss", "best_val_loss", "final_loss", "best_bits_per_char", "seconds")
 PROMOTION_MODES = ("narrow", "exact")
 STARTS = ("scratch", "checkpoint")
+RESERVED_NAMES = (
+    *("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests", "tokenizers"),
+    *("baselines.json", "autotune.json"),
+)
+"""Files of the results folder, beside the folders of studies and phases."""
+RESERVED_ENDINGS = (".tmp", ".damaged")
+"""Endings of unfinished and repaired files in the results folder."""
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether a study or a phase cannot have a name because a file of the results has it."""
+    return name.casefold() in RESERVED_NAMES or name.casefold().endswith(RESERVED_ENDINGS)
 
 
 def default_ranking(tokens_differ: bool) -> str:

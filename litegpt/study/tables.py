@@ -11,7 +11,7 @@ from litegpt.errors import InputError, did_you_mean
 from litegpt.study.document import Document
 from litegpt.study.expand import check_size
 from litegpt.study.hyperparameter import Value
-from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Phase, Promotion, default_ranking
+from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Phase, Promotion, default_ranking, is_reserved
 from litegpt.study.presets import preset_settings
 from litegpt.study.settings import Setting, check_no_cycle, plain_value, resolve, setting, shown
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH, REQUIRED, of_scope
@@ -21,8 +21,6 @@ SETTINGS = ("preset", *HYPERPARAMETERS)
 _PHASE_KEYS = ("name", "grid", "exclude", "promote", "trial", *SETTINGS)
 _PROMOTE_KEYS = ("from", "top", "by", "how", "start")
 _NAME_MAX = 100
-RESERVED_NAMES = ("study.toml", "journal.jsonl", "runner.lock", "runner.log", "requests", "tokenizers")
-"""The files beside the folders of the phases in the results of a study."""
 
 
 def read_name(document: Document, name: object, *key: str | int) -> str:
@@ -32,7 +30,7 @@ def read_name(document: Document, name: object, *key: str | int) -> str:
         raise document.error(f"name {shown(name)} must be {rule}", *key, "name")
     if len(name) > _NAME_MAX:
         raise document.error(f"name {shown(name)} is longer than {_NAME_MAX} characters", *key, "name")
-    if name.casefold() in RESERVED_NAMES:
+    if is_reserved(name):
         raise document.error(f"name {shown(name)} is taken by a file of the results", *key, "name")
     return name
 
