@@ -1,4 +1,4 @@
-"""Studies to analyse: one made up, small and exact, and the original's, imported."""
+"""Imported studies to analyse: a small one with computed losses, and the original study."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from litegpt.analysis.original import read_folder
 from litegpt.results.folder import StudyFolder
 from litegpt.results.metrics import Evaluation
 from litegpt.study.trial import Trial
+from tests.builders import make_trial
 
 Losses = Callable[[Trial, int], tuple[float, float]]  # (training loss, validation loss) at a step
 
 
-def made_trial(
+def imported_trial(
     losses: Losses, seconds: float | None = None, text: str = "some text", **settings: object
 ) -> ImportedTrial:
-    base = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 32, "batch_size": 16, "learning_rate": 1e-3}
-    trial = Trial(**{**base, "max_iters": 500, **settings})  # type: ignore[arg-type]
+    trial = make_trial(**settings)
     rows = tuple(
         Evaluation(
             step=step,
@@ -39,7 +39,7 @@ def made_trial(
     return ImportedTrial(trial, rows, last, trial.max_iters / 10 if seconds is None else seconds, text)
 
 
-def smooth(trial: Trial, step: int) -> tuple[float, float]:
+def smooth_losses(trial: Trial, step: int) -> tuple[float, float]:
     """Losses that depend on every axis below and fall with the step."""
     level = 2 + math.log10(1e-2 / trial.learning_rate) / 5 - trial.n_layer / 20 - trial.n_embd / 1000
     fall = math.exp(-step / 200)
@@ -50,7 +50,7 @@ def grid(**axes: Sequence[object]) -> list[dict[str, object]]:
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
-def made_study(root: Path, phases: dict[str, list[ImportedTrial]], study: str = "made") -> StudyFolder:
+def imported_study(root: Path, phases: dict[str, list[ImportedTrial]], study: str = "made") -> StudyFolder:
     folder = StudyFolder(root, study)
     write_study(folder, [ImportedPhase(name, tuple(trials), (), 50) for name, trials in phases.items()], ["here"])
     return folder
@@ -62,12 +62,12 @@ AXES = {"learning_rate": [1e-2, 1e-3, 1e-4], "n_layer": [1, 2], "n_embd": [32, 6
 @pytest.fixture
 def made(tmp_path: Path) -> StudyFolder:
     """Two phases: 18 trials of 500 iterations; those with the two higher learning rates for 1,000."""
-    first = [made_trial(smooth, n_head=s["n_embd"] // 16, **s) for s in grid(**AXES)]  # type: ignore[operator]
+    first = [imported_trial(smooth_losses, n_head=s["n_embd"] // 16, **s) for s in grid(**AXES)]
     second = [
-        made_trial(smooth, n_head=s["n_embd"] // 16, max_iters=1000, **s)  # type: ignore[operator]
+        imported_trial(smooth_losses, n_head=s["n_embd"] // 16, max_iters=1000, **s)
         for s in grid(**{**AXES, "learning_rate": [1e-2, 1e-3]})
     ]
-    return made_study(tmp_path, {"phase1": first, "phase2": second})
+    return imported_study(tmp_path, {"phase1": first, "phase2": second})
 
 
 @pytest.fixture(scope="session")
@@ -76,18 +76,3 @@ def original(seed_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Stud
     folder = StudyFolder(tmp_path_factory.mktemp("original"), "four-phases")
     write_study(folder, [read_folder(seed_study / name) for name in ("phase1", "phase2")], ["phase1", "phase2"])
     return folder
-
-
-@pytest.fixture
-def make_trial() -> Callable[..., ImportedTrial]:
-    return made_trial
-
-
-@pytest.fixture
-def smooth_losses() -> Losses:
-    return smooth
-
-
-@pytest.fixture
-def make_study() -> Callable[..., StudyFolder]:
-    return made_study

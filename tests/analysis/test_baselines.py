@@ -16,34 +16,23 @@ from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.text.ngram import ngram_losses_of
+from tests.analysis.conftest import imported_study, imported_trial
+from tests.builders import study_text
 
 TEXT = "the cat sat on the mat and the dog ran over the hill to the sea and the cat saw it " * 40
 CUT = int(len(TEXT) * 0.9)
-STUDY = """\
-[study]
-corpus = "text.txt"
-[defaults]
-n_layer = 1
-n_head = 1
-n_embd = 8
-block_size = 4
-batch_size = 1
-learning_rate = 1
-[[phase]]
-name = "phase1"
-max_iters = 1
-[phase.grid]
-seed = [1]
-"""
-LEVELS = {0.02: 2.5, 0.01: 1.5, 0.001: 0.5}  # what a trial's loss comes to, by its learning rate
+STUDY = study_text('[[phase]]\nname = "phase1"\nmax_iters = 1\n[phase.grid]\nseed = [1]\n')
+LEVELS = {0.02: 2.5, 0.01: 1.5, 0.001: 0.5}  # the loss of a trial by its learning rate
 RECORD = {"unigram": 3.0, "bigram": 2.0, "trigram": 1.0, "5-gram": 0.75}
 
 
 @pytest.fixture
-def study(tmp_path: Path, make_trial, make_study) -> StudyFolder:  # type: ignore[no-untyped-def]
-    """Three trials on a text that is at hand."""
-    trials = [make_trial(lambda trial, _: (LEVELS[trial.learning_rate],) * 2, learning_rate=rate) for rate in LEVELS]
-    folder: StudyFolder = make_study(tmp_path, {"only": trials})
+def study(tmp_path: Path) -> StudyFolder:
+    """Three trials, with their corpus."""
+    trials = [
+        imported_trial(lambda trial, _: (LEVELS[trial.learning_rate],) * 2, learning_rate=rate) for rate in LEVELS
+    ]
+    folder: StudyFolder = imported_study(tmp_path, {"only": trials})
     (folder.path / "text.txt").write_text(TEXT, encoding="utf-8")
     (folder.path / "study.toml").write_text(STUDY, encoding="utf-8")
     digest = hashlib.sha256(TEXT.encode()).hexdigest()
@@ -85,7 +74,7 @@ def test_another_text_has_no_baselines_here(study: StudyFolder) -> None:
     assert not (study.path / "baselines.json").exists()
 
 
-def test_the_leaderboard_has_them_between_the_trials(study: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_leaderboard_has_them_between_the_trials(study: StudyFolder, capsys) -> None:
     put_on_record(study)
     assert main(["leaderboard", str(study.path)]) == 0
     out = capsys.readouterr().out
@@ -100,7 +89,7 @@ def test_the_leaderboard_has_them_between_the_trials(study: StudyFolder, capsys)
     assert "trigram" not in capsys.readouterr().out
 
 
-def test_json_tells_of_trials_alone_and_whether_they_beat_the_trigram(study: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_json_tells_of_trials_alone_and_whether_they_beat_the_trigram(study: StudyFolder, capsys) -> None:
     put_on_record(study)
     assert main(["leaderboard", str(study.path), "--json"]) == 0
     assert [row["beats_trigram"] for row in json.loads(capsys.readouterr().out)] == [True, False, False]

@@ -54,7 +54,7 @@ def test_a_board_ranks_and_ties_in_one_unit(folder: StudyFolder, trials: list[Tr
     assert then.metrics.bits_per_char == then.metrics.best_bits_per_char == curves[key_of(trials[0])][2].bits_per_char
 
 
-def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFolder, capsys) -> None:
     assert main(["leaderboard", str(folder.path)]) == 0
     out = capsys.readouterr().out
     assert "by best_bits_per_char" in out
@@ -78,7 +78,7 @@ def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFo
     assert len(json.loads(capsys.readouterr().out)) == 1
 
 
-def test_one_tokenizer_other_than_characters_keeps_its_losses(folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_one_tokenizer_other_than_characters_keeps_its_losses(folder: StudyFolder, capsys) -> None:
     lines = [line for line in folder.journal.read_text("utf-8").splitlines() if '"tokenizer": "char"' not in line]
     folder.journal.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert main(["leaderboard", str(folder.path)]) == 0
@@ -115,7 +115,7 @@ def test_what_is_asked_of_importance_compares(trials: list[TrialState]) -> None:
     assert default_target(trials[::2]) == "loss"
 
 
-def test_a_promotion_goes_by_what_compares(mixed: Path, folder: StudyFolder, trials: list[TrialState], capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_promotion_goes_by_what_compares(mixed: Path, folder: StudyFolder, trials: list[TrialState], capsys) -> None:
     command = ["promote", str(mixed), "--from", "phase1", "--top", "2", "--results", str(folder.root), "--dry-run"]
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -140,7 +140,7 @@ def test_two_phases_of_one_tokenizer_each_compare_too(folder: StudyFolder) -> No
     assert cut_safety(state)[0].by == "best_bits_per_char"
 
 
-def test_status_tells_the_best_of_each_phase_in_one_unit(mixed: Path, folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_status_tells_the_best_of_each_phase_in_one_unit(mixed: Path, folder: StudyFolder, capsys) -> None:
     command = ["status", str(mixed), "--results", str(folder.root)]
     assert main(command) == 0
     out = capsys.readouterr().out
@@ -152,7 +152,7 @@ def test_status_tells_the_best_of_each_phase_in_one_unit(mixed: Path, folder: St
     assert told["best_val_loss"] == pytest.approx(told["best_bits_per_char"] * 2 * math.log(2))
 
 
-def test_the_closing_is_in_bits_per_character(mixed: Path, folder: StudyFolder, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_closing_is_in_bits_per_character(mixed: Path, folder: StudyFolder, capsys) -> None:
     print_closing(read_study(mixed), read_journal(folder.journal), folder)
     out = capsys.readouterr().out
     assert "phase1: the best of 8 trials by best bits per character" in out

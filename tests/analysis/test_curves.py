@@ -13,10 +13,9 @@ from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.overfitting import overfitting
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.metric import TrialMetrics
 from litegpt.results.metrics import Evaluation, Evaluations
-from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
+from tests.builders import trial_state
 
 KEYS = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
 
@@ -45,7 +44,7 @@ def test_the_bands_are_pandas_groups_and_break_where_a_phase_ends(original: Stud
 
 def test_trials_evaluated_less_often_set_the_steps() -> None:
     often, seldom = (Trial(1, 1, 16, 8, 4, 1e-3, length) for length in (100, 300))
-    trials = [TrialState("p", trial.id, trial, state="done") for trial in (often, seldom)]
+    trials = [trial_state(trial) for trial in (often, seldom)]
     curves = {
         ("p", often.id): curve([(step, 1.0, 1.0) for step in (0, 50, 100)]),
         ("p", seldom.id): curve([(step, 3.0, 3.0) for step in (0, 100, 200, 300)]),
@@ -80,14 +79,12 @@ def test_a_vocabulary_goes_with_its_tokenizer() -> None:
         for rate in (1e-3, 3e-3)
         for tokenizer, size in tokens
     ]
-    trials = [
-        TrialState("p", trial.id, trial, state="done", metrics=TrialMetrics(best_val_loss=2.0)) for trial in settings
-    ]
+    trials = [trial_state(trial, best_val_loss=2.0) for trial in settings]
     assert len(matched_trials(trials, "tokenizer")) == 8
     assert matched_trials(trials, "vocab_size") == []
     assert unmatched(trials, "vocab_size") == "No settings are equal but for vocab_size, which goes with tokenizer."
     larger = [Trial(1, 1, 16, 8, 4, 1e-3, 100, tokenizer="bpe", vocab_size=size) for size in (512, 1024)]
-    sizes = [TrialState("p", trial.id, trial) for trial in larger]
+    sizes = [trial_state(trial) for trial in larger]
     assert matched_trials([*trials, sizes[1]], "tokenizer") == []  # which of BPE's two is to be compared?
     assert matched_trials(sizes, "vocab_size") == sizes
     assert unmatched(sizes, "learning_rate") == "No settings are equal but for learning_rate."
@@ -107,15 +104,13 @@ def test_a_trial_that_took_six_times_its_siblings_time_is_told() -> None:
     for place, rate in enumerate([6e-4, 3e-4, 2.5e-4, 1e-4, 6e-5]):
         trial = Trial(4, 12, 768, 128, 64, rate, 10_000)
         seconds = 26_096.0 if place == 3 else 3_674.0 + place
-        trials.append(
-            TrialState("phase4", trial.id, trial, state="done", metrics=TrialMetrics(seconds=seconds, val_loss=4.7))
-        )
+        trials.append(trial_state(trial, phase="phase4", seconds=seconds, val_loss=4.7))
     (slow,) = suspicious(trials)
     assert (slow.kind, slow.trial) == ("slow", trials[3].id)
     assert "7.1 times what 4 trials of its shape took" in slow.words
     alone = [trials[3]] + [
-        TrialState("phase4", t.id, t, state="done", metrics=TrialMetrics(seconds=seconds))
-        for t, seconds in [
+        trial_state(trial, phase="phase4", seconds=seconds)
+        for trial, seconds in [
             (Trial(6, 12, 768, 128, 48, 6e-4, 10_000), 4291.0),
             (Trial(6, 12, 768, 128, 48, 3e-4, 10_000), 4231.0),
             (Trial(4, 12, 768, 128, 48, 6e-4, 10_000), 2870.0),
@@ -138,9 +133,7 @@ def test_the_original_has_runs_that_hung(original: StudyFolder, seed_study: Path
 
 def test_a_bad_end_is_told() -> None:
     trial = Trial(1, 1, 16, 8, 4, 1.0, 100)
-    (bad,) = suspicious(
-        [TrialState("p", trial.id, trial, state="failed", metrics=TrialMetrics(step=20), reason="out of memory")]
-    )
+    (bad,) = suspicious([trial_state(trial, "failed", step=20, reason="out of memory")])
     assert (bad.kind, bad.words) == ("failed", "failed at step 20: out of memory")
 
 
@@ -161,9 +154,7 @@ def test_memorising_reads_as_what_it_is() -> None:
     assert (found.best_val_loss, found.best_val_step, found.last_val_loss) == (1.76, 700, 4.77)
     assert found.gap == pytest.approx(4.69)
     trial = Trial(4, 12, 768, 128, 64, 6e-4, 10_000)
-    ended = TrialState(
-        "p", trial.id, trial, state="done", metrics=TrialMetrics(val_loss=4.77, best_val_loss=1.76, best_val_step=700)
-    )
+    ended = trial_state(trial, val_loss=4.77, best_val_loss=1.76, best_val_step=700)
     (told,) = suspicious([ended], {("p", trial.id): curve(MEMORISED)}, n_symbols=86)
     assert told.kind == "worse than guessing"
     assert told.words == (

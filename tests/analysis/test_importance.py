@@ -18,30 +18,21 @@ from litegpt.cli.main import main
 from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
+from tests.builders import make_trial, trial_state
 
 COLUMNS = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
 
 
 def trials_of(loss, seeds: int = 1, **axes) -> list[TrialState]:
-    found = []
+    trials = []
     for values in itertools.product(*axes.values()):
         settings = dict(zip(axes, values, strict=True))
-        base = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 32, "batch_size": 16, "learning_rate": 1e-3}
         for seed in range(seeds):
-            trial = Trial(**{**base, "max_iters": 500, **settings, "seed": seed})
-            found.append(
-                TrialState(
-                    "p",
-                    trial.id,
-                    trial,
-                    state="done",
-                    metrics=TrialMetrics(final_loss=loss(trial), seconds=1.0 + trial.n_layer),
-                )
-            )
-    return found
+            trial = make_trial(**settings, seed=seed)
+            trials.append(trial_state(trial, final_loss=loss(trial), seconds=1.0 + trial.n_layer))
+    return trials
 
 
 @pytest.fixture(scope="module")

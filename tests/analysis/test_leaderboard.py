@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -26,17 +25,14 @@ from litegpt.results.metric import TrialMetrics
 from litegpt.results.metrics import Evaluation, Evaluations
 from litegpt.results.samples import Copied, Sample, append_sample
 from litegpt.results.state import TrialState
-from litegpt.study.trial import Trial
+from tests.analysis.conftest import imported_study, imported_trial, smooth_losses
+from tests.builders import make_trial, trial_state
 
 ROOT = Path(__file__).parents[2]
-TRIAL = Trial(n_layer=2, n_head=2, n_embd=64, block_size=32, batch_size=16, learning_rate=1e-3, max_iters=500)
 
 
 def state(loss: float | None, status: str = "done", **settings: object) -> TrialState:
-    trial = dataclasses.replace(TRIAL, **settings)  # type: ignore[arg-type]
-    return TrialState(
-        "p", trial.id, trial, state=status, metrics=TrialMetrics(best_val_loss=loss, val_loss=loss, train_loss=1.0)
-    )  # type: ignore[arg-type]
+    return trial_state(make_trial(**settings), status, best_val_loss=loss, val_loss=loss, train_loss=1.0)
 
 
 def test_ranks_the_least_first_and_what_has_not_ended_well_last() -> None:
@@ -94,7 +90,7 @@ def test_the_noise_of_noisy_curves_is_found_again() -> None:
     assert evaluation_noise([Evaluations(curves[0][:3])], "val_loss") is None
 
 
-def test_the_board_as_it_stood_at_a_step(made: StudyFolder, smooth_losses) -> None:
+def test_the_board_as_it_stood_at_a_step(made: StudyFolder) -> None:
     trials = read_journal(made.journal).phases["phase2"].current()
     curves = read_curves(made, trials)
     then = [trial.at(450, curves[key_of(trial)]) for trial in trials]
@@ -159,8 +155,8 @@ def test_what_is_copied_needs_the_corpus(made: StudyFolder, tmp_path: Path, caps
     assert set(shares.values()) == {0.0}
 
 
-def test_what_is_copied_may_be_on_record(tmp_path: Path, make_trial, make_study, smooth_losses, capsys) -> None:
-    folder = make_study(tmp_path, {"only": [make_trial(smooth_losses, text="")]})
+def test_what_is_copied_may_be_on_record(tmp_path: Path, capsys) -> None:
+    folder = imported_study(tmp_path, {"only": [imported_trial(smooth_losses, text="")]})
     (trial,) = read_journal(folder.journal).trials()
     copied = Copied(share=0.5, longest=9, validation_share=0.0, validation_longest=0)
     sample = Sample(step=500, loss=1.0, text="some text", prompt="", temperature=1, seed=0, copied=copied)

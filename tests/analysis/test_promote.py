@@ -14,6 +14,7 @@ from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.study.study import read_study
+from tests.analysis.conftest import imported_study, imported_trial, smooth_losses
 
 STUDY = """# mine
 [study]
@@ -101,17 +102,17 @@ def test_spearman_is_scipys() -> None:
     assert spearman([1.0, 1.0], [1.0, 2.0]) is None
 
 
-def test_a_cut_tells_where_the_winners_stood(tmp_path: Path, make_trial, make_study, smooth_losses) -> None:
+def test_a_cut_tells_where_the_winners_stood(tmp_path: Path) -> None:
     rates = [1e-2 / 2**n for n in range(10)]
-    early = [make_trial(smooth_losses, learning_rate=rate) for rate in rates]
+    early = [imported_trial(smooth_losses, learning_rate=rate) for rate in rates]
 
     def reversed_pairs(trial, step):  # the neighbours 1 and 2, 3 and 4 ... change places
         place = rates.index(trial.learning_rate)
         loss = 1 + (place ^ 1) / 10 + 1 / (1 + step)
         return loss, loss
 
-    late = [make_trial(reversed_pairs, learning_rate=rate, max_iters=1000) for rate in rates[:8]]
-    folder = make_study(tmp_path, {"early": early, "late": late})
+    late = [imported_trial(reversed_pairs, learning_rate=rate, max_iters=1000) for rate in rates[:8]]
+    folder = imported_study(tmp_path, {"early": early, "late": late})
     (cut,) = cut_safety(read_journal(folder.journal), winners=4)
     assert cut.places == (2, 1, 4, 3)
     assert (cut.common, cut.sources, cut.top) == (8, 10, None)

@@ -15,6 +15,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
 from litegpt.study.trial import Trial
+from tests.analysis.conftest import imported_study, imported_trial
 
 EVIL = "<script>alert(1)</script> | *bold* \x1b[31m `x`"
 
@@ -68,11 +69,13 @@ def test_the_same_chart_is_the_same_file(made: StudyFolder) -> None:
 
 @needs_matplotlib
 @pytest.mark.filterwarnings("error")
-def test_a_study_without_validation_losses_has_a_report(tmp_path: Path, make_trial, make_study) -> None:
+def test_a_study_without_validation_losses_has_a_report(tmp_path: Path) -> None:
     def losses(trial: Trial, step: int) -> tuple[float, None]:
         return 2.0 + trial.learning_rate, None
 
-    folder = make_study(tmp_path, {"only": [make_trial(losses, learning_rate=rate / 10) for rate in range(1, 4)]})
+    folder = imported_study(
+        tmp_path, {"only": [imported_trial(losses, learning_rate=rate / 10) for rate in range(1, 4)]}
+    )
     assert main(["report", str(folder.path), "--out", str(tmp_path / "out")]) == 0
     assert "not enough data" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 

@@ -13,13 +13,13 @@ from litegpt.results.journal import read_journal
 
 def sampled(folder: Path, symbols: str = "\n ab") -> Path:
     """Write weights of a tiny model whose characters are `symbols`."""
-    from litegpt.study.trial import Trial
     from litegpt.train.checkpoint import Progress, save_weights
     from litegpt.train.pack import Pack
     from litegpt.train.tokenized_corpus import TokenizedCorpus
     from litegpt.train.tokenizer import CharacterTokenizer
+    from tests.builders import make_trial
 
-    trial = Trial(n_layer=1, n_head=1, n_embd=8, block_size=4, batch_size=2, learning_rate=1e-3, max_iters=1)
+    trial = make_trial(n_layer=1, n_embd=8, block_size=4)
     tokenizer = CharacterTokenizer(symbols)
     corpus = TokenizedCorpus(*[tokenizer.encode(symbols * 5)] * 2, len(symbols))
     pack = Pack([trial], corpus, "fp32")
