@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,15 +42,12 @@ class CacheError(OSError):
 def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable[[], None] = lambda: None) -> Tokens:
     """Return the tokens of both splits.
 
-    Each split is tokenised separately, so that no token spans both. A long text takes no more memory than a short one,
-    and `beat` is called often meanwhile; an exception from it ends the work. Raises ValueError for a character without
+    Each split is tokenised separately, so that no token spans both. A long text takes no more memory than a short one.
+    `beat` is called often meanwhile, and an exception from it ends the work. Raises ValueError for a character without
     a token, and CacheError.
     """
     if text.corpus.characters < MAPPED_FROM:
-        train, validation = (
-            np.concatenate([*tokenizer.encode_parts(parts)]) for parts in (text.train(), text.validation())
-        )
-        return train, validation
+        return _encode(tokenizer, text.train(), beat), _encode(tokenizer, text.validation(), beat)
     key = json.dumps([FORMAT, text.digest, tokenizer.state()], sort_keys=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:32]
     dtype = token_dtype(tokenizer.vocab_size)
@@ -63,6 +60,14 @@ def tokenised(text: SplitText, tokenizer: Tokenizer, cache: Path, beat: Callable
     with contextlib.suppress(OSError):
         os.utime(folder)
     return tokens
+
+
+def _encode(tokenizer: Tokenizer, parts: Iterable[str], beat: Callable[[], None]) -> np.ndarray:
+    encoded = []
+    for tokens in tokenizer.encode_parts(parts):
+        encoded.append(tokens)
+        beat()
+    return np.concatenate(encoded)
 
 
 def _read(folder: Path, dtype: type[np.integer[Any]], beat: Callable[[], None]) -> Tokens | None:

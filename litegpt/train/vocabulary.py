@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,13 +33,18 @@ if TYPE_CHECKING:
 
 LEARNING_CHARACTERS = 1 << 25
 """A vocabulary is learned from at most about this many characters, in parts spread evenly over the training split."""
+WORD_CHARACTERS = 64
+"""The longest word, in characters. Longer words are cut, because the time for a word's byte pairs grows with the square
+of its length, and a text without spaces would be one word."""
+CONTRACTIONS = 8  # the most parts after an apostrophe in one word
+BEAT_SECONDS = 0.2
 
 
 def tokenizer_for(trial: Trial, text: SplitText, folder: Path, beat: Callable[[], None] = lambda: None) -> Tokenizer:
     """Return a trial's tokenizer for a text.
 
-    A learned vocabulary is written to `folder` and read from there the next time. `beat` is called often while the text
-    is read; an exception from it ends the learning. Raises OSError if the file cannot be written.
+    A learned vocabulary is written to `folder` and read from there the next time. `beat` is called often meanwhile, and
+    an exception from it ends the learning. Raises OSError if the file cannot be written.
     """
     if trial.tokenizer == "char":
         return CharacterTokenizer(text.corpus.symbols)
@@ -48,7 +54,7 @@ def tokenizer_for(trial: Trial, text: SplitText, folder: Path, beat: Callable[[]
     tokenizer = _read_learned(path)
     if tokenizer is None or tokenizer.vocab_size != trial.vocab_size:
         learn = learn_words if trial.tokenizer == "word" else learn_byte_pairs
-        tokenizer = learn(_sample(text, beat), trial.vocab_size)
+        tokenizer = learn(_sample(text), trial.vocab_size, beat)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, tokenizer.definition.encode())
     return tokenizer
@@ -68,12 +74,15 @@ def _read_learned(path: Path) -> LearnedTokenizer | None:
 def _word_pattern() -> str:
     r"""Return the regular expression of a word with the space before it, similar to GPT-2's (Radford et al. 2019).
 
-    Unlike GPT-2's, it keeps contractions whole. A word is made of all characters except white space and symbols, so
-    combining marks belong to it. Both classes are spelled out, because Python and the library disagree about \w and \s.
+    Unlike GPT-2's, it keeps contractions whole and cuts words after WORD_CHARACTERS. A word is made of all characters
+    except white space and symbols, so combining marks belong to it. Both classes are spelled out, because Python and
+    the library disagree about \w and \s.
     """
-    symbols = _symbols()
-    word = f"[^{WHITE_SPACE}{symbols}]+"
-    return f" ?{word}(?:['\u2019]{word})*| ?[{symbols}]+|[{WHITE_SPACE}]+(?![^{WHITE_SPACE}])|[{WHITE_SPACE}]+"
+    symbols, up_to = _symbols(), f"{{1,{WORD_CHARACTERS}}}"
+    word = f"[^{WHITE_SPACE}{symbols}]{up_to}"
+    space = f"[{WHITE_SPACE}]{up_to}"
+    contraction = f" ?{word}(?:['\u2019]{word}){{0,{CONTRACTIONS}}}"
+    return f"{contraction}| ?[{symbols}]{up_to}|{space}(?![^{WHITE_SPACE}])|{space}"
 
 
 def _symbols() -> str:
@@ -89,7 +98,9 @@ def _symbols() -> str:
     return "".join(f"{re.escape(chr(run[0]))}-{re.escape(chr(run[-1]))}" for run in ranges)
 
 
-def learn_byte_pairs(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
+def learn_byte_pairs(
+    parts: Iterable[str], vocab_size: int, beat: Callable[[], None] = lambda: None
+) -> LearnedTokenizer:
     """Return a byte-level BPE of `vocab_size` tokens (Sennrich et al. 2016, arXiv:1508.07909).
 
     Only pairs that occur at least twice are merged. If there are too few, unused tokens fill the vocabulary.
@@ -101,11 +112,11 @@ def learn_byte_pairs(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, initial_alphabet=alphabet, min_frequency=2, show_progress=False
     )
-    tokenizer.train_from_iterator(parts, trainer)
+    _run_with_beats(lambda readable: tokenizer.train_from_iterator(readable, trainer), parts, beat)
     return _filled(tokenizer, vocab_size)
 
 
-def learn_words(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
+def learn_words(parts: Iterable[str], vocab_size: int, beat: Callable[[], None] = lambda: None) -> LearnedTokenizer:
     """Return a vocabulary of the 256 bytes and the most frequent words, `vocab_size` tokens in all.
 
     For the library it is a BPE without merges that looks up whole words first. If there are too few words, unused
@@ -113,7 +124,11 @@ def learn_words(parts: Iterator[str], vocab_size: int) -> LearnedTokenizer:
     """
     from tokenizers import models
 
-    counts = Counter(itertools.chain.from_iterable(map(re.compile(_word_pattern()).findall, parts)))
+    find_words = re.compile(_word_pattern()).findall
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(find_words(part))
+        beat()
     words = ("".join(CHARACTER_OF[byte] for byte in word.encode(errors="replace")) for word, _ in counts.most_common())
     longer = itertools.islice((word for word in words if len(word) > 1), vocab_size - BYTES)
     vocabulary = {piece: token for token, piece in enumerate([*sorted(CHARACTER_OF.values()), *longer])}
@@ -140,8 +155,39 @@ def _filled(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> LearnedTokenize
     return LearnedTokenizer(json.dumps(definition, ensure_ascii=False, indent=1))
 
 
-def _sample(text: SplitText, beat: Callable[[], None]) -> Iterator[str]:
+def _run_with_beats(work: Callable[[Iterator[str]], None], parts: Iterable[str], beat: Callable[[], None]) -> None:
+    """Run `work` on the parts in a thread, and call `beat` until it ends.
+
+    The library does not return before it has merged all pairs, which can take minutes, and cannot be interrupted. If
+    `beat` raises, the thread reads no further part, and its result is abandoned.
+    """
+    is_abandoned = threading.Event()
+    failures: list[BaseException] = []
+
+    def readable() -> Iterator[str]:
+        for part in parts:
+            if is_abandoned.is_set():
+                return
+            yield part
+
+    def run() -> None:
+        try:
+            work(readable())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            beat()
+            thread.join(BEAT_SECONDS)
+    finally:
+        is_abandoned.set()
+    if failures:
+        raise failures[0]
+
+
+def _sample(text: SplitText) -> Iterator[str]:
     every = -(-text.train_characters // LEARNING_CHARACTERS)
-    for part in itertools.islice(text.train(), 0, None, every):
-        beat()
-        yield part
+    return itertools.islice(text.train(), 0, None, every)

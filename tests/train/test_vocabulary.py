@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,65 @@ def test_words_are_the_most_frequent_ones() -> None:
 def test_byte_pairs_are_merged_by_frequency() -> None:
     """Counted by hand: "ab" occurs 5 times, " ab" 4 times, " abc" twice."""
     assert pieces(learn_byte_pairs(iter(["abc abc abc ab ab"]), 259)) == {"ab", " ab", " abc"}
+
+
+@pytest.mark.parametrize("learn", [learn_words, learn_byte_pairs])
+@pytest.mark.parametrize("text", ["x" * 1000, "=" * 1000, "a" + " " * 1000, "x" + "'x" * 1000, "天地" * 500])
+def test_no_token_is_longer_than_the_longest_word(learn, text: str) -> None:  # type: ignore[no-untyped-def]
+    """A text without spaces would be one word, and learning its byte pairs would take quadratic time."""
+    tokenizer = learn(iter([text]), 300)
+    assert max(map(len, pieces(tokenizer))) <= vocabulary.WORD_CHARACTERS + 1
+    assert "".join(tokenizer.decode(tokenizer.encode(text))) == text
+
+
+def test_a_definition_without_a_longest_word_still_gives_its_tokens() -> None:
+    """Files written by earlier versions have the old pattern, and words of ordinary text have not changed."""
+    text = next(Path("data").glob("*.txt")).read_text(encoding="utf-8")
+    tokenizer = learn_byte_pairs(iter([text]), 500)
+    unbounded = tokenizer.definition.replace("{1,64}", "+").replace("{0,8}", "*")
+    assert unbounded != tokenizer.definition
+    earlier = LearnedTokenizer(unbounded)
+    assert earlier.encode(text).tolist() == tokenizer.encode(text).tolist()
+    assert "".join(earlier.decode(earlier.encode("x" * 300))) == "x" * 300
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_learning_byte_pairs_stops_when_beat_raises() -> None:
+    """The library is in the middle of its work then: it waits for a part that comes only after the test."""
+    released, beats = threading.Event(), 0
+
+    def parts() -> Iterator[str]:
+        yield "ab ab"
+        released.wait()
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+        if beats == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        learn_byte_pairs(parts(), 260, beat)
+    released.set()
+    assert beats == 3
+
+
+def test_a_text_that_cannot_be_read_ends_the_learning() -> None:
+    def parts() -> Iterator[str]:
+        yield "ab ab"
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        learn_byte_pairs(parts(), 260)
+
+
+def test_learning_words_calls_beat_for_each_part() -> None:
+    beats: list[None] = []
+    learn_words(["a b", "c d", "e f"], 260, lambda: beats.append(None))
+    assert len(beats) == 3
 
 
 @pytest.mark.parametrize("learn", [learn_words, learn_byte_pairs])
