@@ -35,9 +35,7 @@ class CopyMeter:
 
     def measure(self, sample: Sample) -> Copied | None:
         """Return the figures of a sample; None where it has none and the corpus is not at hand."""
-        if sample.copied is not None or self._index is None:
-            return sample.copied
-        return Copied(**self._index.measure(sample.text).record())
+        return sample.measured(self._index)
 
     @cached_property
     def _index(self) -> CorpusIndex | None:

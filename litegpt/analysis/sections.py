@@ -212,8 +212,9 @@ def _text(material: Material) -> Iterator[Block]:
         return
     yield Heading("Memorised")
     yield Paragraph(
-        "copied: the share of a sample's words inside stretches of 8 words and more that stand word for word in the "
-        "training text; longest: the longest of them, in words; control: the same share for the validation text."
+        "copied: the share of a sample's words that are in passages of at least 8 words from the training text; "
+        "longest: the words of the longest passage; control: the same share for the validation text. If spaces do not "
+        "separate the words of a text, characters are counted, in passages of at least 40."
     )
     copies = [r for r in rungs if r.copied and r.copied.share]
     yield Paragraph(f"{len(copies):,} of {len(rungs):,} samples copy anything.")

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--copied",
         action="store_true",
-        help="add how much of each trial's text stands word for word in the training text, in stretches of 8 words",
+        help="add how much of each trial's text is copied from the training text, in passages of at least 8 words",
     )
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from litegpt.results import fields
 from litegpt.results.lines import LineWriter, Record
 from litegpt.results.records import RecordReader
+
+if TYPE_CHECKING:
+    from litegpt.text.copied import CorpusIndex
 
 FORMAT = 1
 
@@ -17,10 +21,18 @@ FORMAT = 1
 class Copied:
     """How much of a text stands word for word in the training text, and, as a control, in the validation text."""
 
-    share: float  # of its words, inside stretches of 8 words and more
-    longest: int  # stretch, in words
+    share: float  # of its words, inside passages of at least 8 words
+    longest: int  # words of the longest passage
     validation_share: float
     validation_longest: int
+    unit: str = "words"  # or "characters", in passages of at least 40, if white space does not separate words
+
+    def record(self) -> Record:
+        """Return the record; like those of earlier versions, it does not name the unit "words"."""
+        record = dataclasses.asdict(self)
+        if self.unit == "words":
+            del record["unit"]
+        return record
 
     @classmethod
     def from_record(cls, record: object) -> Copied | None:
@@ -30,7 +42,8 @@ class Copied:
         control = fields.number(told.get("validation_share")), fields.whole(told.get("validation_longest"))
         if share is None or longest is None or control[0] is None or control[1] is None:
             return None
-        return cls(share=share, longest=longest, validation_share=control[0], validation_longest=control[1])
+        unit = fields.text(told.get("unit")) or "words"
+        return cls(share=share, longest=longest, validation_share=control[0], validation_longest=control[1], unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +62,18 @@ class Sample:
 
     def record(self) -> Record:
         """Return the line to append, stamped with the time."""
-        return {**dataclasses.asdict(self), "time": self.time or fields.timestamp()}
+        copied = self.copied and self.copied.record()
+        return {**dataclasses.asdict(self), "copied": copied, "time": self.time or fields.timestamp()}
+
+    def measured(self, index: CorpusIndex | None) -> Copied | None:
+        """Return how much is copied, as recorded when the sample was written, or measured now.
+
+        Earlier versions recorded words even where they are no measure; such a record is replaced. None if there is
+        neither a record nor an index.
+        """
+        if index is None or (self.copied is not None and self.copied.unit == index.training.unit):
+            return self.copied
+        return Copied(**index.measure(self.text).record())
 
     @classmethod
     def from_record(cls, record: Record) -> Sample | None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
 from litegpt.results.samples import Copied, Sample, SampleReader, append_sample, read_samples
+from litegpt.text.copied import CorpusIndex
 
 SAMPLE = Sample(
     step=500,
@@ -32,6 +34,20 @@ def test_what_is_copied_is_kept_and_need_not_be_there(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"step": 600, "text": "of an older version"}\n{"step": 700, "text": "", "copied": {"share": 1}}\n')
     assert [sample.copied for sample in read_samples(path)] == [copied, None, None]
+
+
+def test_a_record_in_words_is_replaced_where_words_are_no_measure(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    letters = "".join(random.Random(0).choices("ACGT", k=2000))
+    in_words = Copied(share=0.0, longest=0, validation_share=0.0, validation_longest=0)
+    append_sample(path, replace(SAMPLE, text=letters[100:300], copied=in_words))
+    (sample,) = read_samples(path)
+    assert sample.measured(None) == in_words
+    assert sample.measured(CorpusIndex("some words " * 50, "other words")) == in_words
+    copied = sample.measured(CorpusIndex(letters, "GATTACA"))
+    assert copied == Copied(share=1, longest=200, validation_share=0, validation_longest=0, unit="characters")
+    append_sample(path, replace(SAMPLE, copied=copied))
+    assert read_samples(path)[-1].copied == copied
 
 
 def test_a_later_attempt_replaces_an_earlier_one(tmp_path: Path) -> None:

@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from litegpt.results.samples import Copied, Sample
+from litegpt.results.samples import Copied
 
 if TYPE_CHECKING:
-    from litegpt.text.copied import CopiedPassage, CorpusIndex
-
-
-def figures(sample: Sample, corpus: CorpusIndex | None) -> Copied | None:
-    """Return how much of a sample is copied, as it was measured when it was written, or now; None: nothing tells."""
-    if sample.copied is not None or corpus is None:
-        return sample.copied
-    return Copied(**corpus.measure(sample.text).record())
+    from litegpt.text.copied import CopiedPassage
 
 
 def told(copied: Copied | None) -> str:
@@ -27,15 +20,15 @@ def told(copied: Copied | None) -> str:
     if not copied.longest:
         return "nothing copied"
     control = f" · of the validation text {copied.validation_share:.0%}"
-    return f"{copied.share:.0%} of the words copied, at most {copied.longest} in a row{control}"
+    return f"{copied.share:.0%} of the {copied.unit} copied, at most {copied.longest} in a row{control}"
 
 
 def highlighted(text: str, passages: Sequence[CopiedPassage]) -> Content:
-    """Return a text with its copied stretches lit, each followed by its number of words."""
+    """Highlight the copied passages of a text, each followed by its number of words or characters."""
     parts: list[str | tuple[str, str]] = []
     at = 0
     for passage in passages:
         parts += [text[at : passage.start], (text[passage.start : passage.end], "$accent")]
-        parts.append((f"⟨{passage.words}⟩", "$text-muted"))
+        parts.append((f"⟨{passage.units}⟩", "$text-muted"))
         at = passage.end
     return Content.assemble(*parts, text[at:])

@@ -19,7 +19,7 @@ from litegpt.results.samples import Sample
 from litegpt.results.state import StudyState
 from litegpt.study.trial import tokens_differ
 from tui.messages import FeedChanged, TrialKey
-from tui.samples.copied import figures, highlighted, told
+from tui.samples.copied import highlighted, told
 from tui.samples.generation import generate, sample_command
 from tui.screen import StudyScreen
 from tui.session import Session
@@ -180,7 +180,7 @@ class SamplesScreen(StudyScreen):
         title = f"{key[0]} · {self._names.get(key, key[1])} · step {sample.step:,}{told_loss}"
         pane.border_title = literal(inert(title))
         pane.query_one(Static).update(self._lit(inert(sample.text, newlines=True).strip("\n")))
-        pane.border_subtitle = told(figures(sample, self._corpus))
+        pane.border_subtitle = told(sample.measured(self._corpus))
 
     def _lit(self, text: str) -> Content:
         return highlighted(text, self._corpus.training.measure(text).passages if self._corpus else ())
