@@ -1,4 +1,4 @@
-"""Everything here takes minutes: `make chaos` runs it, `make test` leaves it out."""
+"""Crash tests that take minutes: `make chaos` runs them, `make test` does not."""
 
 from __future__ import annotations
 

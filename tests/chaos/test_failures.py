@@ -1,4 +1,4 @@
-"""Each kind of failure has its own answer; those of memory and of weights are in tests/run and tests/train."""
+"""A corpus that changes and weights that are missing; other failures are tested in tests/run and tests/train."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ start = "checkpoint"
 """
 
 
-def test_a_corpus_that_changes_ends_the_run_and_fails_nobody(new_study: NewStudy) -> None:
+def test_a_changed_corpus_ends_the_run_and_fails_no_trial(new_study: NewStudy) -> None:
     study = new_study(PHASES)
     runner = study.start("--workers", "2")
     wait_until(lambda: (study.results / "runner.lock").exists(), "the runner is there")
@@ -43,7 +43,7 @@ def test_a_corpus_that_changes_ends_the_run_and_fails_nobody(new_study: NewStudy
     assert {ended["failure"] for ended in study.endings().values()} == {None, "diverged"}
 
 
-def test_weights_that_are_missing_fail_one_trial_and_keep_the_traceback(new_study: NewStudy) -> None:
+def test_missing_weights_fail_one_trial_and_keep_the_traceback(new_study: NewStudy) -> None:
     study = new_study(PHASES)
     runner = study.start("--workers", "2", "--phase", "first")
     runner.communicate(timeout=60)

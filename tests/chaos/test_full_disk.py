@@ -1,4 +1,4 @@
-"""A disk that fills: the run pauses and says so, goes on when told, and nothing that was written is damaged."""
+"""A disk that fills: the run pauses with a message, resumes on request, and damages nothing."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def study(small_disk: Path, tmp_path: Path) -> Iterator[StudyFiles]:
 
 
 def fill(disk: Path, leave: int) -> Path:
-    """Take up all room but some bytes."""
+    """Fill the disk except for some bytes."""
     ballast = disk / "ballast"
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while (left := shutil.disk_usage(disk).free - leave) > 0:  # somebody else is writing, too
+        while (left := shutil.disk_usage(disk).free - leave) > 0:  # the runner writes at the same time
             file.write(b"\0" * left)
     return ballast
 
@@ -74,7 +74,7 @@ def test_a_full_disk_pauses_the_run(
     study: StudyFiles, small_disk: Path, expected: dict[str, float], leave: int
 ) -> None:
     runner = study.start("--workers", "2")
-    wait_until(lambda: study.metrics_lines() >= 4, "the trials are at work")
+    wait_until(lambda: study.metrics_lines() >= 4, "the trials are training")
     ballast = fill(small_disk, leave)
     folder = StudyFolder(small_disk, "tiny")
     narration = runner.stderr
@@ -94,7 +94,7 @@ def test_a_full_disk_pauses_the_run(
     assert losses(study) == expected
 
 
-def test_a_phase_that_will_not_fit_waits_before_it_begins(study: StudyFiles, small_disk: Path) -> None:
+def test_a_phase_that_does_not_fit_on_the_disk_pauses_before_it_starts(study: StudyFiles, small_disk: Path) -> None:
     ballast = fill(small_disk, 1_000_000)
     runner = study.start("--workers", "2")
     folder = StudyFolder(small_disk, "tiny")
@@ -109,9 +109,9 @@ def test_a_phase_that_will_not_fit_waits_before_it_begins(study: StudyFiles, sma
     assert study.events("study_resumed")
 
 
-def test_a_paused_run_can_be_stopped_and_goes_on_later(study: StudyFiles, small_disk: Path) -> None:
+def test_a_paused_run_can_be_stopped_and_resumed_later(study: StudyFiles, small_disk: Path) -> None:
     runner = study.start("--workers", "2")
-    wait_until(lambda: study.metrics_lines() >= 4, "the trials are at work")
+    wait_until(lambda: study.metrics_lines() >= 4, "the trials are training")
     ballast = fill(small_disk, 0)
     narration = runner.stderr
     assert narration is not None

@@ -1,4 +1,4 @@
-"""Nonsense, by the ten thousand, into everything that reads a file: it answers, or refuses in one line."""
+"""Thousands of damaged inputs for everything that reads a file: it answers, or refuses in one line."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ TOKENS = [
 
 
 def mutate(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """Return data changed a few times: bytes, tokens, stretches cut, doubled, moved, or taken from another file."""
+    """Return data with a few changes: bytes, tokens, parts cut, doubled, moved, or taken from another file."""
     changed = bytearray(data)
     for _ in range(chance.randint(1, 5)):
         at = chance.randint(0, len(changed))
@@ -240,7 +240,7 @@ READERS: dict[str, tuple[Reader, list[bytes]]] = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_nonsense(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reader, seeds = READERS[name]
     shutil.copytree(KEPT, tmp_path / "kept")
     chance = random.Random(f"{SEED} {name}")

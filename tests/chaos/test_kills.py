@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, to the runner or to a worker, fifty times: nothing is lost and nothing is twice."""
+"""SIGKILL at random moments to the runner or a worker, fifty times: nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ start = "checkpoint"
 
 
 class Disturbed:
-    """A study under attack: what of it has been seen on the disk, and how often who was killed."""
+    """A study under attack, with the lines seen on its disk and the number of killed workers."""
 
     def __init__(self, study: StudyFiles, chance: random.Random) -> None:
         self.study, self.chance = study, chance
@@ -62,7 +62,7 @@ class Disturbed:
             self.runner, self.worker_kills = self.study.start("--workers", "2"), 0
 
     def wait(self, seconds: float) -> bool:
-        """Let it work, and return whether it has come to its end."""
+        """Let the study run, and return whether it has ended."""
         assert self.runner is not None
         try:
             out, err = self.runner.communicate(timeout=seconds)
@@ -74,7 +74,7 @@ class Disturbed:
     def kill(self) -> str:
         """Kill the runner, or one of its workers, and return which."""
         assert self.runner is not None
-        self.look()
+        self.check()
         workers = psutil.Process(self.runner.pid).children()
         if workers and self.worker_kills < WORKER_KILLS and self.chance.random() < 0.5:
             self.worker_kills += 1
@@ -83,11 +83,11 @@ class Disturbed:
         self.runner.kill()
         self.runner.communicate()
         self.runner = None
-        wait_until(lambda: not any(is_alive(worker.pid) for worker in workers), "the workers leave", 15)
+        wait_until(lambda: not any(is_alive(worker.pid) for worker in workers), "the workers exit", 15)
         return "runner"
 
-    def look(self) -> None:
-        """Check that every line that was whole before is there still, and take note of those that are now."""
+    def check(self) -> None:
+        """Check that every complete line seen before still exists, and remember those of now."""
         for path in self.study.results.rglob("*.jsonl"):
             data = path.read_bytes()
             before = self.seen.get(path, b"")
@@ -96,7 +96,7 @@ class Disturbed:
 
 
 def curves(study: StudyFiles) -> dict[tuple[str, str], Any]:
-    """Return what a study has measured, without times."""
+    """Return the measurements of a study, without times."""
     return {
         key: (
             [ended[figure] for figure in FIGURES],
@@ -124,7 +124,7 @@ def test_kills_at_random_moments(new_study: NewStudy, capsys: pytest.CaptureFixt
         if not is_over and sum(kills.values()) < ROUNDS:
             kills[disturbed.kill()] += 1
         elif is_over:
-            disturbed.look()
+            disturbed.check()
             disturbed.study.assert_complete()
             disturbed.study.assert_nothing_runs()
             assert curves(disturbed.study) == expected, f"seed {SEED}"
@@ -134,4 +134,4 @@ def test_kills_at_random_moments(new_study: NewStudy, capsys: pytest.CaptureFixt
             disturbed = None
     with capsys.disabled():
         print(f"\n{kills['runner']} kills of runners, {kills['worker']} of workers (seed {SEED}):", end=" ")
-        print(f"{finished} studies came out bit for bit, in {time.monotonic() - started:.0f} s")
+        print(f"{finished} studies ended bit for bit, in {time.monotonic() - started:.0f} s")

@@ -1,4 +1,4 @@
-"""HUP, STOP and CONT, to the runner and to workers, and a clock that jumps: each ends as an undisturbed run does."""
+"""HUP, STOP and CONT to the runner and its workers, and a jumping clock: all end like an undisturbed run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def expected(new_study: NewStudy) -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def _terminal_matters() -> Iterator[None]:
-    """Runners inherit what a hang-up does; under nohup it would do nothing."""
+    """Restore the default of HUP, which runners inherit: under nohup it would be ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -58,9 +58,9 @@ def study(new_study: NewStudy) -> StudyFiles:
 
 
 def start(study: StudyFiles, *options: str) -> subprocess.Popen[str]:
-    """Start a runner, and return it once its trials have come some way."""
+    """Start a runner, and return it after some evaluations."""
     runner = study.start("--workers", "2", *options)
-    wait_until(lambda: study.metrics_lines() >= 8, "the trials are at work")
+    wait_until(lambda: study.metrics_lines() >= 8, "the trials are training")
     return runner
 
 
@@ -72,7 +72,7 @@ def finish(runner: subprocess.Popen[str], study: StudyFiles, expected: dict[str,
     assert outcome(study) == expected
 
 
-def test_a_worker_that_is_stopped_for_a_moment_is_waited_for(study: StudyFiles, expected: dict[str, object]) -> None:
+def test_a_worker_that_is_suspended_briefly_is_not_replaced(study: StudyFiles, expected: dict[str, object]) -> None:
     runner = start(study)
     for pid in study.worker_pids():
         os.kill(pid, signal.SIGSTOP)
@@ -82,21 +82,21 @@ def test_a_worker_that_is_stopped_for_a_moment_is_waited_for(study: StudyFiles, 
     assert study.events("worker_lost") == []
 
 
-def test_a_worker_that_is_stopped_for_good_is_replaced(study: StudyFiles, expected: dict[str, object]) -> None:
+def test_a_worker_that_stays_suspended_is_replaced(study: StudyFiles, expected: dict[str, object]) -> None:
     runner = start(study, "--patience", "6")
     stopped = study.worker_pids()[0]
     os.kill(stopped, signal.SIGSTOP)
     finish(runner, study, expected)
     (lost,) = study.events("worker_lost")
     assert lost["pid"] == stopped
-    # whichever was longer ago when it was stopped: its last heartbeat or its pack's last news
+    # The reason depends on which was longer ago at the suspension: the last heartbeat or the last progress.
     assert re.search("hung: no (sign of life|progress) for 6 s", lost["reason"])
     (again,) = study.events("trial_requeued")
     assert "hung" in again["reason"]
     assert not is_alive(stopped)
 
 
-def test_a_runner_that_is_stopped_and_goes_on_loses_nobody(study: StudyFiles, expected: dict[str, object]) -> None:
+def test_a_suspended_runner_loses_no_worker(study: StudyFiles, expected: dict[str, object]) -> None:
     runner = start(study, "--patience", "6")
     runner.send_signal(signal.SIGSTOP)
     for pid in study.worker_pids():
@@ -122,7 +122,7 @@ def test_a_closed_terminal_leaves_checkpoints(
 ) -> None:
     runner = start(study)
     runner.send_signal(number)
-    if number is signal.SIGHUP:  # shell and system may both say so: that is no impatience
+    if number is signal.SIGHUP:  # the shell and the system may both send it
         time.sleep(0.1)
         runner.send_signal(number)
     runner.communicate(timeout=30)
@@ -138,11 +138,11 @@ def test_a_hangup_does_not_stop_a_detached_runner(study: StudyFiles, expected: d
     launcher.communicate(timeout=60)
     assert launcher.returncode == 0
     holder = wait_until(lambda: read_holder(study.results / "runner.lock"), "the runner holds the lock")
-    wait_until(lambda: study.metrics_lines() >= 8, "the trials are at work")
+    wait_until(lambda: study.metrics_lines() >= 8, "the trials are training")
     assert os.getsid(holder["pid"]) == holder["pid"]
     os.killpg(holder["pid"], signal.SIGHUP)
     wait_until(lambda: study.events("study_ended"), "the study ends", 120)
-    wait_until(lambda: not is_alive(holder["pid"]), "the runner leaves")
+    wait_until(lambda: not is_alive(holder["pid"]), "the runner exits")
     study.assert_complete()
     study.assert_nothing_runs()
     assert outcome(study) == expected
@@ -156,7 +156,7 @@ def jumping_clock() -> Callable[[], float]:
     return lambda: time.monotonic() + next(jumps)
 
 
-def test_a_clock_that_jumps_ends_nobody(study: StudyFiles, expected: dict[str, object]) -> None:
+def test_a_jumping_clock_ends_no_worker(study: StudyFiles, expected: dict[str, object]) -> None:
     parsed = read_study(study.file)
     corpus = read_corpus(parsed.corpus, parsed.corpus_base)
     folder = StudyFolder(study.results.parent, parsed.name)
@@ -167,15 +167,15 @@ def test_a_clock_that_jumps_ends_nobody(study: StudyFiles, expected: dict[str, o
     assert outcome(study) == expected
 
 
-def test_a_closed_pipe_for_narration_stops_nothing(study: StudyFiles, expected: dict[str, object]) -> None:
-    """An SSH connection that is lost takes the terminal, and so stderr, away."""
+def test_a_closed_stderr_stops_nothing(study: StudyFiles, expected: dict[str, object]) -> None:
+    """A lost SSH connection closes the terminal, and with it stderr."""
     command = [sys.executable, "-m", "litegpt.cli.run", str(study.file), "--results", str(study.results.parent)]
     read, write = os.pipe()
     runner = subprocess.Popen(
         [*command, "--device", "cpu", "--workers", "2"], cwd=ROOT, stderr=write, stdout=write, start_new_session=True
     )
     os.close(write)
-    wait_until(lambda: study.metrics_lines() >= 8, "the trials are at work")
+    wait_until(lambda: study.metrics_lines() >= 8, "the trials are training")
     os.close(read)
     runner.wait(120)
     study.assert_complete()
@@ -183,5 +183,5 @@ def test_a_closed_pipe_for_narration_stops_nothing(study: StudyFiles, expected: 
     assert outcome(study) == expected
 
 
-def test_the_folder_of_these_tests_is_what_make_chaos_runs() -> None:
+def test_make_chaos_runs_the_folder_of_these_tests() -> None:
     assert "tests/chaos" in (Path(ROOT) / "Makefile").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from tests.run.study_files import NewStudy, StudyFiles
 
 @pytest.fixture(scope="module")
 def new_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewStudy]:
-    """Make studies of some phases, written after `HEAD`; whatever still runs in the end is ended."""
+    """Return a function that writes a study with given phases; processes that still run are ended afterwards."""
     made: list[StudyFiles] = []
 
     def make(phases: str) -> StudyFiles:

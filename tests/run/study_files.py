@@ -1,4 +1,4 @@
-"""Studies that train in seconds, runners as the processes they are, and what they leave on the disk."""
+"""Studies that train in seconds, run by real processes."""
 
 from __future__ import annotations
 
@@ -171,14 +171,14 @@ class StudyFiles:
                 assert steps == expected[: len(steps)], trial
         for record in self.events("phase_planned"):
             count = Counter(ended["state"] for (phase, _), ended in endings.items() if phase == record["phase"])
-            (over,) = self.events("phase_ended", record["phase"])
-            assert {state: over[state] for state in ("done", "diverged", "failed", "stopped")} == {
+            (ended_phase,) = self.events("phase_ended", record["phase"])
+            assert {state: ended_phase[state] for state in ("done", "diverged", "failed", "stopped")} == {
                 state: count[state] for state in ("done", "diverged", "failed", "stopped")
             }
 
     def assert_nothing_runs(self) -> None:
         """No worker of this study is left."""
-        wait_until(lambda: not any(map(is_alive, self.worker_pids())), "the workers leave", 10)
+        wait_until(lambda: not any(map(is_alive, self.worker_pids())), "the workers exit", 10)
 
 
 NewStudy = Callable[[str], StudyFiles]

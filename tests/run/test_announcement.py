@@ -11,7 +11,7 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)
 
 
-def test_a_checkout_tells_its_commit_and_whether_it_was_changed(tmp_path: Path) -> None:
+def test_a_checkout_reports_its_commit_and_whether_it_has_changes(tmp_path: Path) -> None:
     assert describe_commit(tmp_path) is None
     git(tmp_path, "init")
     assert describe_commit(tmp_path) is None  # nothing is committed
@@ -26,7 +26,7 @@ def test_a_checkout_tells_its_commit_and_whether_it_was_changed(tmp_path: Path) 
     assert describe_commit(tmp_path / "sub") is None
 
 
-def test_without_git_nothing_is_told(tmp_path: Path, monkeypatch) -> None:
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / ".git").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path))
     assert describe_commit(tmp_path) is None

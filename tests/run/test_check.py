@@ -1,4 +1,4 @@
-"""`litegpt check` on results that were damaged on purpose, and what a repair makes of them."""
+"""`litegpt check` on results that were damaged on purpose, and their repair."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def first(folder: StudyFolder, trial: str = FIRST) -> Path:
     return folder.path / "first" / trial
 
 
-MENDED: dict[str, tuple[Damage, str, str]] = {
+REPAIRABLE: dict[str, tuple[Damage, str, str]] = {
     "a missing evaluation": (lambda f: drop_line(first(f) / "metrics.jsonl", 1), "1 of 3 evaluations", "queued again"),
     "missing metrics": (lambda f: (first(f) / "metrics.jsonl").unlink(), "are missing", "queued again"),
     "another loss": (
@@ -91,11 +91,11 @@ MENDED: dict[str, tuple[Damage, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", MENDED)
-def test_what_can_be_mended_is_found_and_mended(
+@pytest.mark.parametrize("name", REPAIRABLE)
+def test_repairable_damage_is_found_and_repaired(
     folder: StudyFolder, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    damage, what, mended = MENDED[name]
+    damage, what, repair = REPAIRABLE[name]
     assert check(folder, capsys) == (0, [])
     damage(folder)
     before = sorted((path, path.read_bytes()) for path in folder.path.rglob("*") if path.is_file())
@@ -106,12 +106,12 @@ def test_what_can_be_mended_is_found_and_mended(
     assert before == after, "a plain check changes nothing"
     code, (finding,) = check(folder, capsys, "--repair")
     assert code == 0
-    assert mended in finding["done"]
+    assert repair in finding["done"]
     assert check(folder, capsys) == (0, [])
 
 
-LEFT: dict[str, tuple[Damage, str]] = {
-    "an end told twice": (
+WITHOUT_REPAIR: dict[str, tuple[Damage, str]] = {
+    "an end recorded twice": (
         lambda f: f.journal.open("a").write(last_event(f, "trial_ended", OTHER) + "\n"),
         f"first/{OTHER} ended twice",
     ),
@@ -124,16 +124,16 @@ LEFT: dict[str, tuple[Damage, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", LEFT)
-def test_what_cannot_be_mended_is_told(folder: StudyFolder, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    damage, what = LEFT[name]
+@pytest.mark.parametrize("name", WITHOUT_REPAIR)
+def test_damage_without_repair_is_reported(folder: StudyFolder, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    damage, what = WITHOUT_REPAIR[name]
     damage(folder)
     code, findings = check(folder, capsys)
     assert code == 1
     assert any(what in finding["what"] for finding in findings)
 
 
-def test_a_trial_that_is_queued_again_opens_its_phase(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_requeueing_a_trial_reopens_its_phase(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
     (first(folder) / "metrics.jsonl").unlink()
     check(folder, capsys, "--repair")
     phase = read_journal(folder.journal).phases["first"]
@@ -142,7 +142,7 @@ def test_a_trial_that_is_queued_again_opens_its_phase(folder: StudyFolder, capsy
     assert phase.trials[OTHER].state == "done"
 
 
-def test_nobody_repairs_under_a_runner(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_running_study_cannot_be_repaired(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
     (first(folder) / "metrics.jsonl").unlink()
     holder = {"format": 1, "host": "elsewhere", "pid": 1, "since": "2026-11-24T00:00:00+00:00"}
     folder.lock.write_text(json.dumps(holder), encoding="utf-8")
@@ -152,9 +152,7 @@ def test_nobody_repairs_under_a_runner(folder: StudyFolder, capsys: pytest.Captu
     assert "The study is running (process 1 on elsewhere)" in capsys.readouterr().out
 
 
-def test_what_a_runner_has_under_its_hands_is_not_wrong(
-    folder: StudyFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_of_running_trials_are_not_reported(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
     folder.lock.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}), encoding="utf-8")
     with folder.journal.open("a") as journal:
         journal.write(last_event(folder, "trial_started", OTHER) + '\n{"event": "tri')
@@ -167,8 +165,8 @@ def test_a_folder_without_a_journal_is_bad_input(tmp_path: Path, capsys: pytest.
     assert "no" in capsys.readouterr().err
 
 
-def test_results_of_another_program_are_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They have no evaluation at their last step, and their losses are not ours to compare."""
+def test_imported_results_have_no_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They lack an evaluation at their last step, and their losses are recorded differently."""
     log = (
         "BEGINNING (1.0): Baseline LR(0.001) Heads(1) Embeddings(64) Block Size(32) Batch Size(32) Layers(2)\n"
         "step 0: train loss 4.6, val loss 4.7 [0.5 sec]\nstep 100: train loss 2.3, val loss 2.4 [1.5 sec]\n"

@@ -122,7 +122,9 @@ def test_a_resumed_run_keeps_the_same_weights(folder: StudyFolder) -> None:
 
 
 @pytest.mark.parametrize(("start", "kept"), [("scratch", 0), ("checkpoint", 3)])
-def test_none_keeps_only_what_a_later_phase_starts_from(folder: StudyFolder, start: str, kept: int) -> None:
+def test_keep_none_keeps_only_weights_that_a_later_phase_starts_from(
+    folder: StudyFolder, start: str, kept: int
+) -> None:
     study = make_study("none", start)
     results = Results(folder, study)
     retention = Retention(results.context, "first")

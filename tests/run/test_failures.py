@@ -1,4 +1,4 @@
-"""Trials that fail say why: at a run's end, and whenever somebody asks."""
+"""The reasons of failed trials, at the end of a run and in `litegpt status`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ seed = [1, 2]
 WHY = "the smaller split has "
 
 
-def test_each_reason_is_told_once(new_study: NewStudy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_reason_is_reported_once(new_study: NewStudy, capsys: pytest.CaptureFixture[str]) -> None:
     study = new_study(PHASES)
-    over = study.run()
-    assert over.returncode == 1
-    (line,) = [line for line in over.stderr.splitlines() if WHY in line]
+    run = study.run()
+    assert run.returncode == 1
+    (line,) = [line for line in run.stderr.splitlines() if WHY in line]
     trial = next(iter(read_journal(study.journal).phases["long"].trials))
     assert line.startswith(f"long: 2 trials, such as {trial}, failed: {WHY}")
     error = study.results / "long" / trial / "error.txt"

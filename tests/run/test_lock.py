@@ -1,4 +1,4 @@
-"""Who holds a study, and what a lock is worth that somebody has left."""
+"""The lock of a study, and locks that dead runners have left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def leave(path: Path, host: str, pid: int, seconds_ago: float = 0) -> None:
-    """Leave a lock as a runner does that was killed."""
+    """Write a lock as a killed runner leaves it."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"format": 1, "host": host, "pid": pid, "since": "2026-11-24T00:00:00+00:00"}))
     os.utime(path, (time.time() - seconds_ago,) * 2)
@@ -34,7 +34,7 @@ def dead_pid() -> int:
     return process.pid
 
 
-def test_it_says_who_holds_it_and_nothing_afterwards(path: Path) -> None:
+def test_the_lock_names_its_holder_and_is_empty_afterwards(path: Path) -> None:
     with StudyLock(path) as lock:
         assert lock.left_by is None
         holder = runner_at_work(path)
@@ -43,12 +43,12 @@ def test_it_says_who_holds_it_and_nothing_afterwards(path: Path) -> None:
     assert read_holder(path) is None
 
 
-def test_a_second_holder_is_told_who_the_first_is(path: Path) -> None:
+def test_a_second_runner_is_refused_with_the_name_of_the_first(path: Path) -> None:
     with StudyLock(path), pytest.raises(StudyHeldError, match=f"process {os.getpid()} on {socket.gethostname()}"):
         StudyLock(path).__enter__()
 
 
-def test_a_lock_left_by_a_dead_process_is_taken_and_told(path: Path) -> None:
+def test_the_lock_of_a_dead_process_is_taken_over_and_reported(path: Path) -> None:
     leave(path, socket.gethostname(), dead_pid())
     assert runner_at_work(path) is None
     with StudyLock(path) as lock:
@@ -56,8 +56,8 @@ def test_a_lock_left_by_a_dead_process_is_taken_and_told(path: Path) -> None:
         assert lock.left_by["host"] == socket.gethostname()
 
 
-def test_a_lock_of_another_host_holds_while_it_is_renewed(path: Path) -> None:
-    """Not every file system shares locks between hosts; the file's time tells."""
+def test_the_lock_of_another_host_counts_while_it_is_renewed(path: Path) -> None:
+    """Not every file system shares locks between hosts, so the file's time decides."""
     leave(path, "elsewhere", 4242)
     assert runner_at_work(path) is not None
     with pytest.raises(StudyHeldError, match="process 4242 on elsewhere; if that machine is gone"):
@@ -69,7 +69,7 @@ def test_a_lock_of_another_host_holds_while_it_is_renewed(path: Path) -> None:
         assert lock.left_by["host"] == "elsewhere"
 
 
-def test_renewing_shows_that_the_holder_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renewing_updates_the_time_of_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with StudyLock(path) as lock:
         os.utime(path, (0, 0))
         lock.renew()
@@ -83,7 +83,7 @@ def test_renewing_shows_that_the_holder_is_there(path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     "text", ["", "null", "[]", "{", '{"pid": "x"}', '{"pid": 1e99, "host": 5}', "\x1b[31m", "[" * 9999]
 )
-def test_a_lock_file_of_nonsense_stops_nobody(path: Path, text: str) -> None:
+def test_a_lock_file_with_nonsense_does_not_count(path: Path, text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
     os.utime(path, (0, 0))

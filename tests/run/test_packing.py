@@ -1,4 +1,4 @@
-"""Pack widths on the devices that are there, and what is kept of how shapes train fastest."""
+"""Devices, pack widths, and the stored measurements of how shapes train fastest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Driver = Callable[[str], None]
 
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
-    """Let the driver's tool say something."""
+    """Replace nvidia-smi by a shell script."""
 
     def say(words: str) -> None:
         tool = tmp_path / "bin" / "nvidia-smi"
@@ -60,7 +60,7 @@ def tuned(trial: Trial, width: int, flops: float | None = 1e12) -> ShapeTuned:
 
 
 @pytest.mark.usefixtures("h100")
-def test_a_gpu_is_what_its_driver_says() -> None:
+def test_a_gpu_is_described_by_its_driver() -> None:
     device = present_device(GPU)
     assert (device.name, device.kind, device.precision) == ("NVIDIA H100 80GB HBM3", "cuda", "bf16")
     assert device.memory == 81559 * 2**20
@@ -69,7 +69,7 @@ def test_a_gpu_is_what_its_driver_says() -> None:
 
 
 @pytest.mark.parametrize("words", ["exit 9", "echo nonsense", "echo", "echo 'a, b, c'"])
-def test_a_gpu_of_which_nothing_is_known(driver: Driver, words: str) -> None:
+def test_a_gpu_without_a_working_driver_tool_has_unlimited_memory(driver: Driver, words: str) -> None:
     driver(words)
     device = present_device(GPU)
     assert (device.name, device.memory, device.flops) == ("cuda:0", math.inf, None)
@@ -80,30 +80,30 @@ def test_an_older_gpu_trains_in_fp16(driver: Driver) -> None:
     assert present_device(GPU).precision == "fp16"
 
 
-def test_the_right_one_of_several_gpus(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_driver_is_asked_about_the_right_gpu(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     driver('echo "$1, 1000, 9.0"')
     assert present_device([WorkerSlot("cuda:1", 1)]).name == "--id=1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     assert present_device([WorkerSlot("cuda:1", 1)]).name == "--id=5"
 
 
-def test_a_cpus_workers_share_its_memory() -> None:
+def test_the_workers_of_a_cpu_share_its_memory() -> None:
     device = present_device(CPU)
     assert (device.kind, device.flops) == ("cpu", None)
     assert 1e8 < device.memory * 2 == present_device(CPU[:1]).memory
 
 
 @pytest.mark.usefixtures("h100")
-def test_widths_come_from_memory_tuning_and_wishes(tmp_path: Path) -> None:
+def test_widths_come_from_memory_measurements_and_options(tmp_path: Path) -> None:
     packing = Packing(GPU, VOCAB, tmp_path)
     assert (packing.width(TINY), packing.width(LARGE)) == (64, 7)
     assert packing.tuning([TINY]) == Tuning()
     packing.learn(tuned(TINY, 16))
-    assert packing.width(replace(TINY, seed=3, learning_rate=1.0)) == 16, "of the same shape"
+    assert packing.width(replace(TINY, seed=3, learning_rate=1.0)) == 16, "the same shape"
     assert packing.tuning([TINY] * 16) == Tuning(attention="cudnn")
-    assert packing.width(replace(TINY, batch_size=33)) == 64, "that one is another"
+    assert packing.width(replace(TINY, batch_size=33)) == 64, "another shape"
     again = Packing(GPU, VOCAB, tmp_path)
-    assert again.width(TINY) == 16, "it is on the disk"
+    assert again.width(TINY) == 16, "read from the disk"
     again.learn(tuned(TINY, 8, None))
     assert Packing(GPU, VOCAB, tmp_path).width(TINY) == 8, "memory ran out"
     assert Packing(GPU, VOCAB + 1, tmp_path).width(TINY) == 64, "another vocabulary is another shape"
@@ -114,7 +114,7 @@ def test_widths_come_from_memory_tuning_and_wishes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("h100")
-def test_memory_that_ran_out_widens_no_pack(tmp_path: Path) -> None:
+def test_running_out_of_memory_never_widens_a_pack(tmp_path: Path) -> None:
     packing = Packing(CPU, VOCAB, tmp_path)
     precise = replace(TINY, precision="bf16")
     packing.learn(tuned(precise, 4, None))
@@ -130,7 +130,7 @@ def test_only_long_packs_are_compiled(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("h100")
-def test_only_long_packs_are_tuned_are_tuned_and_only_once(tmp_path: Path) -> None:
+def test_only_long_packs_are_tuned_and_only_once(tmp_path: Path) -> None:
     packing = Packing(GPU, VOCAB, tmp_path)
     assert packing.is_worth_tuning([LARGE])
     assert not packing.is_worth_tuning([TINY] * 7), "half a second of training"
@@ -141,7 +141,7 @@ def test_only_long_packs_are_tuned_are_tuned_and_only_once(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"shapes": 3}', '{"shapes": [{}, 1]}', '{"shapes": [{"device": "x"}]}'])
-def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+def test_a_damaged_tuning_file_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text, encoding="utf-8")
     assert read_tuned(tmp_path / FILE) == []
     tunings = Tunings(tmp_path)
@@ -151,7 +151,7 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.usefixtures("h100")
-def test_a_plan_goes_by_what_was_measured(tmp_path: Path) -> None:
+def test_a_plan_uses_measured_speeds(tmp_path: Path) -> None:
     device = present_device(GPU)
     assert throughput_of(device, tmp_path).source.startswith("stated (989 TFLOP/s in bf16")
     Packing(GPU, VOCAB, tmp_path).learn(tuned(TINY, 16, 2e12))

@@ -1,4 +1,4 @@
-"""Packs in runs as users start them: killed in the middle, out of memory, and models that are too large."""
+"""Packs in complete runs: killed in the middle, out of memory, and models that are too large."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PACKED = ("--workers", "2", "--pack-width", "3")
 
 
 def losses(study: StudyFiles) -> dict[str, list[Record]]:
-    """Return each trial's evaluations, but for what they took; the last record of a step counts."""
+    """Return each trial's evaluations without times; the last record of a step counts."""
     trials = {}
     for trial in study.settings("only"):
         steps = {record["step"]: record for record in study.metrics("only", trial)}
@@ -67,24 +67,24 @@ def undisturbed(new_study: NewStudy) -> StudyFiles:
 
 
 @pytest.mark.slow
-def test_a_pack_that_was_killed_goes_on_bit_for_bit(new_study: NewStudy, undisturbed: StudyFiles) -> None:
+def test_a_killed_pack_resumes_bit_for_bit(new_study: NewStudy, undisturbed: StudyFiles) -> None:
     study = new_study(PHASE)
     runner = study.start(*PACKED)
-    wait_until(lambda: study.metrics_lines() >= 15, "the pack is on its way")
+    wait_until(lambda: study.metrics_lines() >= 15, "the pack is training")
     os.kill(study.worker_pids()[0], signal.SIGKILL)
     assert runner.wait(60) == 0
     study.assert_complete()
     lost = study.events("trial_requeued")
-    assert len(lost) == 3, "it died in the middle of its pack"
+    assert len(lost) == 3, "the worker died in the middle of its pack"
     assert losses(study) == losses(undisturbed)
 
 
 @pytest.mark.slow
-def test_a_pack_that_was_interrupted_goes_on_alone(new_study: NewStudy, undisturbed: StudyFiles) -> None:
-    """The runner is killed, too, and the next one packs nothing."""
+def test_trials_of_an_interrupted_pack_resume_one_by_one(new_study: NewStudy, undisturbed: StudyFiles) -> None:
+    """The runner is killed as well, and the next one packs nothing."""
     study = new_study(PHASE)
     runner = study.start(*PACKED)
-    wait_until(lambda: study.metrics_lines() >= 15, "the pack is on its way")
+    wait_until(lambda: study.metrics_lines() >= 15, "the pack is training")
     runner.kill()
     runner.wait(60)
     study.assert_nothing_runs()
@@ -112,7 +112,7 @@ def test_a_pack_that_runs_out_of_memory_splits(
     assert (study.results.parent / "autotune.json").exists(), "the next run packs no wider"
 
 
-def test_a_model_that_cannot_fit_stops_everything_before_it_starts(new_study: NewStudy) -> None:
+def test_a_model_that_does_not_fit_is_refused_before_anything_starts(new_study: NewStudy) -> None:
     study = new_study(TOO_LARGE)
     ran = study.run()
     assert (ran.returncode, ran.stdout) == (2, "")
@@ -122,7 +122,7 @@ def test_a_model_that_cannot_fit_stops_everything_before_it_starts(new_study: Ne
     assert not study.results.exists()
 
 
-def test_a_pack_has_a_width(new_study: NewStudy) -> None:
+def test_a_pack_width_below_one_is_refused(new_study: NewStudy) -> None:
     ran = new_study(PHASE).run("--pack-width", "0")
     assert ran.returncode == 2
     assert "a pack holds at least one trial" in ran.stderr

@@ -1,4 +1,4 @@
-"""kill -9, SIGTERM, SIGINT: the same command goes on, and the figures are those of a run that nobody disturbed."""
+"""kill -9, SIGTERM, SIGINT: the same command resumes, with the figures of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ max_iters = 60
 
 
 def kill_worker(study: StudyFiles, number: int = signal.SIGKILL, phase: str | None = None) -> None:
-    """Signal a worker that has a trial at work, soon after its attempt began."""
+    """Signal a worker that is training a trial, soon after its attempt has started."""
 
     def victim() -> int | None:
         pids = {record["worker"]: record["pid"] for record in study.events("worker_started")}
@@ -71,14 +71,14 @@ def kill_worker(study: StudyFiles, number: int = signal.SIGKILL, phase: str | No
 @pytest.fixture(scope="module")
 def undisturbed(new_study: NewStudy) -> StudyFiles:
     study = new_study(LONG)
-    over = study.run()
-    assert over.returncode == 0, over.stderr
+    run = study.run()
+    assert run.returncode == 0, run.stderr
     return study
 
 
 @pytest.fixture(scope="module")
 def disturbed(new_study: NewStudy) -> StudyFiles:
-    """The same study: the runner killed, a worker killed, a worker told to leave; then run to its end."""
+    """The same study with the runner killed, a worker killed, a worker terminated; then run to its end."""
     study = new_study(LONG)
     runner = study.start()
     wait_until(lambda: study.metrics_lines() >= 8, "the first phase is at work")
@@ -88,7 +88,7 @@ def disturbed(new_study: NewStudy) -> StudyFiles:
     study.assert_nothing_runs()
     before = study.metrics_lines()
     runner = study.start()
-    wait_until(lambda: study.metrics_lines() > before, "the second runner goes on")
+    wait_until(lambda: study.metrics_lines() > before, "the second runner trains")
     kill_worker(study)
     wait_until(lambda: study.events("phase_ended", "first"), "the first phase ends")
     wait_until(lambda: study.events("trial_started", "second"), "the second phase begins")
@@ -98,12 +98,12 @@ def disturbed(new_study: NewStudy) -> StudyFiles:
     return study
 
 
-def test_every_permutation_ends_once_and_metrics_have_no_gap_and_no_duplicate(disturbed: StudyFiles) -> None:
+def test_every_trial_ends_once_and_its_metrics_have_neither_gap_nor_duplicate(disturbed: StudyFiles) -> None:
     disturbed.assert_complete()
     assert {ended["state"] for ended in disturbed.endings().values()} == {"done"}
 
 
-def test_the_losses_are_those_of_an_undisturbed_run_bit_for_bit(undisturbed: StudyFiles, disturbed: StudyFiles) -> None:
+def test_the_losses_equal_those_of_an_undisturbed_run(undisturbed: StudyFiles, disturbed: StudyFiles) -> None:
     undisturbed.assert_complete()
     expected, found = undisturbed.endings(), disturbed.endings()
     assert found.keys() == expected.keys()
@@ -116,7 +116,7 @@ def test_the_losses_are_those_of_an_undisturbed_run_bit_for_bit(undisturbed: Stu
         assert losses[0] == losses[1]
 
 
-def test_the_samples_are_those_of_an_undisturbed_run(undisturbed: StudyFiles, disturbed: StudyFiles) -> None:
+def test_the_samples_equal_those_of_an_undisturbed_run(undisturbed: StudyFiles, disturbed: StudyFiles) -> None:
     for phase, trial in undisturbed.endings():
         texts = []
         for study in (undisturbed, disturbed):
@@ -126,7 +126,7 @@ def test_the_samples_are_those_of_an_undisturbed_run(undisturbed: StudyFiles, di
         assert texts[0] == texts[1]
 
 
-def test_what_was_lost_is_in_the_journal(disturbed: StudyFiles) -> None:
+def test_lost_workers_and_requeued_trials_are_in_the_journal(disturbed: StudyFiles) -> None:
     assert len(disturbed.events("study_started")) == 2
     assert disturbed.events("worker_lost")
     requeued = disturbed.events("trial_requeued")
@@ -152,12 +152,12 @@ def test_nothing_is_left_running(disturbed: StudyFiles, undisturbed: StudyFiles)
 
 @pytest.fixture(scope="module")
 def endless(new_study: NewStudy) -> StudyFiles:
-    """A study that would train for minutes; the tests on it build on one another."""
+    """A study that would train for minutes. The tests that use it depend on their order."""
     return new_study(ENDLESS)
 
 
 def start_until_at_work(study: StudyFiles) -> subprocess.Popen[str]:
-    """Start a runner, and return it once its trial has been evaluated a few times more."""
+    """Start a runner, and return it after a few more evaluations of its trial."""
     before = study.metrics_lines()
     runner = study.start()
     wait_until(lambda: study.metrics_lines() >= before + 3, "the trial is at work")
@@ -170,7 +170,7 @@ def checkpoint_step(study: StudyFiles) -> int:
     return step
 
 
-def test_a_second_runner_is_told_who_holds_the_study_and_the_first_stops_with_checkpoints(
+def test_a_second_runner_is_refused_and_the_first_stops_with_checkpoints(
     endless: StudyFiles,
 ) -> None:
     runner = start_until_at_work(endless)
@@ -179,7 +179,7 @@ def test_a_second_runner_is_told_who_holds_the_study_and_the_first_stops_with_ch
     assert len(second.stderr.splitlines()) == 1
     assert str(runner.pid) in second.stderr
     assert socket.gethostname() in second.stderr
-    assert runner.poll() is None, "the first goes on"
+    assert runner.poll() is None, "the first runner continues"
     runner.send_signal(signal.SIGINT)
     _, err = runner.communicate(timeout=10)
     assert runner.returncode == 130
@@ -192,15 +192,16 @@ def test_a_second_runner_is_told_who_holds_the_study_and_the_first_stops_with_ch
     assert endless.events("trial_ended") == []
 
 
-def test_the_same_command_goes_on_and_a_second_interrupt_quits_at_once(endless: StudyFiles) -> None:
+def test_the_same_command_resumes_and_a_second_interrupt_quits_at_once(endless: StudyFiles) -> None:
     before = checkpoint_step(endless)
     runner = start_until_at_work(endless)
     (path,) = endless.results.glob("endless/*/metrics.jsonl")
     assert min(record["step"] for record in read_records(path) if record["attempt"] == 2) > before
     workers = [pid for pid in endless.worker_pids() if is_alive(pid)]
+    # Suspended workers write no checkpoints.
     for pid in workers:
-        os.kill(pid, signal.SIGSTOP)  # they will write no checkpoint
-    runner.send_signal(signal.SIGTERM)  # as good as the other
+        os.kill(pid, signal.SIGSTOP)
+    runner.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert runner.poll() is None, "the first interrupt waits for checkpoints"
     asked = time.monotonic()
@@ -215,7 +216,7 @@ def test_the_same_command_goes_on_and_a_second_interrupt_quits_at_once(endless: 
 
 
 @pytest.mark.slow  # a minute of a busy machine goes into starting workers
-def test_a_trial_that_costs_three_workers_has_failed_and_the_others_go_on(new_study: NewStudy) -> None:
+def test_a_trial_that_loses_three_workers_fails_and_the_others_continue(new_study: NewStudy) -> None:
     study = new_study(DEADLY)
     runner = study.start("--workers", "2")
     killed: list[int] = []

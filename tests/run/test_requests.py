@@ -1,4 +1,4 @@
-"""A run that is paused, resumed and stopped from outside, trials asked for again, a study edited meanwhile."""
+"""Requests to a running study: pause, resume, stop and retry; and edits of its file meanwhile."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ seed = [1, 2]
 
 @pytest.fixture(scope="module")
 def at_work(new_study: NewStudy) -> Iterator[StudyFiles]:
-    """A study in its second phase; the tests on it build on one another."""
+    """A study in its second phase. The tests that use it depend on their order."""
     study = new_study(PHASES)
     runner = study.start("--workers", "2")
     wait_until(lambda: study.events("trial_started", "second"), "the second phase begins")
@@ -57,21 +57,19 @@ def litegpt(study: StudyFiles, command: str, *more: str) -> int:
     return main([command, str(study.file), *more, "--results", str(study.results.parent)])
 
 
-def told(study: StudyFiles, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def read_status(study: StudyFiles, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     capsys.readouterr()
     assert litegpt(study, "status", "--json") == 0
     status: dict[str, Any] = json.loads(capsys.readouterr().out)
     return status
 
 
-def test_a_pause_stands_in_the_journal_and_a_resume_ends_it(
-    at_work: StudyFiles, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_pause_is_recorded_and_a_resume_ends_it(at_work: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
     asked = time.monotonic()
     assert litegpt(at_work, "pause") == 0
     assert time.monotonic() - asked < 5
-    wait_until(lambda: not told(at_work, capsys)["phases"][1]["running"], "the trials at work stop")
-    status = told(at_work, capsys)
+    wait_until(lambda: not read_status(at_work, capsys)["phases"][1]["running"], "the trials at work stop")
+    status = read_status(at_work, capsys)
     assert "on request" in status["paused"]
     assert [phase["running"] for phase in status["phases"]] == [0, 0]
     assert list(at_work.results.glob("second/*/checkpoint.safetensors"))
@@ -79,11 +77,11 @@ def test_a_pause_stands_in_the_journal_and_a_resume_ends_it(
     assert "paused: on request" in " ".join(capsys.readouterr().out.split())
     started = len(at_work.events("trial_started"))
     assert litegpt(at_work, "resume") == 0
-    wait_until(lambda: len(at_work.events("trial_started")) > started, "the trial goes on")
-    assert told(at_work, capsys)["paused"] is None
+    wait_until(lambda: len(at_work.events("trial_started")) > started, "the trial resumes")
+    assert read_status(at_work, capsys)["paused"] is None
 
 
-def test_a_trial_of_a_phase_that_has_ended_is_tried_again(at_work: StudyFiles) -> None:
+def test_a_trial_of_an_ended_phase_can_be_retried(at_work: StudyFiles) -> None:
     (diverged,) = at_work.settings("first")
     assert len(at_work.events("phase_ended", "first")) == 1
     assert litegpt(at_work, "retry", diverged) == 0
@@ -99,7 +97,7 @@ def test_a_trial_of_a_phase_that_has_ended_is_tried_again(at_work: StudyFiles) -
 
 @pytest.fixture
 def kept(tmp_path: Path) -> StudyFiles:
-    """A study that has ended, with a trial that diverged; nobody runs it."""
+    """An ended study with a diverged trial and no runner."""
     shutil.copytree(KEPT, tmp_path / "results", dirs_exist_ok=True)
     study = StudyFiles.__new__(StudyFiles)
     study.results = tmp_path / "results" / "kept"
@@ -109,7 +107,7 @@ def kept(tmp_path: Path) -> StudyFiles:
     return study
 
 
-def test_trials_are_queued_again_without_a_runner(kept: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
+def test_retry_needs_no_runner(kept: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
     assert litegpt(kept, "retry", DIVERGED) == 0
     assert "queued again" in capsys.readouterr().err
     first = read_journal(kept.journal).phases["first"]
@@ -118,14 +116,14 @@ def test_trials_are_queued_again_without_a_runner(kept: StudyFiles, capsys: pyte
     assert "no trial failed" in capsys.readouterr().err
 
 
-def test_options_may_stand_between_the_study_and_its_trials(kept: StudyFiles, tmp_path: Path) -> None:
+def test_options_may_be_written_between_the_study_and_its_trials(kept: StudyFiles, tmp_path: Path) -> None:
     arguments = ["retry", str(kept.file), "--results", str(tmp_path / "results"), DIVERGED, "--phase", "first"]
     assert main(arguments) == 0
     assert read_journal(kept.journal).phases["first"].trials[DIVERGED].state == "queued"
 
 
 @pytest.mark.parametrize("command", ["pause", "resume", "stop"])
-def test_only_a_runner_can_be_asked_for_more(
+def test_stop_pause_and_resume_need_a_runner(
     kept: StudyFiles, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     (kept.results / "runner.lock").write_text(json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1}))
@@ -133,10 +131,10 @@ def test_only_a_runner_can_be_asked_for_more(
     assert "no runner holds this study" in capsys.readouterr().err
 
 
-def test_a_runner_that_was_killed_is_told(kept: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_reports_a_killed_runner(kept: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
     holder = {"host": socket.gethostname(), "pid": 2**22 + 1}
     (kept.results / "runner.lock").write_text(json.dumps(holder))
-    status = told(kept, capsys)
+    status = read_status(kept, capsys)
     assert status["runner"] is None
     assert status["killed"] == holder
     litegpt(kept, "status")
@@ -165,7 +163,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_what_was_edited_is_told(kept: StudyFiles, name: str) -> None:
+def test_edits_of_the_study_file_are_reported(kept: StudyFiles, name: str) -> None:
     old, new, expected = EDITS[name]
     text = kept.file.read_text(encoding="utf-8")
     assert old in text
@@ -175,7 +173,7 @@ def test_what_was_edited_is_told(kept: StudyFiles, name: str) -> None:
     assert found == expected
 
 
-def test_requests_are_taken_once_in_order(tmp_path: Path) -> None:
+def test_requests_are_read_once_in_order(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path, "s")
     send_request(folder, "pause")
     send_request(folder, "retry", "p", ["t"])
@@ -187,7 +185,7 @@ NONSENSE = [b"", b"null", b"[]", b'{"kind": "format disk"}', b'{"kind": "stop", 
 
 
 @pytest.mark.parametrize("data", NONSENSE)
-def test_a_request_of_nonsense_is_deleted(tmp_path: Path, data: bytes) -> None:
+def test_a_nonsensical_request_is_deleted(tmp_path: Path, data: bytes) -> None:
     folder = StudyFolder(tmp_path, "s")
     path = requests_folder(folder) / "1.json"
     path.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A small study from end to end, in real processes; the tests look at what it left."""
+"""A small study from start to end, in real processes, and the files that it leaves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from litegpt.cli.run import main as run_main
 from litegpt.study.study import read_study
 from tests.run.study_files import NewStudy, StudyFiles
 
-Over = subprocess.CompletedProcess[str]
+FirstRun = subprocess.CompletedProcess[str]
 
 PHASES = """
 [[phase]]
@@ -67,12 +67,12 @@ def study(new_study: NewStudy) -> StudyFiles:
 
 
 @pytest.fixture(scope="module")
-def over(study: StudyFiles) -> Over:
+def first_run(study: StudyFiles) -> FirstRun:
     """The study's first run."""
     return study.run()
 
 
-def test_every_permutation_ends_once(study: StudyFiles, over: Over) -> None:
+def test_every_permutation_ends_once(study: StudyFiles, first_run: FirstRun) -> None:
     study.assert_complete()
     states = {phase: [] for phase in ("wide", "narrow", "exact", "again")}
     for (phase, _), ended in study.endings().items():
@@ -85,9 +85,9 @@ def test_every_permutation_ends_once(study: StudyFiles, over: Over) -> None:
     }
 
 
-def test_a_diverged_trial_stops_nobody_and_is_told_by_the_exit_code(study: StudyFiles, over: Over) -> None:
-    assert over.returncode == 1
-    assert "Traceback" not in over.stderr
+def test_a_diverged_trial_stops_no_other_and_sets_the_exit_code(study: StudyFiles, first_run: FirstRun) -> None:
+    assert first_run.returncode == 1
+    assert "Traceback" not in first_run.stderr
     (diverged,) = [ended for ended in study.endings().values() if ended["state"] == "diverged"]
     assert study.settings("wide")[diverged["trial"]]["learning_rate"] == 1e6
     assert diverged["val_loss"] is None
@@ -97,20 +97,20 @@ def test_a_diverged_trial_stops_nobody_and_is_told_by_the_exit_code(study: Study
     assert b"NaN" not in (study.results / "wide" / diverged["trial"] / "metrics.jsonl").read_bytes()
 
 
-def test_json_on_stdout_is_one_object(study: StudyFiles, over: Over) -> None:
-    told = json.loads(over.stdout)
-    assert (told["study"], told["done"], told["diverged"], told["failed"]) == ("tiny", 8, 1, 0)
-    assert Path(told["results"]) == study.results
+def test_json_on_stdout_is_one_object(study: StudyFiles, first_run: FirstRun) -> None:
+    message = json.loads(first_run.stdout)
+    assert (message["study"], message["done"], message["diverged"], message["failed"]) == ("tiny", 8, 1, 0)
+    assert Path(message["results"]) == study.results
 
 
-def test_narration_on_a_pipe_is_plain_lines(over: Over) -> None:
-    assert "\x1b" not in over.stderr
-    lines = over.stderr.splitlines()
+def test_progress_on_a_pipe_is_plain_lines(first_run: FirstRun) -> None:
+    assert "\x1b" not in first_run.stderr
+    lines = first_run.stderr.splitlines()
     assert any(line.startswith("wide: 4/4 trials, 1 diverged, best validation loss ") for line in lines)
     assert any(line.startswith("again: 2/2 trials") for line in lines)
 
 
-def test_the_journal_opens_and_starts_and_ends(study: StudyFiles, over: Over) -> None:
+def test_the_journal_records_opening_start_and_end(study: StudyFiles, first_run: FirstRun) -> None:
     events = study.events()
     assert {key: events[0][key] for key in ("event", "format", "study")} == {
         "event": "study_opened",
@@ -128,7 +128,7 @@ def test_the_journal_opens_and_starts_and_ends(study: StudyFiles, over: Over) ->
     assert phases == ["wide", "narrow", "exact", "again"]
 
 
-def test_exclusions_are_counted_with_their_reason(study: StudyFiles, over: Over) -> None:
+def test_exclusions_are_counted_with_their_reason(study: StudyFiles, first_run: FirstRun) -> None:
     (planned,) = study.events("phase_planned", "wide")
     (exclusion,) = planned["excluded"]
     assert exclusion["settings"] == {"learning_rate": 1e-3, "n_embd": 32}
@@ -136,7 +136,7 @@ def test_exclusions_are_counted_with_their_reason(study: StudyFiles, over: Over)
     assert study.events("phase_ended", "wide")[0]["excluded"] == 1
 
 
-def test_a_narrow_promotion_spans_the_values_of_the_best(study: StudyFiles, over: Over) -> None:
+def test_a_narrow_promotion_spans_the_values_of_the_best(study: StudyFiles, first_run: FirstRun) -> None:
     best = sorted(
         (ended for (phase, _), ended in study.endings().items() if phase == "wide" and ended["state"] == "done"),
         key=lambda ended: ended["best_val_loss"],
@@ -152,7 +152,7 @@ def test_a_narrow_promotion_spans_the_values_of_the_best(study: StudyFiles, over
     assert {s["max_iters"] for s in study.settings("narrow").values()} == {60}
 
 
-def test_an_exact_promotion_goes_on_from_the_best_weights(study: StudyFiles, over: Over) -> None:
+def test_an_exact_promotion_starts_from_the_best_weights(study: StudyFiles, first_run: FirstRun) -> None:
     narrow = [ended for (phase, _), ended in study.endings().items() if phase == "narrow"]
     best = min(narrow, key=lambda ended: ended["best_val_loss"])
     ((trial, settings),) = study.settings("exact").items()
@@ -163,7 +163,7 @@ def test_an_exact_promotion_goes_on_from_the_best_weights(study: StudyFiles, ove
     assert study.events("phase_planned", "exact")[0]["promotion"]["start"] == "checkpoint"
 
 
-def test_a_setting_that_stands_in_two_phases_is_trained_once(study: StudyFiles, over: Over) -> None:
+def test_a_setting_of_two_phases_is_trained_once(study: StudyFiles, first_run: FirstRun) -> None:
     shared = study.settings("narrow").keys() & study.settings("again").keys()
     assert len(shared) == 1
     (trial,) = shared
@@ -179,7 +179,7 @@ def test_a_setting_that_stands_in_two_phases_is_trained_once(study: StudyFiles, 
     assert (study.results / "again" / trial / "best.safetensors").is_file()
 
 
-def test_the_records_of_a_trial_have_their_keys(study: StudyFiles, over: Over) -> None:
+def test_the_records_of_a_trial_have_their_keys(study: StudyFiles, first_run: FirstRun) -> None:
     for phase, trial in study.endings():
         for record in study.metrics(phase, trial):
             assert record.keys() - {"state", "format"} == {
@@ -194,7 +194,7 @@ def test_the_records_of_a_trial_have_their_keys(study: StudyFiles, over: Over) -
             assert (record["attempt"], record["device"], record["precision"]) == (1, "cpu", "fp32")
 
 
-def test_the_end_of_a_trial_tells_its_metrics(study: StudyFiles, over: Over) -> None:
+def test_the_end_of_a_trial_records_its_metrics(study: StudyFiles, first_run: FirstRun) -> None:
     for (phase, trial), ended in study.endings().items():
         if ended["state"] != "done":
             continue
@@ -206,12 +206,12 @@ def test_the_end_of_a_trial_tells_its_metrics(study: StudyFiles, over: Over) -> 
         assert (ended["best_val_loss"], ended["best_val_step"]) == (best["val_loss"], best["step"])
 
 
-def test_each_trial_leaves_its_files(study: StudyFiles, over: Over) -> None:
+def test_each_trial_leaves_its_files(study: StudyFiles, first_run: FirstRun) -> None:
     for (phase, trial), ended in study.endings().items():
         folder = study.results / phase / trial
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         assert state["trial"] == study.settings(phase)[trial]
-        assert not (folder / "checkpoint.safetensors").exists(), "nobody goes on from it"
+        assert not (folder / "checkpoint.safetensors").exists(), "an ended trial never resumes"
         assert not list(folder.glob("*.tmp"))
         if ended["state"] == "done":
             with safe_open(folder / "best.safetensors", framework="np") as file:
@@ -225,7 +225,7 @@ def test_each_trial_leaves_its_files(study: StudyFiles, over: Over) -> None:
                 assert sample["copied"].keys() == {"share", "longest", "validation_share", "validation_longest"}
 
 
-def test_pack_time_is_in_the_journal(study: StudyFiles, over: Over) -> None:
+def test_pack_time_is_in_the_journal(study: StudyFiles, first_run: FirstRun) -> None:
     packs = study.events("pack_ended")
     assert sorted(trial for pack in packs for trial in pack["trials"]) == sorted(
         record["trial"] for record in study.events("trial_started")
@@ -233,15 +233,15 @@ def test_pack_time_is_in_the_journal(study: StudyFiles, over: Over) -> None:
     assert all(pack["wall_seconds"] > 0 for pack in packs)
 
 
-def test_the_snapshot_is_a_study_that_can_be_read(study: StudyFiles, over: Over) -> None:
+def test_the_snapshot_is_a_study_that_can_be_read(study: StudyFiles, first_run: FirstRun) -> None:
     snapshot = read_study(study.results / "study.toml")
     assert snapshot.name == "tiny"
     assert [phase.name for phase in snapshot.phases] == ["wide", "narrow", "exact", "again"]
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_the_loss_of_weights_in_fewer_bits(
-    study: StudyFiles, over: Over, tmp_path: Path, capsys: pytest.CaptureFixture[str], bits: int
+def test_the_loss_of_quantized_weights(
+    study: StudyFiles, first_run: FirstRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], bits: int
 ) -> None:
     shutil.copytree(study.results, tmp_path / "tiny")
     (_, trial), ended = next(item for item in study.endings().items() if item[0][0] == "exact")
@@ -253,23 +253,23 @@ def test_the_loss_of_weights_in_fewer_bits(
     assert fewer["size"] < original["size"]
 
 
-def test_nothing_is_left_running(study: StudyFiles, over: Over) -> None:
+def test_nothing_is_left_running(study: StudyFiles, first_run: FirstRun) -> None:
     assert 1 <= len(study.worker_pids()) <= 8
     study.assert_nothing_runs()
 
 
-def test_run_again_it_has_nothing_to_do_and_says_so(study: StudyFiles, over: Over) -> None:
+def test_a_finished_study_has_nothing_to_do(study: StudyFiles, first_run: FirstRun) -> None:
     before = study.journal.read_bytes()
     started = time.monotonic()
     again = study.run()
     assert time.monotonic() - started < 2 + 3, "a slow machine apart, under two seconds"
     assert again.returncode == 1, "as before: a trial has diverged"
     assert "Nothing to do" in again.stderr
-    assert json.loads(again.stdout) == json.loads(over.stdout)
+    assert json.loads(again.stdout) == json.loads(first_run.stdout)
     assert study.journal.read_bytes() == before
 
 
-def test_another_corpus_is_refused(study: StudyFiles, over: Over) -> None:
+def test_another_corpus_is_refused(study: StudyFiles, first_run: FirstRun) -> None:
     text, before = study.corpus.read_text(encoding="utf-8"), study.journal.read_bytes()
     study.corpus.write_text(text.replace("cat", "cow", 1), encoding="utf-8")
     try:
@@ -283,25 +283,25 @@ def test_another_corpus_is_refused(study: StudyFiles, over: Over) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "message"),
     [
         ("split = 'blocks'", "split is blocks, it was last when these results were trained"),
         ("validation_fraction = 0.2", "validation_fraction is 0.2, it was 0.1 when these results were trained"),
     ],
 )
 def test_another_split_is_refused(
-    study: StudyFiles, over: Over, capsys: pytest.CaptureFixture[str], key: str, told: str
+    study: StudyFiles, first_run: FirstRun, capsys: pytest.CaptureFixture[str], key: str, message: str
 ) -> None:
     before = study.journal.read_bytes()
     edited = study.file.with_name("edited.toml")
     edited.write_text(study.file.read_text(encoding="utf-8").replace("\n\n", f"\n{key}\n\n", 1), encoding="utf-8")
     assert run_main([str(edited), "--results", str(study.results.parent), "--device", "cpu"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert told in line
+    assert message in line
     assert study.journal.read_bytes() == before
 
 
-def test_a_study_that_has_grown_runs_what_is_new(study: StudyFiles, over: Over) -> None:
+def test_a_study_that_has_grown_runs_only_its_new_trials(study: StudyFiles, first_run: FirstRun) -> None:
     before, text = study.endings(), study.file.read_text(encoding="utf-8")
     study.file.write_text(text.replace("n_embd = 24\n", "n_embd = 24\n[[phase.trial]]\nn_embd = 8\n"), encoding="utf-8")
     try:

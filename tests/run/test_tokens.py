@@ -1,4 +1,4 @@
-"""Characters, bytes, words and byte pairs in one study, from its file to text; bits per character counted anew."""
+"""Characters, bytes, words and byte pairs in one study; their bits per character are computed independently."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def study(new_study: NewStudy) -> StudyFiles:
 
 
 @pytest.fixture(scope="module")
-def over(study: StudyFiles) -> subprocess.CompletedProcess[str]:
+def first_run(study: StudyFiles) -> subprocess.CompletedProcess[str]:
     return study.run()
 
 
 def encoder(study: StudyFiles, trial: Trial, text: str) -> Callable[[str], list[int]]:
-    """Return what turns text into a trial's tokens, by other means than the program's."""
+    """Return a function from text to a trial's tokens, written independently of the program."""
     if trial.tokenizer == "char":
         symbols = sorted(set(text))
         return lambda part: [symbols.index(character) for character in part]
@@ -61,7 +61,7 @@ def encoder(study: StudyFiles, trial: Trial, text: str) -> Callable[[str], list[
 
 
 def bits_per_character(study: StudyFiles, weights: Path, trial: Trial) -> float:
-    """Return the bits that a trial's weights need for a character of the validation split."""
+    """Return the bits per character of a trial's weights on the validation split."""
     text = study.corpus.read_text("utf-8")
     validation = text[int(0.9 * len(text)) :]
     tokens = torch.tensor(encoder(study, trial, text)(validation))
@@ -75,20 +75,20 @@ def bits_per_character(study: StudyFiles, weights: Path, trial: Trial) -> float:
 
 
 def test_every_tokenizer_trains_and_its_bits_are_right(
-    study: StudyFiles, over: subprocess.CompletedProcess[str]
+    study: StudyFiles, first_run: subprocess.CompletedProcess[str]
 ) -> None:
-    assert over.returncode == 0, over.stderr
+    assert first_run.returncode == 0, first_run.stderr
     study.assert_complete()
     (ended,) = study.events("phase_ended", "tokens")
     assert (ended["done"], ended["excluded"]) == (4, 4)
     for key, settings in study.settings("tokens").items():
         trial = Trial(**settings)
-        told = study.endings()["tokens", key]["best_bits_per_char"]
+        recorded = study.endings()["tokens", key]["best_bits_per_char"]
         best = study.results / "tokens" / key / "best.safetensors"
-        assert told == pytest.approx(bits_per_character(study, best, trial), abs=1e-4), trial.tokenizer
+        assert recorded == pytest.approx(bits_per_character(study, best, trial), abs=1e-4), trial.tokenizer
 
 
-def test_the_best_by_bits_go_on(study: StudyFiles, over: subprocess.CompletedProcess[str]) -> None:
+def test_the_best_by_bits_are_promoted(study: StudyFiles, first_run: subprocess.CompletedProcess[str]) -> None:
     bits = {key: ended["best_bits_per_char"] for (phase, key), ended in study.endings().items() if phase == "tokens"}
     best = sorted(bits, key=lambda key: bits[key])[:2]
     settings = study.settings("tokens")
@@ -96,10 +96,10 @@ def test_the_best_by_bits_go_on(study: StudyFiles, over: subprocess.CompletedPro
     assert [(s["tokenizer"], s["vocab_size"]) for s in study.settings("best").values()] == chosen
 
 
-def test_what_was_never_seen_can_be_prompted_with(
-    study: StudyFiles, over: subprocess.CompletedProcess[str], capsys: pytest.CaptureFixture[str]
+def test_prompts_with_characters_outside_of_the_corpus(
+    study: StudyFiles, first_run: subprocess.CompletedProcess[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bytes spell what a vocabulary lacks; characters cannot, and say so."""
+    """Bytes can spell them. A character vocabulary cannot, and the error says so."""
     for key, settings in study.settings("tokens").items():
         code = main(["sample", str(study.results / "tokens" / key), "--prompt", "Ω zebra", "--length", "20"])
         printed, complaint = capsys.readouterr()

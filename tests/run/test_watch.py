@@ -1,4 +1,4 @@
-"""When a worker hangs, by an injected clock."""
+"""Detection of hung workers, with an injected clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Clock:
 
 
 class Process:
-    """A process that takes note of how it is ended."""
+    """A process that records how it is ended."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -36,7 +36,7 @@ class Process:
 
 
 class Scene:
-    """A worker under watch."""
+    """One worker and its watch."""
 
     def __init__(self, ready: bool = True) -> None:
         self.clock = Clock()
@@ -44,94 +44,94 @@ class Scene:
         self.process = Process()
         self.worker: Any = SimpleNamespace(name="w1", is_ready=ready, process=self.process)
         self.busy = {"w1"}
-        self.look()
+        self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         self.watch.check([self.worker], self.busy)
 
-    def go_on(self, seconds: float, *heard: Any) -> None:
-        """Let time pass as the runner sees it, four looks a second; at each the worker says what it says."""
+    def pass_time(self, seconds: float, *messages: Any) -> None:
+        """Let time pass with four checks per second, at each of which the worker sends these messages."""
         end = self.clock.now + seconds
         while self.clock.now < end:
             self.clock.now += 0.25
-            for message in heard:
+            for message in messages:
                 self.watch.record("w1", message)
-            self.look()
+            self.check()
 
 
-def test_a_worker_that_falls_silent_is_asked_to_leave_and_killed_five_seconds_later() -> None:
+def test_a_silent_worker_is_terminated_and_killed_five_seconds_later() -> None:
     scene = Scene()
-    scene.go_on(59)
+    scene.pass_time(59)
     assert scene.process.asked == []
-    scene.go_on(1.5)
+    scene.pass_time(1.5)
     assert scene.process.asked == ["TERM"]
-    scene.go_on(4)
+    scene.pass_time(4)
     assert scene.process.asked == ["TERM"]
-    scene.go_on(1)
+    scene.pass_time(1)
     assert scene.process.asked[:2] == ["TERM", "KILL"]
     assert scene.watch.forget("w1") == "it hung: no sign of life for 60 s"
 
 
-def test_a_worker_that_beats_and_gets_nowhere_is_ended_much_later() -> None:
+def test_a_worker_without_progress_is_ended_much_later() -> None:
     scene = Scene()
-    scene.go_on(899, Heartbeat())
+    scene.pass_time(899, Heartbeat())
     assert scene.process.asked == []
-    scene.go_on(2, Heartbeat())
+    scene.pass_time(2, Heartbeat())
     assert scene.process.asked == ["TERM"]
     assert scene.watch.forget("w1") == "it hung: no progress for 900 s"
 
 
-@pytest.mark.parametrize("said", [ALIVE, Heartbeat()])
-def test_a_worker_at_work_or_without_work_is_left_alone(said: Any) -> None:
+@pytest.mark.parametrize("message", [ALIVE, Heartbeat()])
+def test_a_worker_that_makes_progress_or_has_no_pack_is_not_ended(message: Any) -> None:
     scene = Scene()
-    if isinstance(said, Heartbeat):
+    if isinstance(message, Heartbeat):
         scene.busy = set()
-    scene.go_on(4000, said)
+    scene.pass_time(4000, message)
     assert scene.process.asked == []
     assert scene.watch.forget("w1") is None
 
 
-def test_progress_counts_from_when_the_pack_was_given() -> None:
+def test_the_time_without_progress_starts_with_the_pack() -> None:
     scene = Scene()
     scene.busy = set()
-    scene.go_on(4000, Heartbeat())
+    scene.pass_time(4000, Heartbeat())
     scene.busy = {"w1"}
-    scene.go_on(800, Heartbeat())
+    scene.pass_time(800, Heartbeat())
     assert scene.process.asked == []
 
 
-def test_a_start_may_be_silent_and_long_but_not_for_ever() -> None:
+def test_a_start_may_take_long_but_not_forever() -> None:
     scene = Scene(ready=False)
-    scene.go_on(299)
+    scene.pass_time(299)
     assert scene.process.asked == []
-    scene.go_on(2, Heartbeat())
+    scene.pass_time(2, Heartbeat())
     assert scene.process.asked == ["TERM"]
     assert scene.watch.forget("w1") == "it was not ready after 300 s"
 
 
 @pytest.mark.parametrize("jump", [3600.0, 1e9, -3600.0, 30.0])
-def test_a_clock_that_jumps_ends_nobody(jump: float) -> None:
+def test_a_jumping_clock_ends_no_worker(jump: float) -> None:
     scene = Scene()
-    scene.go_on(30, ALIVE)
+    scene.pass_time(30, ALIVE)
     for _ in range(10):
         scene.clock.now += jump
-        scene.look()
-        scene.go_on(3, ALIVE)
+        scene.check()
+        scene.pass_time(3, ALIVE)
     assert scene.process.asked == []
-    scene.go_on(62)
-    assert scene.process.asked[0] == "TERM", "and who hangs is found still"
+    scene.pass_time(62)
+    assert scene.process.asked[0] == "TERM", "a hung worker is still detected"
 
 
-def test_a_runner_that_was_stopped_blames_no_worker() -> None:
-    """Ctrl-Z stops the runner and its workers; nobody has hung when they go on."""
+def test_a_suspended_runner_ends_no_worker() -> None:
+    """Ctrl-Z suspends the runner and its workers. None of them has hung when they continue."""
     scene = Scene()
-    scene.go_on(50)
+    scene.pass_time(50)
     scene.clock.now += 7200
-    scene.look()
-    scene.go_on(5)
+    scene.check()
+    scene.pass_time(5)
     assert scene.process.asked == []
 
 
-def test_the_stated_patience() -> None:
+def test_the_documented_patience() -> None:
     patience = Patience()
     assert (patience.start_seconds, patience.silence_seconds, patience.progress_seconds) == (300, 60, 900)

@@ -1,4 +1,4 @@
-"""Messages as lines: there and back, and what is none."""
+"""Messages as lines of JSON, and lines that are not messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TRAIN = messages.TrainPack(
     ],
     ids=lambda message: message.kind,
 )
-def test_a_message_is_one_line_and_comes_back_whole(message: Message) -> None:
+def test_a_message_is_one_line_and_is_parsed_back(message: Message) -> None:
     line = message.line()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
@@ -60,5 +60,5 @@ def test_a_message_is_one_line_and_comes_back_whole(message: Message) -> None:
         json.dumps({**json.loads(TRAIN.line()), "trials": None}).encode(),
     ],
 )
-def test_what_is_no_message_is_none_and_raises_nothing(line: bytes) -> None:
+def test_other_lines_are_not_messages(line: bytes) -> None:
     assert parse(line) is None

@@ -1,4 +1,4 @@
-"""A worker process, spoken to over its pipes as a runner does."""
+"""A worker process, controlled over its pipes like by a runner."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Message = dict[str, Any]
 
 
 class Worker:
-    """A worker and what it says, line by line."""
+    """A worker process and the messages that it sends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,14 +50,14 @@ class Worker:
             stderr=self.errors,
             env={**os.environ, "PYTHONPATH": str(folder / "chatter")},
         )
-        self.said: queue.Queue[bytes | None] = queue.Queue()
+        self.lines: queue.Queue[bytes | None] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.said.put(line)
-        self.said.put(None)
+            self.lines.put(line)
+        self.lines.put(None)
 
     def say(self, line: bytes) -> None:
         assert self.process.stdin is not None
@@ -92,7 +92,7 @@ class Worker:
 
     def next(self, *kinds: str) -> Message:
         """Return the next message of one of these kinds."""
-        while (line := self.said.get(timeout=20)) is not None:
+        while (line := self.lines.get(timeout=20)) is not None:
             try:
                 message = json.loads(line)
             except ValueError:
@@ -116,7 +116,7 @@ class Worker:
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """One worker for the tests of this file, in their order; the last ones end it."""
+    """One worker for all tests of this file, which depend on their order: the last ones end it."""
     worker = Worker(tmp_path_factory.mktemp("worker"))
     yield worker
     worker.close()
@@ -126,7 +126,7 @@ def variant(**changes: object) -> Trial:
     return Trial(**{**SMALL.settings(), **changes})
 
 
-def test_it_says_when_it_is_ready_whatever_else_prints(worker: Worker) -> None:
+def test_it_reports_ready_even_if_libraries_print(worker: Worker) -> None:
     ready = worker.next("ready")
     assert ready["pid"] == worker.process.pid
     assert ready["device"] == "cpu"
@@ -134,51 +134,51 @@ def test_it_says_when_it_is_ready_whatever_else_prints(worker: Worker) -> None:
     assert ready["torch"]
 
 
-def test_it_trains_a_pack_and_tells_of_every_evaluation(worker: Worker) -> None:
+def test_it_trains_a_pack_and_reports_every_evaluation(worker: Worker) -> None:
     trials = [SMALL, variant(seed=2)]
     worker.train("p1", *trials)
-    said = worker.until_idle()
-    evaluated = [(message["trial"], message["step"]) for message in said if message["kind"] == "evaluated"]
+    sent = worker.until_idle()
+    evaluated = [(message["trial"], message["step"]) for message in sent if message["kind"] == "evaluated"]
     assert sorted(evaluated) == sorted((trial.id, step) for trial in trials for step in (0, 10, 20))
-    over = {message["trial"]: message for message in said if message["kind"] == "over"}
-    assert over.keys() == {trial.id for trial in trials}
+    ends = {message["trial"]: message for message in sent if message["kind"] == "over"}
+    assert ends.keys() == {trial.id for trial in trials}
     for trial in trials:
-        assert (over[trial.id]["state"], over[trial.id]["phase"]) == ("done", "p")
+        assert (ends[trial.id]["state"], ends[trial.id]["phase"]) == ("done", "p")
         metrics = read_records(worker.trial_folder(trial) / "metrics.jsonl")
         assert [record["step"] for record in metrics] == [0, 10, 20]
         assert {record["pack_width"] for record in metrics} == {2}
-        assert over[trial.id]["metrics"]["val_loss"] == metrics[-1]["val_loss"]
-    assert (said[-1]["pack"], said[-1]["wall_seconds"] > 0) == ("p1", True)
+        assert ends[trial.id]["metrics"]["val_loss"] == metrics[-1]["val_loss"]
+    assert (sent[-1]["pack"], sent[-1]["wall_seconds"] > 0) == ("p1", True)
 
 
 @pytest.mark.parametrize(
     "line", [b"\n", b"junk\n", b"{\n", b"null\n", b"[1]\n", b'{"kind": "stop"}\n', b'{"kind": "nothing"}\n', b"\xff\n"]
 )
-def test_it_passes_over_what_is_no_message(worker: Worker, line: bytes) -> None:
+def test_it_ignores_lines_that_are_not_messages(worker: Worker, line: bytes) -> None:
     worker.say(line)
     assert worker.process.poll() is None
 
 
-def test_a_pack_that_fails_leaves_the_worker_at_work(worker: Worker) -> None:
+def test_a_failed_pack_does_not_end_the_worker(worker: Worker) -> None:
     lost = variant(seed=3)
     worker.train("p2", lost, corpus="nothing.txt")
-    over, idle = worker.until_idle()
-    assert (over["trial"], over["state"], idle["pack"]) == (lost.id, "failed", "p2")
-    assert "no such corpus" in over["reason"]
-    assert "\n" not in over["reason"]
+    ends, idle = worker.until_idle()
+    assert (ends["trial"], ends["state"], idle["pack"]) == (lost.id, "failed", "p2")
+    assert "no such corpus" in ends["reason"]
+    assert "\n" not in ends["reason"]
     assert "Traceback" in (worker.trial_folder(lost) / "error.txt").read_text(encoding="utf-8")
     worker.train("p3", variant(seed=4))
     assert [message["state"] for message in worker.until_idle() if message["kind"] == "over"] == ["done"]
 
 
-def test_weights_to_start_from_that_are_missing_fail_the_trial(worker: Worker) -> None:
+def test_missing_start_weights_fail_the_trial(worker: Worker) -> None:
     worker.train("p4", variant(seed=5), start_from=str(worker.folder / "none.safetensors"))
-    over, _ = worker.until_idle()
-    assert over["state"] == "failed"
-    assert "no such checkpoint" in over["reason"]
+    ends, _ = worker.until_idle()
+    assert ends["state"] == "failed"
+    assert "no such checkpoint" in ends["reason"]
 
 
-def test_a_damaged_checkpoint_begins_the_trial_afresh(worker: Worker) -> None:
+def test_a_damaged_checkpoint_restarts_the_trial(worker: Worker) -> None:
     trial, twin = variant(seed=6), variant(seed=7)
     folder = worker.trial_folder(trial)
     folder.mkdir(parents=True)
@@ -188,8 +188,8 @@ def test_a_damaged_checkpoint_begins_the_trial_afresh(worker: Worker) -> None:
     assert [record["step"] for record in read_records(folder / "metrics.jsonl")] == [0, 10, 20]
 
 
-def test_trials_of_a_pack_that_stand_at_different_steps_all_end(worker: Worker) -> None:
-    """One has a checkpoint, the other none."""
+def test_trials_of_one_pack_may_resume_at_different_steps(worker: Worker) -> None:
+    """One has a checkpoint, the other does not."""
     long = [variant(seed=seed, max_iters=120) for seed in (8, 9)]
     worker.train("p6", long[0])
     worker.next("evaluated")
@@ -204,13 +204,13 @@ def test_trials_of_a_pack_that_stand_at_different_steps_all_end(worker: Worker) 
         assert steps == list(range(0, 121, 10)), "no gap, no duplicate"
 
 
-def test_a_stop_for_another_pack_is_not_its_own(worker: Worker) -> None:
+def test_a_stop_for_another_pack_is_ignored(worker: Worker) -> None:
     worker.say(StopPack(pack="p999").line())
     worker.train("p8", variant(seed=10))
     assert [message["state"] for message in worker.until_idle() if message["kind"] == "over"] == ["done"]
 
 
-def test_a_long_pack_says_that_it_is_alive(worker: Worker) -> None:
+def test_a_long_pack_reports_its_steps(worker: Worker) -> None:
     trial = variant(seed=11, max_iters=1_000_000, eval_interval=500_000)
     worker.train("p9", trial)
     steps = [worker.next("alive") for _ in range(3)]
@@ -218,19 +218,19 @@ def test_a_long_pack_says_that_it_is_alive(worker: Worker) -> None:
     assert steps[0]["step"] < steps[1]["step"] < steps[2]["step"]
 
 
-def test_sigterm_leaves_a_checkpoint_and_ends_it(worker: Worker) -> None:
-    """While the pack of the test before is at work."""
+def test_sigterm_writes_a_checkpoint_and_ends_the_worker(worker: Worker) -> None:
+    """The pack of the previous test is still training."""
     worker.process.send_signal(signal.SIGTERM)
-    over, idle = worker.until_idle()
-    assert (over["state"], idle["pack"]) == ("stopped", "p9")
-    assert over["metrics"]["step"] > 0
-    state = json.loads((worker.folder / "results" / over["trial"] / "state.json").read_text(encoding="utf-8"))
-    assert state["progress"]["step"] == over["metrics"]["step"]
+    ends, idle = worker.until_idle()
+    assert (ends["state"], idle["pack"]) == ("stopped", "p9")
+    assert ends["metrics"]["step"] > 0
+    state = json.loads((worker.folder / "results" / ends["trial"] / "state.json").read_text(encoding="utf-8"))
+    assert state["progress"]["step"] == ends["metrics"]["step"]
     assert worker.process.wait(5) == 0
 
 
-def test_the_end_of_stdin_ends_it_within_seconds(tmp_path: Path) -> None:
-    """In the middle of a pack: its runner is gone, and another may start."""
+def test_the_end_of_stdin_ends_the_worker_at_once(tmp_path: Path) -> None:
+    """In the middle of a pack, because its runner has died and another may start."""
     worker = Worker(tmp_path)
     try:
         worker.next("ready")

@@ -1,4 +1,4 @@
-"""Packs in a worker's own code, in this process: memory that runs out, and shapes that are tuned."""
+"""The trainer of a worker, in this process: out of memory, tuning, and texts that change."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(
     trainer: PackTrainer | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Message], dict[str, list[Record]]]:
-    """Train trials as one pack; return what was said and each trial's metrics, but for what they took."""
+    """Train trials as one pack; return the messages and each trial's metrics without times."""
     text = "the cat sat on the mat and the dog ran over the hill " * 20
     data = text.encode()
     (folder / corpus).write_bytes(gzip.compress(data) if corpus.endswith(".gz") else data)
@@ -55,9 +55,9 @@ def run(
         TrialRequest(phase="p", settings=trial.settings(), folder=str(folder / "p" / trial.id), attempt=1)
         for trial in trials
     ]
-    said: list[Message] = []
-    trainer = trainer or PackTrainer("cpu", said.append)
-    trainer.send = said.append
+    sent: list[Message] = []
+    trainer = trainer or PackTrainer("cpu", sent.append)
+    trainer.send = sent.append
     trainer.train(
         TrainPack(
             pack="p1",
@@ -75,12 +75,12 @@ def run(
         for record in records:
             for name in TIMES:
                 record.pop(name)
-    return said, metrics
+    return sent, metrics
 
 
 @pytest.fixture(autouse=True)
 def short_and_single(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give torch one thread, as a worker on a CPU has, and write little text."""
+    """Give torch one thread, like a worker on a CPU, and generate short texts."""
     monkeypatch.setattr(trainer_module, "SAMPLE_CHARACTERS", 3)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -90,7 +90,7 @@ def short_and_single(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def allocator(monkeypatch: pytest.MonkeyPatch) -> Callable[[Break], None]:
-    """Let the device run out of memory in the update of packs that are too much."""
+    """Let updates of packs that are too large run out of memory."""
 
     def fail(too_much: Break) -> None:
         advance = Pack.advance
@@ -105,28 +105,28 @@ def allocator(monkeypatch: pytest.MonkeyPatch) -> Callable[[Break], None]:
     return fail
 
 
-def widths(said: list[Message]) -> list[int]:
-    return [message.width for message in said if isinstance(message, ShapeTuned)]
+def widths(sent: list[Message]) -> list[int]:
+    return [message.width for message in sent if isinstance(message, ShapeTuned)]
 
 
-def ends(said: list[Message]) -> list[str]:
-    return [message.state for message in said if isinstance(message, TrialOver)]
+def ends(sent: list[Message]) -> list[str]:
+    return [message.state for message in sent if isinstance(message, TrialOver)]
 
 
 @pytest.mark.parametrize("at_step", [0, 13])
 def test_a_pack_splits_where_memory_runs_out(tmp_path: Path, allocator: Callable[[Break], None], at_step: int) -> None:
-    """At once, or in the middle; every trial ends, and its losses are those of a pack that was never split."""
-    _, undisturbed = run(_made(tmp_path / "a"), TRIALS)
+    """At the start or in the middle: every trial ends with the losses of an unsplit pack."""
+    _, undisturbed = run(_new_folder(tmp_path / "a"), TRIALS)
     allocator(lambda pack: len(pack.trials) > 2 and pack.step >= at_step)
-    said, metrics = run(_made(tmp_path / "b"), TRIALS)
-    assert ends(said) == ["done"] * 5
-    assert isinstance(said[-1], PackOver)
+    sent, metrics = run(_new_folder(tmp_path / "b"), TRIALS)
+    assert ends(sent) == ["done"] * 5
+    assert isinstance(sent[-1], PackOver)
     assert metrics == undisturbed
-    assert widths(said) == [3, 2], "the runner hears how wide such packs may be"
+    assert widths(sent) == [3, 2], "the runner learns how wide such packs may be"
 
 
-def test_a_lone_trials_batch_is_worked_off_in_parts(tmp_path: Path, allocator: Callable[[Break], None]) -> None:
-    _, undisturbed = run(_made(tmp_path / "a"), TRIALS[:1])
+def test_the_batch_of_a_single_trial_is_divided(tmp_path: Path, allocator: Callable[[Break], None]) -> None:
+    _, undisturbed = run(_new_folder(tmp_path / "a"), TRIALS[:1])
     parts: list[int] = []
 
     def too_much(pack: Pack) -> bool:
@@ -134,8 +134,8 @@ def test_a_lone_trials_batch_is_worked_off_in_parts(tmp_path: Path, allocator: C
         return pack.micro_batches < 4
 
     allocator(too_much)
-    said, metrics = run(_made(tmp_path / "b"), TRIALS[:1])
-    assert ends(said) == ["done"]
+    sent, metrics = run(_new_folder(tmp_path / "b"), TRIALS[:1])
+    assert ends(sent) == ["done"]
     assert sorted(set(parts)) == [1, 2, 4]
     for trial, records in metrics.items():
         for record, whole in zip(records, undisturbed[trial], strict=True):
@@ -144,47 +144,45 @@ def test_a_lone_trials_batch_is_worked_off_in_parts(tmp_path: Path, allocator: C
 
 def test_a_trial_that_never_fits_fails_alone(tmp_path: Path, allocator: Callable[[Break], None]) -> None:
     allocator(lambda pack: any(trial.seed == 3 for trial in pack.trials))
-    said, _ = run(_made(tmp_path), TRIALS)
-    over = {message.trial: message for message in said if isinstance(message, TrialOver)}
-    failed = over.pop(TRIALS[3].id)
+    sent, _ = run(_new_folder(tmp_path), TRIALS)
+    end = {message.trial: message for message in sent if isinstance(message, TrialOver)}
+    failed = end.pop(TRIALS[3].id)
     assert (failed.state, failed.failure) == ("failed", "out of memory")
-    assert {message.state for message in over.values()} == {"done"}
+    assert {message.state for message in end.values()} == {"done"}
 
 
 def test_a_shape_is_tuned_before_it_is_trained(tmp_path: Path) -> None:
-    _, undisturbed = run(_made(tmp_path / "a"), TRIALS)
-    said, metrics = run(_made(tmp_path / "b"), TRIALS, tune=True)
-    (tuned,) = [message for message in said if isinstance(message, ShapeTuned)]
+    _, undisturbed = run(_new_folder(tmp_path / "a"), TRIALS)
+    sent, metrics = run(_new_folder(tmp_path / "b"), TRIALS, tune=True)
+    (tuned,) = [message for message in sent if isinstance(message, ShapeTuned)]
     assert 1 <= tuned.width <= 5
     assert tuned.flops_per_second is not None
     assert tuned.flops_per_second > 0
-    assert ends(said) == ["done"] * 5
+    assert ends(sent) == ["done"] * 5
     for trial, records in metrics.items():
         assert [record["val_loss"] for record in records] == [
             pytest.approx(record["val_loss"], abs=1e-5) for record in undisturbed[trial]
         ]
 
 
-def test_a_compressed_text_in_blocks_trains_as_the_plain_one_does(tmp_path: Path) -> None:
+def test_a_compressed_text_trains_like_the_plain_one(tmp_path: Path) -> None:
     blocks = SplitRule("blocks", 0.25)
-    said, packed = run(_made(tmp_path / "a"), TRIALS[:1], corpus="text.txt.gz", split=blocks)
-    assert ends(said) == ["done"]
-    _, plain = run(_made(tmp_path / "b"), TRIALS[:1], split=blocks)
+    sent, packed = run(_new_folder(tmp_path / "a"), TRIALS[:1], corpus="text.txt.gz", split=blocks)
+    assert ends(sent) == ["done"]
+    _, plain = run(_new_folder(tmp_path / "b"), TRIALS[:1], split=blocks)
     assert packed == plain
-    _, other = run(_made(tmp_path / "c"), TRIALS[:1], split=SplitRule("blocks", 0.25, seed=1))
+    _, other = run(_new_folder(tmp_path / "c"), TRIALS[:1], split=SplitRule("blocks", 0.25, seed=1))
     assert other != plain
 
 
-def overs(said: list[Message]) -> list[TrialOver]:
-    return [message for message in said if isinstance(message, TrialOver)]
+def trial_ends(sent: list[Message]) -> list[TrialOver]:
+    return [message for message in sent if isinstance(message, TrialOver)]
 
 
-def test_after_tokens_that_could_not_be_kept_comes_the_right_tokenizer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What failed leaves neither its tokenizer nor the tokens of the one before."""
-    _, undisturbed = run(_made(tmp_path / "a"), [BYTES])
-    trainer, folder = PackTrainer("cpu", lambda message: None), _made(tmp_path / "b")
+def test_a_failed_tokenization_leaves_no_wrong_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the failed tokenizer nor the tokens of the one before may be used afterwards."""
+    _, undisturbed = run(_new_folder(tmp_path / "a"), [BYTES])
+    trainer, folder = PackTrainer("cpu", lambda message: None), _new_folder(tmp_path / "b")
     run(folder, [replace(BYTES, seed=1)], trainer=trainer)
 
     def full(*_: object) -> None:
@@ -193,16 +191,16 @@ def test_after_tokens_that_could_not_be_kept_comes_the_right_tokenizer(
 
     with monkeypatch.context() as patch:
         patch.setattr(prepared_text, "tokenised", full)
-        (over,) = overs(run(folder, [WORDS], trainer=trainer)[0])
-    assert (over.state, over.failure) == ("failed", CACHE)
-    assert over.reason == "the tokens cannot be kept in /here (full): make room there"
-    said, metrics = run(folder, [BYTES], trainer=trainer)
-    assert ends(said) == ["done"]
+        (end,) = trial_ends(run(folder, [WORDS], trainer=trainer)[0])
+    assert (end.state, end.failure) == ("failed", CACHE)
+    assert end.reason == "the tokens cannot be kept in /here (full): make room there"
+    sent, metrics = run(folder, [BYTES], trainer=trainer)
+    assert ends(sent) == ["done"]
     assert metrics == undisturbed
 
 
-def test_a_text_that_is_gone_costs_a_trained_trial_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would only have told what a sample has copied from it."""
+def test_a_trained_trial_ends_well_if_the_text_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text would only be needed to measure what a sample has copied."""
     tokenised = prepared_text.tokenised
 
     def delete_after(text: SplitText, *rest: Any) -> Tokens:
@@ -214,28 +212,28 @@ def test_a_text_that_is_gone_costs_a_trained_trial_nothing(tmp_path: Path, monke
     assert ends(run(tmp_path, [BYTES])[0]) == ["done"]
 
 
-def test_a_text_that_changes_under_a_run_fails_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_changes_during_a_run_is_a_bad_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def changed(*_: object) -> None:
         raise InputError("the corpus has changed since it was read first", "text.txt")
 
     monkeypatch.setattr(prepared_text, "tokenised", changed)
-    (over,) = overs(run(tmp_path, [BYTES])[0])
-    assert over.failure == BAD_CORPUS
+    (end,) = trial_ends(run(tmp_path, [BYTES])[0])
+    assert end.failure == BAD_CORPUS
 
 
-def test_who_is_to_stop_does_so_while_a_long_text_is_tokenised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pack_can_be_stopped_while_a_long_text_is_tokenized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("litegpt.train.tokens.MAPPED_FROM", 0)
     for trial in (BYTES, WORDS):
-        (over,) = overs(run(_made(tmp_path), [trial], should_stop=lambda: True)[0])
-        assert (over.state, over.failure) == ("stopped", None)
+        (end,) = trial_ends(run(_new_folder(tmp_path), [trial], should_stop=lambda: True)[0])
+        assert (end.state, end.failure) == ("stopped", None)
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".tmp"]
 
 
-def test_a_trial_goes_on_with_the_vocabulary_it_began_with(tmp_path: Path) -> None:
-    """Whatever somebody makes of the study's meanwhile; a new trial takes that."""
-    _, undisturbed = run(_made(tmp_path / "a"), [WORDS])
-    folder, updates = _made(tmp_path / "b"), itertools.count()
+def test_a_trial_resumes_with_the_vocabulary_of_its_weights(tmp_path: Path) -> None:
+    """A new trial takes the vocabulary of the study, which was replaced meanwhile."""
+    _, undisturbed = run(_new_folder(tmp_path / "a"), [WORDS])
+    folder, updates = _new_folder(tmp_path / "b"), itertools.count()
     assert ends(run(folder, [WORDS], should_stop=lambda: next(updates) > 10)[0]) == ["stopped"]
     (kept,) = (folder / "tokenizers").iterdir()
     definition = json.loads(kept.read_text())
@@ -243,8 +241,8 @@ def test_a_trial_goes_on_with_the_vocabulary_it_began_with(tmp_path: Path) -> No
     definition["model"]["vocab"] = dict(zip(vocabulary, reversed(vocabulary.values()), strict=True))
     kept.write_text(json.dumps(definition))
     fresh = replace(WORDS, seed=1)
-    said, metrics = run(folder, [fresh, WORDS])
-    assert ends(said) == ["done", "done"]
+    sent, metrics = run(folder, [fresh, WORDS])
+    assert ends(sent) == ["done", "done"]
     assert metrics[WORDS.id] == undisturbed[WORDS.id]
     theirs, own = (
         read_checkpoint(folder / "p" / trial.id / "best.safetensors").tokenizer.state() for trial in (WORDS, fresh)
@@ -252,6 +250,6 @@ def test_a_trial_goes_on_with_the_vocabulary_it_began_with(tmp_path: Path) -> No
     assert theirs["tokenizer"] != own["tokenizer"] == kept.read_text()
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
