@@ -7,9 +7,10 @@ import importlib
 import sys
 
 from litegpt import __version__
-from litegpt.cli.command import guarded
+from litegpt.cli.command import Exit, guarded
 
 COMMANDS = {
+    "init": "write a study for your text, sized to this machine and your time",
     "run": "run or resume a study (also: litegpt-run)",
     "plan": "show what a study would run and what it costs",
     "status": "show progress and the current runner",
@@ -44,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, description=summary)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return Exit.BAD_INPUT
     name = parser.parse_args(arguments[:1]).command
     module = importlib.import_module(f"litegpt.cli.{MODULES.get(name, name)}")
     command = commands.choices[name]

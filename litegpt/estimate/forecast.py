@@ -91,7 +91,8 @@ def estimate_phase(
     for pack in packs:
         seconds = pack_seconds(pack[0], len(pack), throughput, n_symbols, validation_tokens)
         each += [seconds / len(pack)] * len(pack)
-    return PhaseEstimate(memory, sum(heapq.nlargest(most, each)) / throughput.workers)
+    # Workers share the trials, but a trial trains on one of them.
+    return PhaseEstimate(memory, max(sum(heapq.nlargest(most, each)) / throughput.workers, max(each)))
 
 
 def pack_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: int, validation_tokens: int) -> float:

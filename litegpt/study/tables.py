@@ -25,14 +25,20 @@ _NAME_MAX = 100
 
 def read_name(document: Document, name: object, *key: str | int) -> str:
     """Return the name of a study or a phase, which is also the name of its results folder."""
+    if problem := name_problem(name):
+        raise document.error(problem, *key, "name")
+    return str(name)
+
+
+def name_problem(name: object) -> str | None:
+    """Return why a study or a phase cannot have this name; None if it can."""
     if not isinstance(name, str) or not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]+", name, re.ASCII):
-        rule = "letters, digits, '.', '_' and '-', not starting with '.'"
-        raise document.error(f"name {shown(name)} must be {rule}", *key, "name")
+        return f"name {shown(name)} must be letters, digits, '.', '_' and '-', not starting with '.'"
     if len(name) > _NAME_MAX:
-        raise document.error(f"name {shown(name)} is longer than {_NAME_MAX} characters", *key, "name")
+        return f"name {shown(name)} is longer than {_NAME_MAX} characters"
     if is_reserved(name):
-        raise document.error(f"name {shown(name)} is taken by a file of the results", *key, "name")
-    return name
+        return f"name {shown(name)} is taken by a file of the results"
+    return None
 
 
 def read_settings(document: Document, table: Mapping[str, Any], *key: str | int) -> dict[str, Setting]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from litegpt.text.cleaning.clean import PART_CHARACTERS, RULES, clean_part, split_lines
-from litegpt.text.cleaning.lines import WORD, ChangeLog, TextLine
+from litegpt.text.cleaning.clean import RULES, cleaning_changes
+from litegpt.text.cleaning.lines import WORD
 from litegpt.text.corpus import Corpus, Range
 from litegpt.text.duplicates import Duplicates, RepeatedPassage, find_duplicates
 from litegpt.text.ngram import ngram_losses
@@ -76,9 +76,7 @@ def describe(split: SplitText) -> Description:
     symbols = dict(Counter(text).most_common())
     words = Counter(WORD.findall(text.casefold()))
     lines = text.split("\n")
-    log = ChangeLog()
-    beginning = split_lines(text[:PART_CHARACTERS])
-    clean_part([TextLine(number, line) for number, line in enumerate(beginning, 1)], tuple(RULES), log)
+    log = cleaning_changes(text)
     return Description(
         characters=corpus.characters,
         described=len(text),

@@ -111,6 +111,10 @@ def test_bad_usage_ends_with_2(litegpt, arguments: list[str]) -> None:
     assert "usage: litegpt" in ran.stderr
 
 
+def test_without_a_command_the_commands_are_listed(litegpt) -> None:
+    assert COMMANDS.keys() <= set(litegpt().stderr.split())
+
+
 def test_a_closed_pipe_is_not_an_error() -> None:
     command = [sys.executable, "-m", "litegpt.cli.main", "plan", FOUR_PHASES, "--json"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

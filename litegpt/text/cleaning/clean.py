@@ -100,6 +100,14 @@ def clean_text(text: str, rules: Collection[str] = tuple(RULES)) -> str:
     return text
 
 
+def cleaning_changes(text: str) -> ChangeLog:
+    """Return what cleaning would change in the first PART_CHARACTERS of a text."""
+    log = ChangeLog()
+    beginning = split_lines(text[:PART_CHARACTERS])
+    clean_part([TextLine(number, line) for number, line in enumerate(beginning, 1)], tuple(RULES), log)
+    return log
+
+
 def clean_part(part: Sequence[TextLine], rules: Collection[str], log: ChangeLog) -> Sequence[TextLine]:
     """Apply the rules once to a part of a text. In code, only single characters are cleaned."""
     lines = remove_licence(part, log) if "gutenberg" in rules else part
