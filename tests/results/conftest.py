@@ -1,4 +1,4 @@
-"""A small study, as its journal tells it."""
+"""The events of a small study."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.builders import make_trials, phase_planned, study_started, trial_ende
 
 @pytest.fixture
 def small_study() -> list[Event]:
-    """Two phases of three trials and of one, from the first event to the last."""
+    """All events of a study with a phase of three trials and a phase of one."""
     first, second = make_trials(3), make_trials(1, max_iters=1500)
     exclusion = Exclusion({"n_layer": 6, "n_embd": 768}, "excluded by the study file")
     promotion = Promotion("phase1", 1, "final_loss", "exact", "checkpoint")

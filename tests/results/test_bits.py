@@ -1,4 +1,4 @@
-"""Bits per character: with the losses, after them where records are older, and as what trials are ranked by."""
+"""Bits per character in records, in records older than they are, and in rankings."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from litegpt.study.trial import Trial
 from tests.builders import make_trial, phase_planned, trial_ended
 
 
-def test_a_loss_of_longer_tokens_is_fewer_bits_a_character() -> None:
+def test_longer_tokens_mean_fewer_bits_per_character() -> None:
     assert bits_per_char(math.log(2)) == 1.0
     assert bits_per_char(3 * math.log(2), tokens_per_char=0.25) == pytest.approx(0.75)
     assert bits_per_char(None) is None
 
 
 def ended(path: Path, trial: Trial, **metrics: Any) -> TrialState:
-    """Return a trial as the journal tells of it."""
+    """Return the state of a trial that has ended, read from a journal."""
     with Journal(path, "study") as journal:
         journal.append(*phase_planned("p", [trial]), trial_ended("p", trial, **metrics))
     return read_journal(path).phases["p"].trials[trial.id]
 
 
-def test_a_journal_holds_them(tmp_path: Path) -> None:
+def test_the_journal_keeps_bits_per_character(tmp_path: Path) -> None:
     trial = make_trial(tokenizer="bpe", vocab_size=512)
     told = ended(tmp_path / "j", trial, val_loss=3.0, bits_per_char=2.0, best_val_loss=2.9, best_bits_per_char=1.9)
     assert (told.metrics.bits_per_char, told.metrics.best_bits_per_char) == (2.0, 1.9)
 
 
-def test_records_without_them_tell_them_where_tokens_are_characters(tmp_path: Path) -> None:
+def test_old_records_get_bits_if_tokens_are_characters(tmp_path: Path) -> None:
     trial = make_trial()
     metrics = {"val_loss": 3.0, "best_val_loss": 2.0}
     told = ended(tmp_path / "char", trial, **metrics)
@@ -47,14 +47,14 @@ def test_records_without_them_tell_them_where_tokens_are_characters(tmp_path: Pa
     assert (told.metrics.bits_per_char, told.metrics.best_bits_per_char) == (None, None)
 
 
-def test_metrics_older_than_other_tokens_tell_them(tmp_path: Path) -> None:
+def test_old_metrics_get_bits_per_character(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     rows = [{"step": 0, "val_loss": 3.0}, {"step": 1, "val_loss": 3.0, "bits_per_char": None}, {"step": 2}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [row.bits_per_char for row in read_metrics(path)] == [3 / math.log(2), None, None]
 
 
-def test_trials_of_different_tokens_are_ranked_by_them(mixed: Path) -> None:
+def test_trials_with_different_tokens_are_ranked_by_bits(mixed: Path) -> None:
     phase = read_journal(mixed.parent / "results/mixed/journal.jsonl").phases["phase1"]
     trials = phase.current()
     assert ranking_of(trials) == "best_bits_per_char"

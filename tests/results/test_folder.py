@@ -17,7 +17,7 @@ def make_study(root: Path, name: str) -> StudyFolder:
     return folder
 
 
-def test_paths_are_those_of_the_layout(tmp_path: Path) -> None:
+def test_paths_follow_the_layout(tmp_path: Path) -> None:
     study = StudyFolder(tmp_path, "small")
     trial = study.trial("phase1", "2x64")
     names = {path.relative_to(tmp_path).as_posix() for path in (study.snapshot, study.journal, study.lock, study.log)}
@@ -34,7 +34,7 @@ def test_paths_are_those_of_the_layout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+def test_names_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="cannot name a study") as raised:
         StudyFolder(tmp_path, name)
     assert str(raised.value).isprintable()
@@ -46,12 +46,12 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "study.toml", "runner.lock", "runner.log"])
-def test_a_phase_takes_no_name_of_a_file(tmp_path: Path, name: str) -> None:
+def test_a_phase_cannot_have_the_name_of_a_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="a file of the study has that name"):
         StudyFolder(tmp_path, "small").trial(name, "trial")
 
 
-def test_find_takes_the_folder_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_accepts_the_folder_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(tmp_path, "small")
     assert StudyFolder.find(study.path) == study
     monkeypatch.chdir(study.path)
@@ -60,7 +60,7 @@ def test_find_takes_the_folder_of_a_study(tmp_path: Path, monkeypatch: pytest.Mo
     assert StudyFolder.find(Path("small")) == StudyFolder(Path("."), "small")
 
 
-def test_find_says_what_else_it_was_given(tmp_path: Path) -> None:
+def test_find_explains_a_wrong_path(tmp_path: Path) -> None:
     study = make_study(tmp_path, "four-phases")
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -1,4 +1,4 @@
-"""The time left of a study, from what its packs have taken."""
+"""The time left of a study, predicted from its packs so far."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def now_after(state: StudyState, seconds: float) -> datetime:
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_equal_trials_take_as_long_as_those_that_have_ended() -> None:
+def test_waiting_trials_take_as_long_as_equal_ended_ones() -> None:
     trials = make_trials(4)
     first = trials[0]
     state = state_after(study_started(), *phase_planned(PHASE, trials), *finished(first))
@@ -72,7 +72,7 @@ def test_a_running_trial_counts_until_its_last_step() -> None:
 
 
 def test_evaluations_count_as_work() -> None:
-    """A run of seconds announced an hour after its first step, because its first evaluation had taken most of them."""
+    """Without them, a run of seconds predicted an hour after its first step."""
     (trial,) = trials = make_trials(1, max_iters=10, eval_interval=5)
     state = state_after(study_started(), *phase_planned(PHASE, trials), trial_started(PHASE, trial))
     forecast = Forecast(77, validation_characters=1_000_000)

@@ -1,4 +1,4 @@
-"""Results from a stranger: nothing is followed, allocated or shown that the files do not bear out."""
+"""Results from a stranger: no link is followed, no more is allocated than the files have, no escape is printed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def huge(elements: int) -> bytes:
 
 
 def promised() -> bytes:
-    """A file whose tensors are small, and whose hyperparameters ask for a model of 10^12 weights."""
+    """A file of small tensors whose hyperparameters describe a model of 10^12 weights."""
     header, data = parts(BEST.read_bytes())
     state = json.loads(header["__metadata__"]["state"])
     state["trial"] |= {"n_embd": 2**20, "n_layer": 4096}
@@ -86,7 +86,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_weights_that_promise_more_than_they_hold_are_refused_at_once(tmp_path: Path, name: str) -> None:
+def test_weights_smaller_than_their_header_says_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "best.safetensors"
     path.write_bytes(HOSTILE[name])
     started = time.monotonic()
@@ -103,16 +103,14 @@ def test_a_model_larger_than_its_weights_is_never_built(tmp_path: Path, capsys: 
     assert "fewer weights than its hyperparameters ask for" in capsys.readouterr().err
 
 
-def test_the_checksum_is_that_of_the_training_core() -> None:
+def test_the_checksum_equals_that_of_the_training_core() -> None:
     assert weights_fault(BEST) is None
     assert read_checkpoint(BEST).trial.n_embd == 4
 
 
 @settings(max_examples=60, deadline=None)
 @given(position=st.integers(0, BEST.stat().st_size - 1), byte=st.integers(0, 255), cut=st.booleans())
-def test_no_bytes_make_the_readers_of_weights_fail(
-    tmp_path_factory: pytest.TempPathFactory, position: int, byte: int, cut: bool
-) -> None:
+def test_any_bytes_as_weights(tmp_path_factory: pytest.TempPathFactory, position: int, byte: int, cut: bool) -> None:
     path = tmp_path_factory.mktemp("weights") / "best.safetensors"
     data = bytearray(BEST.read_bytes())
     data[position] = byte
@@ -126,7 +124,7 @@ def test_no_bytes_make_the_readers_of_weights_fail(
             read_checkpoint(path)
 
 
-def test_a_link_or_a_pipe_is_no_file_of_lines(tmp_path: Path) -> None:
+def test_lines_are_not_read_through_a_link_or_a_pipe(tmp_path: Path) -> None:
     secret = tmp_path / "secret.jsonl"
     secret.write_text('{"step": 1}\n')
     link, pipe, folder = tmp_path / "link.jsonl", tmp_path / "pipe.jsonl", tmp_path / "folder.jsonl"
@@ -162,7 +160,7 @@ def test_nothing_is_written_through_a_link(folder: StudyFolder, tmp_path: Path) 
     ("key", "value"),
     [("max_iters", 10**18), ("n_embd", -4), ("n_layer", 10**400), ("batch_size", 0), ("learning_rate", -1.0)],
 )
-def test_a_trial_out_of_every_range_is_none(key: str, value: float) -> None:
+def test_settings_out_of_range_are_ignored(key: str, value: float) -> None:
     known = {"n_layer": 1, "n_head": 1, "n_embd": 4, "block_size": 8, "batch_size": 2, "learning_rate": 0.1}
     assert fields.trial({**known, "max_iters": 10}) is not None
     assert fields.trial({**known, "max_iters": 10, key: value}) is None
@@ -170,7 +168,7 @@ def test_a_trial_out_of_every_range_is_none(key: str, value: float) -> None:
 
 @pytest.fixture
 def evil(folder: StudyFolder) -> StudyFolder:
-    """Escapes and markup in reasons, hosts, versions and samples."""
+    """Results with escapes and markup in reasons, hosts, versions and samples."""
     evil = json.dumps(f"{ESCAPE}<script>alert(1)</script>[red]")[1:-1]
     text = folder.journal.read_text(encoding="utf-8")
     text = text.replace('"reason": null', f'"reason": "{evil}"').replace('"host": "box"', f'"host": "{evil}"')
@@ -188,7 +186,7 @@ def assert_inert(text: str) -> None:
     assert "\x07" not in text
 
 
-def test_escapes_are_shown_inert(evil: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_escapes_become_symbols(evil: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
     folder = evil
     shutil.copy(folder.snapshot, folder.root / "kept.toml")
     for number in (1, 2):  # a runner of another host, and one that was killed
@@ -201,7 +199,7 @@ def test_escapes_are_shown_inert(evil: StudyFolder, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow  # pandas, scikit-learn and matplotlib take their time
-def test_escapes_and_markup_are_inert_in_the_analysis(
+def test_the_analysis_prints_no_escapes_or_markup(
     evil: StudyFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["leaderboard", str(evil.path)]) == 0

@@ -105,8 +105,8 @@ def test_the_keys_are_the_contract(path: Path, small_study: list[Event]) -> None
     assert set(promotions[1]) == {"from", "top", "by", "how", "start", "promoted"}
 
 
-def test_events_fold_alike_before_and_after_the_file(path: Path, small_study: list[Event]) -> None:
-    """The runner folds what it appends; nobody else has its state before it is in the journal."""
+def test_events_fold_the_same_from_memory_and_from_the_file(path: Path, small_study: list[Event]) -> None:
+    """The state of the runner, which appends events, equals the state that others read from the file."""
     told, read = StudyState(), StudyState()
     for event in small_study:
         record = event.record()
@@ -119,7 +119,7 @@ def test_events_fold_alike_before_and_after_the_file(path: Path, small_study: li
 
 
 def test_a_journal_of_this_format_stays_readable() -> None:
-    """Written once and kept: what later versions must read, with an event and keys this one does not know."""
+    """Read a journal that later versions must read too. It has an event and keys that this version does not know."""
     state = read_journal(Path(__file__).parent / "format_1.jsonl")
     (phase,) = state.phases.values()
     counts, best = phase.counts(), best_of(phase.current())
@@ -132,13 +132,13 @@ def test_a_journal_of_this_format_stays_readable() -> None:
     assert state.phases["phase1"].trials["2x64-t32-b32-lr0.0006-i500-0f3c54a3"].state == "queued"
 
 
-def test_opening_again_adds_no_second_beginning(path: Path) -> None:
+def test_reopening_a_journal_adds_no_header(path: Path) -> None:
     write(path, study_started())
     write(path, study_started())
     assert [record["event"] for record in records(path)] == ["study_opened", "study_started", "study_started"]
 
 
-def test_a_run_that_was_killed_leaves_its_trials_queued(path: Path) -> None:
+def test_a_killed_run_leaves_its_trials_queued(path: Path) -> None:
     first, second = make_trials(2)
     done = trial_ended("phase1", second, val_loss=2.0)
     worker = WorkerStarted(worker="w0", pid=1, device="cpu")
@@ -162,7 +162,7 @@ def test_a_run_that_was_killed_leaves_its_trials_queued(path: Path) -> None:
     assert (reader.state.pid, reader.state.workers) == (5000, {})
 
 
-def test_an_interrupted_run_says_why(path: Path) -> None:
+def test_an_interrupted_run_has_a_reason(path: Path) -> None:
     (trial,) = make_trials(1)
     write(
         path,
@@ -197,7 +197,7 @@ def test_a_lost_worker_and_another_attempt(path: Path) -> None:
     assert (state.state, state.attempt, state.reason, state.metrics.val_loss) == ("failed", 2, "out of memory", None)
 
 
-def test_a_phase_planned_anew_counts_its_present_trials(path: Path) -> None:
+def test_a_new_plan_counts_only_its_own_trials(path: Path) -> None:
     trials = make_trials(3)
     ended = [trial_ended("phase1", trial) for trial in trials[:2]]
     phase_ended = PhaseEnded(phase="phase1", done=3, diverged=0, failed=0, stopped=0, excluded=0, seconds=1.0)
@@ -216,7 +216,7 @@ def test_a_phase_planned_anew_counts_its_present_trials(path: Path) -> None:
     assert sum(state.counts().values()) == state.counts()["queued"] == 1
 
 
-def test_what_this_version_does_not_know_is_passed_over() -> None:
+def test_unknown_events_and_keys_are_ignored() -> None:
     (trial,) = make_trials(1)
     state = StudyState()
     settings = {**trial.settings(), "n_experts": 8, "dropout": "much", "learning_rate": 1, "start_from": None}
@@ -246,7 +246,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(NAMES, st.dictionaries(KEYS | st.just("time"), VALUES, max_size=5)), max_size=4))
-def test_no_record_makes_the_fold_fail(given_records: list[tuple[str, Record]]) -> None:
+def test_any_record_can_be_folded(given_records: list[tuple[str, Record]]) -> None:
     state = StudyState()
     needed = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 8, "batch_size": 4, "learning_rate": 1.0}
     queued = {"event": "trial_queued", "phase": "p", "trial": "t", "settings": {**needed, "max_iters": 10}}
@@ -257,7 +257,7 @@ def test_no_record_makes_the_fold_fail(given_records: list[tuple[str, Record]]) 
     best_of(state.trials())
 
 
-def test_cut_at_every_byte_the_journal_opens_and_goes_on(path: Path) -> None:
+def test_a_journal_cut_at_any_byte_can_be_continued(path: Path) -> None:
     (trial,) = make_trials(1)
     write(path, *phase_planned("phase1", [trial]), trial_started("phase1", trial))
     data = path.read_bytes()
@@ -271,7 +271,7 @@ def test_cut_at_every_byte_the_journal_opens_and_goes_on(path: Path) -> None:
         assert state.counts()["running"] == 0
 
 
-def test_a_replaced_journal_is_another_study(path: Path, small_study: list[Event]) -> None:
+def test_a_replaced_journal_starts_a_new_state(path: Path, small_study: list[Event]) -> None:
     write(path, *small_study)
     reader = JournalReader(path)
     assert reader.poll()
@@ -283,8 +283,8 @@ def test_a_replaced_journal_is_another_study(path: Path, small_study: list[Event
     assert (reader.state.study, reader.state.phases) == ("other", {})
 
 
-def test_a_killed_runner_keeps_its_promises(path: Path) -> None:
-    """What the runner told of after `append` returned is in the journal, whenever it was killed."""
+def test_appended_events_survive_a_kill(path: Path) -> None:
+    """An event is in the journal once `append` has returned, even if the runner is killed right after."""
     script = """
 import sys
 from pathlib import Path

@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(RECORDS, max_size=4), poll_after=st.lists(st.booleans(), min_size=4, max_size=4))
-def test_what_is_written_is_read_in_order(
+def test_lines_are_read_in_the_order_of_writing(
     path: Path, batches: list[list[dict[str, Any]]], poll_after: list[bool]
 ) -> None:
     path.unlink(missing_ok=True)
@@ -62,7 +62,7 @@ def test_what_is_written_is_read_in_order(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200) | st.text(alphabet='{}[]":,\n01eE.-ntf\\u ').map(str.encode))
-def test_no_bytes_make_the_reader_fail(path: Path, data: bytes) -> None:
+def test_any_bytes_as_lines(path: Path, data: bytes) -> None:
     path.write_bytes(data + b'\n{"last": 1}\n')
     assert read(path)[-1] == {"last": 1}
 
@@ -73,12 +73,12 @@ def test_nan_and_infinity_become_null_at_any_depth(path: Path) -> None:
     assert path.read_text() == '{"loss": null, "nested": {"list": [1.5, null, [null]]}}\n'
 
 
-def test_bare_nan_tokens_of_others_read_as_null(path: Path) -> None:
+def test_nan_tokens_of_other_programs_read_as_null(path: Path) -> None:
     path.write_text('{"loss": NaN, "best": -Infinity}\n')
     assert read(path) == [{"loss": None, "best": None}]
 
 
-def test_letters_stay_readable_and_terminal_escapes_do_not_reach_the_file(path: Path) -> None:
+def test_files_have_letters_but_no_terminal_escapes(path: Path) -> None:
     text = "Глава 1 \x1b[2J\x7f\x9b\u202e\ud800"
     with LineWriter(path) as writer:
         writer.append({"text": text})
@@ -88,7 +88,7 @@ def test_letters_stay_readable_and_terminal_escapes_do_not_reach_the_file(path: 
     assert read(path) == [{"text": text}]
 
 
-def test_what_is_no_json_writes_nothing_of_its_batch(path: Path) -> None:
+def test_a_batch_with_an_invalid_record_writes_nothing(path: Path) -> None:
     with LineWriter(path) as writer, pytest.raises(TypeError):
         writer.append({"fine": 1}, {"path": object()})
     assert path.read_bytes() == b""
@@ -109,7 +109,7 @@ def test_a_batch_is_one_write(path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 10))
-def test_a_torn_last_line_loses_only_itself(path: Path, cut: int) -> None:
+def test_an_incomplete_last_line_is_lost_alone(path: Path, cut: int) -> None:
     whole = b'{"step": 1}\n'
     path.write_bytes(whole + b'{"step": 2}'[:cut])
     assert read(path) == [{"step": 1}]
@@ -122,7 +122,7 @@ def test_a_torn_last_line_loses_only_itself(path: Path, cut: int) -> None:
     assert not reader.restarted
 
 
-def test_a_last_line_that_lacks_only_its_newline_is_kept(path: Path) -> None:
+def test_a_last_line_without_newline_is_kept(path: Path) -> None:
     path.write_bytes(b'{"step": 1}')
     assert read(path) == []
     LineWriter(path).close()
@@ -150,14 +150,14 @@ def test_a_damaged_line_in_the_middle_is_skipped_and_counted(path: Path, damage:
     assert reader.damaged == 1
 
 
-def test_blank_lines_and_windows_line_ends_are_no_damage(path: Path) -> None:
+def test_blank_lines_and_windows_line_ends_are_accepted(path: Path) -> None:
     path.write_bytes(b'\n{"step": 1}\r\n \t\n{"step": 2}\n\n')
     reader = LineReader(path)
     assert [record["step"] for record in reader.read()] == [1, 2]
     assert reader.damaged == 0
 
 
-def test_a_missing_file_reads_as_empty_until_it_comes(path: Path) -> None:
+def test_a_missing_file_reads_as_empty_until_it_exists(path: Path) -> None:
     reader = LineReader(path)
     assert reader.read() == []
     path.write_text('{"step": 1}\n')
@@ -165,7 +165,7 @@ def test_a_missing_file_reads_as_empty_until_it_comes(path: Path) -> None:
     assert not reader.restarted
 
 
-def test_nothing_new_is_nothing_read(path: Path) -> None:
+def test_an_unchanged_file_has_no_new_records(path: Path) -> None:
     path.write_text('{"step": 1}\n{"st')
     reader = LineReader(path)
     assert len(reader.read()) == 1
@@ -185,7 +185,7 @@ def test_nothing_new_is_nothing_read(path: Path) -> None:
     ids=["shorter", "as long", "longer"],
 )
 @pytest.mark.parametrize("how", ["rename", "in place", "removed and made again"])
-def test_a_replaced_file_is_read_anew_and_says_so(path: Path, before: str, after: str, how: str) -> None:
+def test_a_replaced_file_is_read_from_its_start(path: Path, before: str, after: str, how: str) -> None:
     path.write_text(before + "torn")
     reader = LineReader(path)
     assert all("old" in record for record in reader.read())
@@ -203,7 +203,7 @@ def test_a_replaced_file_is_read_anew_and_says_so(path: Path, before: str, after
     assert not reader.restarted
 
 
-def test_a_removed_file_says_so_once(path: Path) -> None:
+def test_a_removed_file_is_reported_once(path: Path) -> None:
     path.write_text('damaged\n{"step": 1}\n')
     reader = LineReader(path)
     reader.read()
@@ -215,14 +215,14 @@ def test_a_removed_file_says_so_once(path: Path) -> None:
     assert not reader.restarted
 
 
-def test_lines_longer_than_a_chunk_are_whole(path: Path) -> None:
+def test_lines_longer_than_a_chunk(path: Path) -> None:
     text = "x" * (3 * lines.CHUNK_BYTES)
     with LineWriter(path) as writer:
         writer.append({"text": text}, {"step": 1})
     assert read(path) == [{"text": text}, {"step": 1}]
 
 
-def test_an_endless_line_costs_no_endless_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_needs_bounded_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "CHUNK_BYTES", 64)
     monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 256)
     reader = LineReader(path)
@@ -245,8 +245,8 @@ def test_a_full_disk_raises(monkeypatch: pytest.MonkeyPatch) -> None:
         writer.append({"step": 1})
 
 
-def test_a_disk_that_fills_half_way_takes_nothing_of_the_batch(path: Path) -> None:
-    """A limit on the file's size cuts a write short, as a full disk does."""
+def test_a_batch_on_a_full_disk_is_rolled_back(path: Path) -> None:
+    """Limit the size of files, which cuts a write short as a full disk does."""
     script = f"""
 import resource, sys
 from pathlib import Path
@@ -290,7 +290,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def test_a_reader_beside_a_writer_sees_every_line_once_and_whole(path: Path) -> None:
+def test_a_concurrent_reader_sees_every_line_once(path: Path) -> None:
     writer = start_writer(path, 0, 7000)
     reader, steps = LineReader(path), []
     while True:

@@ -51,7 +51,7 @@ def write(path: Path, *evaluations: Evaluation) -> list[bool]:
         return [writer.append(given) for given in evaluations]
 
 
-def test_what_is_written_is_read(path: Path) -> None:
+def test_evaluations_are_read_back(path: Path) -> None:
     given = [evaluation(0), evaluation(100), replace(evaluation(200), loss_scale=65536.0, skipped_steps=2)]
     assert write(path, *given) == [True] * 3
     assert read_metrics(path) == given
@@ -69,27 +69,27 @@ def test_the_keys_are_the_contract(path: Path) -> None:
     assert second["state"] == "diverged"
 
 
-def test_a_resumed_attempt_writes_no_step_twice(path: Path) -> None:
+def test_a_resumed_attempt_skips_recorded_steps(path: Path) -> None:
     write(path, evaluation(0), evaluation(100), evaluation(200))
     assert write(path, evaluation(200, attempt=2), evaluation(300, attempt=2)) == [False, True]
     assert [(row.step, row.attempt) for row in read_metrics(path)] == [(0, 1), (100, 1), (200, 1), (300, 2)]
     assert len(path.read_text().splitlines()) == 4
 
 
-def test_a_step_that_diverged_is_measured_again(path: Path) -> None:
+def test_a_diverged_step_is_replaced(path: Path) -> None:
     assert write(path, evaluation(100, math.nan)) == [True]
     assert write(path, evaluation(100, 2.0, attempt=2)) == [True]
     assert read_metrics(path) == [evaluation(100, 2.0, attempt=2)]
 
 
-def test_a_torn_step_is_measured_again(path: Path) -> None:
+def test_an_incomplete_step_is_replaced(path: Path) -> None:
     write(path, evaluation(0), evaluation(100))
     path.write_bytes(path.read_bytes()[:-20])
     assert write(path, evaluation(0), evaluation(100)) == [False, True]
     assert read_metrics(path) == [evaluation(0), evaluation(100)]
 
 
-def test_cut_at_every_byte_the_file_opens_and_goes_on(path: Path) -> None:
+def test_a_file_cut_at_any_byte_can_be_continued(path: Path) -> None:
     given = [evaluation(0), evaluation(100)]
     write(path, *given)
     data = path.read_bytes()
@@ -101,7 +101,7 @@ def test_cut_at_every_byte_the_file_opens_and_goes_on(path: Path) -> None:
         assert read_metrics(path) == given
 
 
-def test_a_reader_follows_and_starts_anew_when_the_file_is_replaced(path: Path) -> None:
+def test_a_reader_follows_a_file_and_its_replacement(path: Path) -> None:
     reader = MetricsReader(path)
     assert not reader.poll()
     write(path, evaluation(0), evaluation(100))

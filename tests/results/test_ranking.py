@@ -31,7 +31,7 @@ def test_the_least_is_first_and_ids_break_ties(trial: TrialState) -> None:
     assert ids(rank(reversed(trials), "best_val_loss")) == "cbd"
 
 
-def test_only_trials_that_are_done_and_have_the_figure(trial: TrialState) -> None:
+def test_only_done_trials_with_the_metric_are_ranked(trial: TrialState) -> None:
     trials = [
         trial,
         replace(trial, id="b", metrics=TrialMetrics(final_loss=1.0)),

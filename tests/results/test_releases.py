@@ -1,4 +1,4 @@
-"""Results that releases have written, kept as they were: every later version opens them."""
+"""Results written by releases, kept unchanged. Every later version must open them."""
 
 from __future__ import annotations
 
@@ -74,6 +74,6 @@ def test_the_lock_and_a_request(folder: StudyFolder) -> None:
     assert take_requests(folder) == [Request("retry", "first", (DIVERGED,))]
 
 
-def test_nothing_is_wrong_with_them(folder: StudyFolder) -> None:
+def test_check_finds_no_problem(folder: StudyFolder) -> None:
     checked = check_study(folder, is_at_work=False)
     assert (checked.trials, checked.ended, checked.findings) == (4, 4, [])

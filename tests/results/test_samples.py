@@ -19,7 +19,7 @@ SAMPLE = Sample(
 )
 
 
-def test_what_is_appended_is_read(tmp_path: Path) -> None:
+def test_samples_are_read_back(tmp_path: Path) -> None:
     path = tmp_path / "trial" / "samples.jsonl"
     assert read_samples(path) == []
     append_sample(path, SAMPLE)
@@ -27,7 +27,7 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
     assert read_samples(path) == [replace(SAMPLE, step=0), SAMPLE, replace(SAMPLE, prompt="Twice")]
 
 
-def test_what_is_copied_is_kept_and_need_not_be_there(tmp_path: Path) -> None:
+def test_the_copied_share_is_optional(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     copied = Copied(share=0.25, longest=12, validation_share=0.0, validation_longest=0)
     append_sample(path, replace(SAMPLE, copied=copied))
@@ -56,7 +56,7 @@ def test_a_later_attempt_replaces_an_earlier_one(tmp_path: Path) -> None:
     assert [sample.text for sample in read_samples(path)] == ["again"]
 
 
-def test_an_appended_sample_is_stamped(tmp_path: Path) -> None:
+def test_an_appended_sample_gets_the_time(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     append_sample(path, replace(SAMPLE, time=None))
     (sample,) = read_samples(path)
