@@ -180,19 +180,19 @@ def test_importance_is_asked_about_them(place: StudyLocation, monkeypatch: pytes
         await settled(app, pilot, lambda: "best bits per character · forest" in text_of(app))
         await settled(app, pilot, lambda: bool(asked))
         assert set(asked) == {"best_bits_per_char"}
-        assert "each alone · best bits per character" in text_of(app)
+        assert "single hyperparameters · best bits per character" in text_of(app)
         await pilot.press("t")
         assert "time · forest" in text_of(app)
 
     run(app, drive)
 
 
-def test_the_ladder_climbs_by_them(place: StudyLocation) -> None:
+def test_samples_are_ordered_by_bits_per_character(place: StudyLocation) -> None:
     app = open_tab(place, "samples")
     app.view.marks.add(("phase1", read_journal(place.folder.journal).phases["phase1"].planned[0]))
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: "4 samples of 4 trials" in text_of(app))
+        await settled(app, pilot, lambda: "4 from 4 trials" in text_of(app))
         rungs = [line.split()[1] for line in text_of(app).splitlines() if "phase1   " in line]
         assert rungs == ["3.513", "3.263", "3.163", "3.063"]  # losses of 2.4, 4.5, 4.4 and 4.2
         assert "step 100 · 3.063 bits/char" in text_of(app)

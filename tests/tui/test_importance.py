@@ -93,7 +93,7 @@ def test_the_process_answers_and_ends() -> None:
 
 def test_a_process_that_dies_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert "its process has ended" in Answerer().ask(Question(None, "loss", "forest", 3), trials(3)).problem
+    assert "the process has ended" in Answerer().ask(Question(None, "loss", "forest", 3), trials(3)).problem
 
 
 def test_what_varies_together_is_one_bar_with_its_parts() -> None:
@@ -219,7 +219,7 @@ def test_no_trial_done_is_a_sentence(study_file: Any, folder: StudyFolder) -> No
 
     async def drive(pilot: Pilot[None]) -> None:
         assert isinstance(app.screen, ImportanceScreen)
-        await settled(app, pilot, lambda: "no trial is done yet" in text_of(app))
+        await settled(app, pilot, lambda: "no trial is finished yet" in text_of(app))
         await pilot.press("y")
 
     run(app, drive, (80, 24))

@@ -17,9 +17,8 @@ from tui.app import ConsoleApp
 from tui.location import StudyLocation
 from tui.messages import TrialKey
 from tui.samples import screen as samples
-from tui.samples.copied import highlighted
 from tui.samples.generation import generate, sample_command
-from tui.samples.screen import SamplesScreen
+from tui.samples.screen import SamplesScreen, highlighted
 from tui.widgets.table import Table
 
 WRITES = "import sys, time\nfor piece in ('one ', 'two \\x1b[31m', 'thr\\xe9e'): print(piece, end='', flush=True)"
@@ -40,8 +39,8 @@ def test_the_ladder_goes_from_the_highest_loss_to_the_lowest(finished: StudyLoca
     app = open_samples(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 3)
-        losses = [rung.sample.loss for rung in ladder(app)._rungs]
+        await settled(app, pilot, lambda: len(ladder(app)._samples) == 3)
+        losses = [entry.sample.loss for entry in ladder(app)._samples]
         assert losses == [2.0, 1.99, 1.98]
         await pilot.press("g", "b", "j")
         text = text_of(app)
@@ -58,11 +57,11 @@ def test_a_new_sample_climbs_on(finished: StudyLocation) -> None:
     app = open_samples(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 3)
+        await settled(app, pilot, lambda: len(ladder(app)._samples) == 3)
         path = finished.folder.trial("phase2", phase_trials(3, max_iters=200)[0].id).samples
         append_sample(path, Sample(step=200, loss=1.5, text="prose", prompt="", temperature=1.0, seed=0))
-        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 4)
-        assert ladder(app)._rungs[-1].sample.text == "prose"
+        await settled(app, pilot, lambda: len(ladder(app)._samples) == 4)
+        assert ladder(app)._samples[-1].sample.text == "prose"
 
     run(app, drive)
 
@@ -83,10 +82,10 @@ def test_what_was_measured_is_told_and_what_is_copied_is_lit(finished: StudyLoca
     append_sample(path, Sample(step=200, loss=1.5, text=text, prompt="", temperature=1.0, seed=0, copied=stored))
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 4)
+        await settled(app, pilot, lambda: len(ladder(app)._samples) == 4)
         assert " 75% " in text_of(app)
         await pilot.press("G")
-        told = "75% of the words copied, at most 9 in a row · of the validation text 25%"
+        told = "75% of the words copied, at most 9 in a row · same in the validation text: 25%"
         await settled(app, pilot, lambda: told in text_of(app) and "dog. the⟨10⟩ hen" in text_of(app))
         await pilot.press("g")
         await settled(app, pilot, lambda: "nothing copied" in text_of(app))
@@ -105,10 +104,10 @@ def test_a_prompt_is_continued_as_it_comes(finished: StudyLocation, monkeypatch:
     app = open_samples(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: len(ladder(app)._rungs) == 3)
+        await settled(app, pilot, lambda: len(ladder(app)._samples) == 3)
         await pilot.press("slash", *"Hi", "enter")
         await settled(app, pilot, lambda: "one two ␛[31mthrée" in text_of(app))
-        assert asked == [(ladder(app)._rungs[2].key, "Hi")]
+        assert asked == [(ladder(app)._samples[2].key, "Hi")]
         assert ladder(app).query_one(Input).value == "Hi"
         await pilot.press("escape")
         assert ladder(app).query_one(Table).has_focus

@@ -166,7 +166,7 @@ def promote(terminal: Terminal) -> None:
 def generate(terminal: Terminal) -> None:
     """Have a trial go on from a prompt."""
     terminal.press("6")
-    terminal.wait_for(lambda text: "text ladder" in text and "phase1 · 1x16" in text)
+    terminal.wait_for(lambda text: "samples by loss" in text and "phase1 · 1x16" in text)
     terminal.press("/")
     terminal.wait_for(lambda text: "Cancel" in text)
     terminal.press("the qui\r")

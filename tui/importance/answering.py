@@ -1,6 +1,7 @@
-"""Questions about importance, answered in a process of its own.
+"""A process that answers questions about importance.
 
-In a thread, the import of scikit-learn alone would hold the keys up for most of a second; and its memory ends with it.
+In a thread, the import of scikit-learn alone would block the keys for most of a second. The process also returns its
+memory when it ends.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Answerer:
-    """Starts the process with the first question and keeps it; for one thread at a time, but for `close`."""
+    """Starts the process with the first question and keeps it. Use it from one thread at a time, except `close`."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, question: Question, trials: Iterable[TrialState], scores: tuple[Score, ...] = ()) -> Answer:
-        """Return the answer; waits for it."""
+        """Return the answer, after waiting for it."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tui.importance.answering"],
@@ -38,23 +39,24 @@ class Answerer:
         try:
             pickle.dump((question, list(trials), scores), self._process.stdin)
             self._process.stdin.flush()
-            found: Answer = pickle.load(self._process.stdout)
+            result: Answer = pickle.load(self._process.stdout)
         except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             self.close()
-            return Answer(problem="this cannot be computed: its process has ended")
-        return found
+            return Answer(problem="this cannot be computed: the process has ended")
+        return result
 
     def close(self) -> None:
-        """End the process, whatever it is at."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 def main() -> None:
-    """Answer what comes in until there is no more."""
+    """Answer questions from stdin until it is closed."""
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr  # a library that prints must not print into an answer
+    # A library that prints must not write into an answer.
+    sys.stdout = sys.stderr
     while True:
         try:
             question, trials, scores = pickle.load(questions)

@@ -1,4 +1,4 @@
-"""What the analysis answers about importance; it loads scikit-learn."""
+"""Questions about the importance of hyperparameters, and their answers. Answering loads scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 Method = Literal["forest", "permutation", "anova"]
 METHODS: dict[Method, str] = {"forest": "forest", "permutation": "permutation", "anova": "ANOVA"}
-OTHERS_BELOW = 0.005  # of the variance: smaller effects are one bar
+# Effects with a smaller share of the variance are summed up in one bar.
+OTHERS_BELOW = 0.005
 
 
 class Question(NamedTuple):
-    """What is asked: about a phase (None: all, pooled), by a method, when so many trials were done."""
+    """A question about a phase (None: all phases together) by a method, with the number of finished trials."""
 
     phase: str | None
     target: str
@@ -30,7 +31,7 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Share:
-    """One bar: what it is of, how long, its 95 % interval, and the parts it has."""
+    """One bar: the name of the factor, its value, its 95 % interval, and the parts of a joint factor."""
 
     name: str
     value: float
@@ -41,7 +42,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Answer:
-    """Bars, what they mean in a sentence, notes, and the simple scores; only a `problem` where there are no bars."""
+    """Bars, the meaning of their lengths, notes, and the scores of single hyperparameters; or only a `problem`."""
 
     bars: tuple[Share, ...] = ()
     meaning: str = ""
@@ -51,7 +52,7 @@ class Answer:
 
 
 def answer(question: Question, trials: Iterable[TrialState], scores: tuple[Score, ...] = ()) -> Answer:
-    """Return the answer; `scores` are those of the same target and trials, where they are known already."""
+    """Answer a question; `scores` are those of the same target and trials, if they are already known."""
     trials = list(trials)
     try:
         from litegpt.analysis import importance
@@ -66,36 +67,37 @@ def answer(question: Question, trials: Iterable[TrialState], scores: tuple[Score
         return _of_forest(make(trials, question.target), scores)
     except InputError as error:
         return Answer(problem=str(error), scores=scores)
-    except (ImportError, ArithmeticError, ValueError, MemoryError) as error:  # figures that no method can take
+    except (ImportError, ArithmeticError, ValueError, MemoryError) as error:
         return Answer(problem=f"this cannot be computed: {error}", scores=scores)
 
 
-def _of_forest(found: Importance, scores: tuple[Score, ...]) -> Answer:
-    bars = tuple(Share(bar.name, bar.value, bar.low, bar.high, bar.members) for bar in found.bars)
-    if found.method == "forest":
-        meaning = "What the splits of a random forest on it explain, as the original study measured it; together 1."
-    else:
-        fit = "" if found.fit is None else f" (R² {found.fit:.2f})"
+def _of_forest(importance: Importance, scores: tuple[Score, ...]) -> Answer:
+    bars = tuple(Share(bar.name, bar.value, bar.low, bar.high, bar.members) for bar in importance.bars)
+    if importance.method == "forest":
         meaning = (
-            f"How much of the R² on held-out trials{fit} is lost when it is shuffled; ├─┤ is where 95 % of the "
-            "shuffles lie."
+            "The share of the variance that a random forest explains by splits on it, as in the original study; sum 1."
         )
-    return Answer(bars, meaning, found.notes, scores)
+    else:
+        fit = "" if importance.fit is None else f" (R² {importance.fit:.2f})"
+        meaning = (
+            f"The loss of R² on held-out trials{fit} when it is shuffled; ├─┤ is the range of 95 % of the shuffles."
+        )
+    return Answer(bars, meaning, importance.notes, scores)
 
 
-def _of_variance(found: Anova, scores: tuple[Score, ...]) -> Answer:
-    large = [effect for effect in found.effects if effect.share >= OTHERS_BELOW]
-    small = [effect for effect in found.effects if effect.share < OTHERS_BELOW]
+def _of_variance(variance: Anova, scores: tuple[Score, ...]) -> Answer:
+    large = [effect for effect in variance.effects if effect.share >= OTHERS_BELOW]
+    small = [effect for effect in variance.effects if effect.share < OTHERS_BELOW]
     bars = [Share(effect.name, effect.share) for effect in large]
     if small:
         bars.append(
             Share(f"{len(small)} smaller effect{'s' if small[1:] else ''}", sum(effect.share for effect in small))
         )
-    bars.append(Share("the rest", found.rest))
+    bars.append(Share("the rest", variance.rest))
     meaning = (
-        f"Shares of the variance over the complete grid of {found.cells:,} settings in {found.phase}; a x b is what "
-        "two do together beyond each alone, the rest is what more of them do, and chance."
+        f"Shares of the variance over the complete grid of {variance.cells:,} settings in {variance.phase}. a x b is "
+        "the interaction of two hyperparameters; the rest is higher interactions and chance."
     )
-    first, *others = TARGETS[found.target]
-    notes = (f"of {first} alone: this method takes one figure", *found.notes) if others else found.notes
+    first, *others = TARGETS[variance.target]
+    notes = (f"of {first} alone: this method takes one metric", *variance.notes) if others else variance.notes
     return Answer(tuple(bars), meaning, notes, scores)

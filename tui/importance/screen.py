@@ -1,4 +1,4 @@
-"""Tab 5: which hyperparameters matter."""
+"""Tab 5: importance of the hyperparameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.timer import Timer
 
 from litegpt import display
-from litegpt.analysis.design import TARGETS as FIGURES
+from litegpt.analysis.design import TARGETS as TARGET_METRICS
 from litegpt.display import inert
 from litegpt.results.state import TrialState
 from litegpt.study.trial import tokens_differ
@@ -46,34 +46,33 @@ COLUMNS = (
     Column("information", "MI, nats", 8),
     Column("pearson", "Pearson r", 9),
 )
-BETWEEN_TOKENIZERS = {"best_bits_per_char": "best bits per character", "seconds": "time"}
-"""Where tokens differ, so that losses do not compare."""
-FRESH_SECONDS = 15.0  # while trials end, an answer holds this long
+TARGETS_BETWEEN_TOKENIZERS = {"best_bits_per_char": "best bits per character", "seconds": "time"}
+"""Losses per token of different tokenizers are not comparable, so these are the only targets."""
+# While trials end, an answer is computed again only after this time.
+FRESH_SECONDS = 15.0
 
 
 class ImportanceScreen(StudyScreen):
-    """Bars for a target by a method, and how each hyperparameter alone goes with the target."""
+    """The importance for a target by a method, and the scores of one hyperparameter at a time."""
 
     TAB = "importance"
     HELP = (
-        "Which hyperparameters the target hangs on: by a random forest, as the original study did; by permutation, "
-        "with intervals; by an exact analysis of variance where the grid is complete. The table looks at each "
-        "hyperparameter alone: F and its p-value, mutual information in nats, Pearson's correlation."
+        "Which hyperparameters the target depends on: by a random forest, as in the original study; by permutation, "
+        "with intervals; by an exact analysis of variance if the grid is complete. The table scores one "
+        "hyperparameter at a time: F and its p-value, mutual information in nats, Pearson's correlation."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "target(1)", "Target", tooltip="Ask about the next target", id="importance.target"),
+        Binding("t", "target(1)", "Target", tooltip="Next target", id="importance.target"),
         Binding("m", "method(1)", "Method", tooltip="Forest, permutation or ANOVA", id="importance.method"),
-        Binding("M", "method(-1)", "Method before", show=False, id="importance.method_before"),
-        Binding(
-            "full_stop", "phase(1)", "Phase", key_display=".", tooltip="Ask about the next phase", id="importance.phase"
-        ),
-        Binding("comma", "phase(-1)", "Phase before", show=False, id="importance.phase_before"),
-        Binding("y", "copy", "Copy", tooltip="Copy the figures, and write them to a file", id="importance.copy"),
+        Binding("M", "method(-1)", "Previous method", show=False, id="importance.method_before"),
+        Binding("full_stop", "phase(1)", "Phase", key_display=".", tooltip="Next phase", id="importance.phase"),
+        Binding("comma", "phase(-1)", "Previous phase", show=False, id="importance.phase_before"),
+        Binding("y", "copy", "Copy", tooltip="Copy the values, and write them to a file", id="importance.copy"),
     ]
 
     @dataclass
     class Answered(Message):
-        """An answer has come."""
+        """An answer is ready."""
 
         question: Question
         answer: Answer
@@ -84,7 +83,8 @@ class ImportanceScreen(StudyScreen):
         self._answers: dict[Question, Answer] = {}
         self._targets = TARGETS
         self._shown = Answer()
-        self._asked: Question | None = None  # and not answered yet
+        # The question that is being answered.
+        self._asked: Question | None = None
         self._answered_at = 0.0
         self._later: Timer | None = None
 
@@ -109,12 +109,12 @@ class ImportanceScreen(StudyScreen):
         self._show()
 
     def _trials(self) -> list[TrialState]:
-        """Return the trials that are done, of the phase or of all."""
+        """Return the finished trials of the selected phase, or of all phases."""
         phases = self.feed.state.phases
         if self.view.phase not in phases:
             self.view.phase = None
-        own = phases.values() if self.view.phase is None else [phases[self.view.phase]]
-        return [trial for phase in own for trial in phase.current() if trial.state == "done"]
+        selected = phases.values() if self.view.phase is None else [phases[self.view.phase]]
+        return [trial for phase in selected for trial in phase.current() if trial.state == "done"]
 
     def _question(self, done: int) -> Question:
         chosen = self.view.of(self.TAB)
@@ -123,37 +123,39 @@ class ImportanceScreen(StudyScreen):
         return Question(self.view.phase, target, method, done)
 
     def _show(self) -> None:
-        """Show the chosen method's answer, and the others' where there is room."""
+        """Show the answer of the chosen method; a huge screen shows the answers of all methods."""
         trials = self._trials()
-        self._targets = BETWEEN_TOKENIZERS if tokens_differ(t.settings for t in self.feed.state.trials()) else TARGETS
+        self._targets = (
+            TARGETS_BETWEEN_TOKENIZERS if tokens_differ(t.settings for t in self.feed.state.trials()) else TARGETS
+        )
         question = self._question(len(trials))
         methods = list(METHODS) if self.has_class("-huge") else [question.method]
         for method in METHODS:
             self._bars(method).display = method in methods
             if method in methods:
                 self._show_answer(question._replace(method=method), trials)
-        known = self._last_answer(question) if trials else None
-        self._shown = known or Answer()
+        latest = self._last_answer(question) if trials else None
+        self._shown = latest or Answer()
         table = self.query_one("#scores", Table)
-        alone = question.target if len(FIGURES[question.target]) == 1 else "loss"
-        table.border_title = f"each alone · {self._targets[alone]}"
-        table.empty = "not enough data" if self._shown.problem or not trials else "" if known else "computing…"
+        target = question.target if len(TARGET_METRICS[question.target]) == 1 else "loss"
+        table.border_title = f"single hyperparameters · {self._targets[target]}"
+        table.empty = "not enough data" if self._shown.problem or not trials else "" if latest else "computing…"
         table.show(fitting(COLUMNS, table.content_size.width), len(self._shown.scores))
 
     def _show_answer(self, question: Question, trials: Sequence[TrialState]) -> None:
-        """Show an answer; where there is none, ask, and show meanwhile what was answered of fewer trials."""
-        bars, found = self._bars(question.method), self._answers.get(question)
-        known = found or self._last_answer(question)
+        """Show an answer. Without one, ask, and meanwhile show the answer for fewer trials if there is one."""
+        bars, exact = self._bars(question.method), self._answers.get(question)
+        latest = exact or self._last_answer(question)
         bars.border_title = self._title(question)
-        bars.border_subtitle = "" if found or not known else "more trials are done: computing anew"
+        bars.border_subtitle = "" if exact or not latest else "more trials have ended: computing again"
         if not trials:
-            bars.say(self._sentence())
-        elif known is None:
+            bars.say(self._empty_text())
+        elif latest is None:
             bars.say(f"Computing the {METHODS[question.method]} importance of {question.done:,} trials…")
             self._ask(question, trials)
         else:
-            bars.show(known)
-            if not found:
+            bars.show(latest)
+            if not exact:
                 self._ask_later(question, trials)
 
     def _bars(self, method: Method) -> Bars:
@@ -167,38 +169,38 @@ class ImportanceScreen(StudyScreen):
         parts = (self._targets[question.target], METHODS[question.method], inert(question.phase or "all phases"))
         return literal(" · ".join((*parts, f"{question.done:,} trials")))
 
-    def _sentence(self) -> str:
+    def _empty_text(self) -> str:
         if self.feed.state.phases:
-            return "Not enough data: no trial is done yet."
+            return "Not enough data: no trial is finished yet."
         return self.invitation
 
     def _ask(self, question: Question, trials: Sequence[TrialState]) -> None:
-        """Have a question answered; one that comes meanwhile is asked when this is answered."""
+        """Start answering a question, unless another one is being answered; `_show` then asks again."""
         if self._asked is None:
             self._asked = question
             others = (self._answers.get(question._replace(method=method)) for method in METHODS)
-            self._answer_in_thread(question, trials, next((found.scores for found in others if found), ()))
+            self._answer_in_thread(question, trials, next((other.scores for other in others if other), ()))
 
     def _ask_later(self, question: Question, trials: Sequence[TrialState]) -> None:
-        """Ask anew once the answer there is has held for a while: trials end many a second."""
+        """Ask again some time after the last answer, because many trials may end every second."""
         left = self._answered_at + FRESH_SECONDS - time.monotonic()
         if left <= 0:
             self._ask(question, trials)
         elif self._later is None:
-            self._later = self.set_timer(left, self._ask_anew)
+            self._later = self.set_timer(left, self._ask_again)
 
-    def _ask_anew(self) -> None:
+    def _ask_again(self) -> None:
         self._later = None
         if self.is_current:
             self._show()
 
     @work(thread=True, group="importance", exit_on_error=False)
     def _answer_in_thread(self, question: Question, trials: Sequence[TrialState], scores: tuple[Score, ...]) -> None:
-        found = Answer(problem="this cannot be computed")
+        result = Answer(problem="this cannot be computed")
         try:
-            found = self._answerer.ask(question, trials, scores)
+            result = self._answerer.ask(question, trials, scores)
         finally:
-            self.post_message(self.Answered(question, found))
+            self.post_message(self.Answered(question, result))
 
     def on_importance_screen_answered(self, message: Answered) -> None:
         self._asked, self._answered_at = None, time.monotonic()
@@ -217,11 +219,11 @@ class ImportanceScreen(StudyScreen):
         return cells[: len(self.query_one("#scores", Table).columns)]
 
     def action_target(self, by: int) -> None:
-        """Ask about the next target."""
+        """Select the next target."""
         self._turn("target", list(self._targets), self._question(0).target, by)
 
     def action_method(self, by: int) -> None:
-        """Ask by the next method."""
+        """Select the next method."""
         self._turn("method", list(METHODS), self._question(0).method, by)
 
     def _turn(self, key: str, choices: Sequence[str], chosen: str, by: int) -> None:
@@ -231,7 +233,7 @@ class ImportanceScreen(StudyScreen):
             self._bars(self._question(0).method).focus()
 
     def action_phase(self, by: int) -> None:
-        """Ask about the next phase; after the last, about all."""
+        """Select the next phase; after the last, all phases."""
         self.step_phase(by)
         self._show()
 
@@ -244,7 +246,7 @@ class ImportanceScreen(StudyScreen):
         for bar in self._shown.bars:
             numbers = ("" if number is None else f"{number:.6g}" for number in (bar.value, bar.low, bar.high))
             lines.append("\t".join((inert(bar.name), *numbers)))
-        lines += ["", "alone\tF\tp\tmutual_information\tpearson"]
+        lines += ["", "hyperparameter\tF\tp\tmutual_information\tpearson"]
         for score in self._shown.scores:
             row = (score.f, score.p, score.mutual_information, score.pearson)
             lines.append("\t".join((inert(score.name), *(display.number(number, ".6g") for number in row))))

@@ -1,4 +1,4 @@
-"""Text from a trial's checkpoint, generated in a process of its own: the console never loads torch."""
+"""Generates text from a trial's weights in another process, because the console never loads torch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ READ_BYTES = 4096
 
 
 def sample_command(folder: StudyFolder, key: TrialKey, prompt: str, length: int, temperature: float) -> list[str]:
-    """Return the command that writes the prompt and its continuation to its stdout as they come."""
+    """Return the command that streams the prompt and its continuation to stdout."""
     command = [sys.executable, "-m", "litegpt.cli.main", "sample", str(folder.trial(*key).path), "--stream"]
     return [*command, "--length", str(length), "--temperature", f"{temperature:g}", f"--prompt={prompt}"]
 
 
 async def generate(command: list[str]) -> AsyncIterator[str]:
-    """Yield what the command writes, harmless to show; leaving early ends its process. InputError: what it said."""
+    """Yield the command's output as inert text. Leaving early ends the process. InputError: its last error line."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -35,16 +35,16 @@ async def generate(command: list[str]) -> AsyncIterator[str]:
     assert process.stdout is not None
     assert process.stderr is not None
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    complaint = asyncio.create_task(process.stderr.read())
+    errors = asyncio.create_task(process.stderr.read())
     try:
         while data := await process.stdout.read(READ_BYTES):
             yield inert(decoder.decode(data), newlines=True)
         if await process.wait():
-            said = (await complaint).decode(errors="replace").strip().splitlines()
-            raise InputError(inert(said[-1]) if said else f"generation ended with code {process.returncode}")
+            lines = (await errors).decode(errors="replace").strip().splitlines()
+            raise InputError(inert(lines[-1]) if lines else f"generation ended with code {process.returncode}")
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.terminate()
             await process.wait()
-        complaint.cancel()
+        errors.cancel()
