@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+WORD_MAX = 100  # characters; nothing that a user can mean is longer
+
 
 class InputError(Exception):
     """Bad input: one line that names file, mistake and remedy. Commands print it and exit with 2."""
@@ -17,5 +19,5 @@ class InputError(Exception):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the known word nearest to `word`, or an empty string if none is near."""
-    nearest = difflib.get_close_matches(word, list(known), n=1)
+    nearest = difflib.get_close_matches(word[:WORD_MAX], list(known), n=1)
     return f" (did you mean '{nearest[0]}'?)" if nearest else ""

@@ -12,7 +12,10 @@ from typing import Any
 from litegpt.errors import InputError, did_you_mean
 from litegpt.study.settings import shown
 
-TEXT_BYTES_MAX = 1 << 24  # a study of thousands of listed trials has less than a tenth of that
+TEXT_BYTES_MAX = 1 << 22
+"""The largest study file. Thousands of listed trials have less than a tenth of that."""
+KEY_PARTS_MAX = 32
+"""The largest number of names in a dotted key. The time that tomllib takes grows with the cube of that number."""
 
 KeyPath = tuple[str | int, ...]
 """Table names and keys from the top; the tables of an array are numbered from 0: ("phase", 1, "grid", "n_embd")."""
@@ -22,6 +25,8 @@ _DOTTED = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
 _TABLE = re.compile(rf"\s*\[\s*({_DOTTED})\s*\]\s*(?:#.*)?")
 _ARRAY_TABLE = re.compile(rf"\s*\[\[\s*({_DOTTED})\s*\]\]\s*(?:#.*)?")
 _KEY = re.compile(rf"\s*({_DOTTED})\s*=")
+_DOT = re.compile(r"[\w\"'-]\s*\.(?=\s*[\w\"'-])")
+_NOT_IN_KEY = re.compile(r"[=,#\[\]{}]")
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -30,6 +35,8 @@ class Document:
 
     def __init__(self, text: str, path: Path) -> None:
         self.text, self.path = text, path
+        if line := _line_of_long_key(text):
+            raise InputError(f"has a key of more than {KEY_PARTS_MAX} dotted names", path, line)
         try:
             self.data: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -122,6 +129,16 @@ def key_lines(text: str) -> dict[KeyPath, int]:
 def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
     """Return the line of a key, or of the nearest table around it, because keys of inline tables have no entry."""
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+
+
+def _line_of_long_key(text: str) -> int | None:
+    """Return the line of the first key with too many dots; dots between names in comments and strings count, too."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") >= KEY_PARTS_MAX and any(
+            len(_DOT.findall(part)) >= KEY_PARTS_MAX for part in _NOT_IN_KEY.split(line)
+        ):
+            return number
+    return None
 
 
 def _last(key: KeyPath) -> str:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from litegpt.errors import InputError
 from litegpt.study.expression import Expression
 from litegpt.study.hyperparameter import Value
 from litegpt.study.phase import Exclusion, Phase, Promotion
-from litegpt.study.settings import Setting, derived_value, resolve, unpaired_vocabulary
+from litegpt.study.settings import Resolver, Setting, derived_value, unpaired_vocabulary
 from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial, of_scope
 
-PERMUTATIONS_MAX = 1_000_000
+PERMUTATIONS_MAX = 100_000
+"""The largest number of permutations that a study can have, in one phase or in all phases together."""
+COMPARISONS_MAX = 5_000_000
+"""The largest number of permutations times kinds of exclusions in a phase. Kinds name different hyperparameters."""
 
 Axes = Mapping[str, tuple[Value, ...]]
 
@@ -31,6 +34,7 @@ class Expansion:
     trials: tuple[Trial, ...]
     excluded: tuple[Exclusion, ...]
     axes: Axes
+    doubles: int = field(default=0, compare=False)  # combinations in the file that repeat another
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,20 @@ def expand_phases(
     return expansions
 
 
-def bound(phase: Phase, source: Bound | None) -> Bound:
-    """Return the upper bound of a phase, given the bound of the phase it promotes from, if any."""
+def bound(phase: Phase, source: Bound | None, room: int = PERMUTATIONS_MAX) -> Bound:
+    """Return the upper bound of a phase, given the bound of the phase it promotes from, if any.
+
+    `room` is the number of permutations that the study may still have. InputError: a phase without a promotion has
+    more. The candidates of a promotion are not listed if there are more.
+    """
     if phase.promotion is None or source is None:
-        expansion = _expand(phase, ())
+        expansion = _expand(phase, (), room)
         return Bound(len(expansion.trials), expansion)
     promotion = phase.promotion
     grid_size = math.prod(map(len, phase.axes.values()))
     # Promoting all trials of the source may be too many, while the few that will be promoted are not.
     try:
-        candidates = _expand(phase, source.candidates.trials) if source.candidates else None
+        candidates = _expand(phase, source.candidates.trials, room) if source.candidates else None
     except InputError:
         candidates = None
     trials_max = PERMUTATIONS_MAX if candidates is None else len(candidates.trials)
@@ -109,29 +117,67 @@ def bound(phase: Phase, source: Bound | None) -> Bound:
     return Bound(min(trials_max, permutations + len(phase.listed)), candidates)
 
 
-def check_size(permutations: int, phase: str) -> None:
+def check_size(permutations: int, phase: str, room: int = PERMUTATIONS_MAX) -> None:
     """Raise InputError if a phase has too many permutations to list."""
     if permutations > PERMUTATIONS_MAX:
         raise InputError(f"phase '{phase}' has {permutations:,} permutations, more than {PERMUTATIONS_MAX:,}")
+    if permutations > room:
+        used = PERMUTATIONS_MAX - room
+        raise InputError(
+            f"phase '{phase}' has {permutations:,} permutations and the phases before it {used:,}, "
+            f"together more than {PERMUTATIONS_MAX:,}"
+        )
 
 
-def _expand(phase: Phase, promoted: Sequence[Trial]) -> Expansion:
+def _expand(phase: Phase, promoted: Sequence[Trial], room: int = PERMUTATIONS_MAX) -> Expansion:
     grids = [*_grids(phase, promoted), *_listed(phase)]
-    check_size(sum(map(len, grids)), phase.name)
+    permutations, exclusions = sum(map(len, grids)), _Exclusions(phase.all_excludes)
+    check_size(permutations, phase.name, room)
+    if permutations * len(exclusions) > COMPARISONS_MAX:
+        raise InputError(
+            f"phase '{phase.name}' has {permutations:,} permutations and {len(exclusions):,} kinds of exclusions; "
+            f"their product must be at most {COMPARISONS_MAX:,}"
+        )
     trials: dict[Trial, None] = {}
     excluded: dict[tuple[object, ...], Exclusion] = {}
-    excludes = [(exclude, excluded_by(exclude)) for exclude in phase.all_excludes()]
+    unique = math.prod(map(len, phase.axes.values()))
+    written = 0
     for grid in grids:
+        # A grid repeats a permutation wherever one of the phase's own axes repeats a value.
+        written += len(grid) * phase.written // unique if grid.axes else len(grid)
+        resolver = Resolver({name: rule for name, rule in grid.shared.items() if name not in grid.axes})
         varying = [name for name, values in grid.axes.items() if len(values) > 1]
         for point in grid.points():
-            values, illegal = resolve({**grid.shared, **point})
-            reason = next((reason for rule, reason in excludes if _matches(rule, values)), None) or _unpaired(point)
+            values, illegal = resolver.resolve(point)
+            reason = exclusions.reason(values) or _unpaired(point)
             if reason or illegal:
                 label = {**grid.label, **({name: point[name] for name in varying} or point)}
                 excluded[tuple(label.items())] = Exclusion(label, reason or illegal or "", illegal=not reason)
             else:
                 trials[Trial(**values)] = None
-    return Expansion(tuple(trials), tuple(excluded.values()), grids[0].axes if grids else {})
+    doubles = written - len(trials) - len(excluded)
+    return Expansion(tuple(trials), tuple(excluded.values()), grids[0].axes if grids else {}, doubles)
+
+
+class _Exclusions:
+    """The exclusions of a phase, grouped by the hyperparameters they name, so that one look-up checks a whole group."""
+
+    def __init__(self, excludes: Sequence[Mapping[str, Value]]) -> None:
+        self._groups: dict[tuple[str, ...], dict[tuple[Value | None, ...], tuple[int, str]]] = {}
+        for number, exclude in enumerate(excludes):
+            names = tuple(sorted(exclude))
+            reasons = self._groups.setdefault(names, {})
+            reasons.setdefault(tuple(exclude[name] for name in names), (number, excluded_by(exclude)))
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def reason(self, values: Mapping[str, Value]) -> str | None:
+        """Return the reason of the first exclusion in the file that these values meet."""
+        if not self._groups:
+            return None
+        matches = (reasons.get(tuple(values.get(name) for name in names)) for names, reasons in self._groups.items())
+        return min((match for match in matches if match is not None), default=(0, None))[1]
 
 
 def _unpaired(point: Mapping[str, Value]) -> str | None:
@@ -151,19 +197,15 @@ def _short(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _matches(exclude: Mapping[str, Value], values: Mapping[str, Value]) -> bool:
-    return all(name in values and values[name] == value for name, value in exclude.items())
-
-
 def _grids(phase: Phase, promoted: Sequence[Trial]) -> Iterator[_Grid]:
-    rules = phase.rules()
+    rules = phase.rules
     if phase.promotion is None:
         if phase.axes:
             yield _Grid(rules, phase.axes, {})
     elif phase.promotion.how == "narrow":
         narrowed = _narrowed_axes(phase, promoted)
         # A hyperparameter that never was an axis and has one value is a setting of the new grid, not an axis.
-        written = phase.all_axes()
+        written = phase.all_axes
         constant = {name: values[0] for name, values in narrowed.items() if len(values) == 1 and name not in written}
         axes = {name: values for name, values in narrowed.items() if name not in constant}
         yield _Grid({**rules, **constant}, {**axes, **phase.axes}, {})
@@ -187,8 +229,8 @@ def _listed(phase: Phase) -> Iterator[_Grid]:
 def _narrowed_axes(phase: Phase, promoted: Sequence[Trial]) -> dict[str, tuple[Value, ...]]:
     """Return the values that the promoted trials have of each hyperparameter the phase neither sets nor derives."""
     axes: dict[str, tuple[Value, ...]] = {}
-    written = phase.source.all_axes() if phase.source else {}
-    rules = phase.rules()
+    written = phase.source.all_axes if phase.source else {}
+    rules = phase.rules
     # The axes of the source come first, in the order of the file, so that the new grid is listed in the same order.
     for name in (*written, *(name for name in HYPERPARAMETERS if name not in written)):
         if name in LENGTH or name in phase.fixed or name in phase.axes:
@@ -207,7 +249,7 @@ def _narrowed_axes(phase: Phase, promoted: Sequence[Trial]) -> dict[str, tuple[V
 
 def _carried(phase: Phase, trial: Trial) -> dict[str, Setting | None]:
     """Return the settings of a promoted trial in its new phase."""
-    promotion, rules = phase.promotion, phase.rules()
+    promotion, rules = phase.promotion, phase.rules
     resumes = promotion is not None and promotion.start == "checkpoint"
     # With weights from a checkpoint the shape of the model is given, even where the phase would derive another one.
     kept = of_scope("shape") if resumes else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from litegpt.study.expression import Expression
@@ -73,27 +74,31 @@ class Phase:
     listed: tuple[Mapping[str, Setting], ...]
     promotion: Promotion | None = None
     source: Phase | None = None  # the phase that the promotion is from
+    written: int = 1  # permutations of its own axes as they are written, with repeated values
 
+    @cached_property
     def rules(self) -> dict[str, Setting]:
-        """Return the settings of all trials of the phase, without its axes.
+        """The settings of all trials of the phase, without its axes.
 
         Later ones win: the defaults, the settings of the source phase (but never the length), the phase's own.
         """
         rules = dict(self.defaults)
         if self.source is not None:
-            inherited = self.source.rules()
+            inherited = self.source.rules
             rules = {name: rule for name, rule in rules.items() if name in LENGTH}
             rules |= {name: rule for name, rule in inherited.items() if name not in LENGTH}
         return {name: rule for name, rule in {**rules, **self.fixed}.items() if name not in self.axes}
 
+    @cached_property
     def all_excludes(self) -> tuple[Mapping[str, Value], ...]:
-        """Return the exclusions of the phases it promotes from, then its own."""
-        inherited = () if self.source is None else self.source.all_excludes()
+        """The exclusions of the phases it promotes from, then its own."""
+        inherited = () if self.source is None else self.source.all_excludes
         return (*inherited, *self.excludes)
 
+    @cached_property
     def all_axes(self) -> dict[str, tuple[Value, ...]]:
-        """Return the axes of the phases it promotes from, then its own."""
-        inherited = {} if self.source is None else self.source.all_axes()
+        """The axes of the phases it promotes from, then its own."""
+        inherited = {} if self.source is None else self.source.all_axes
         return {**inherited, **self.axes}
 
     def tokens_differ(self) -> bool:

@@ -20,6 +20,8 @@ from litegpt.study.trial import BYTES, DEFAULTS, HYPERPARAMETERS, REQUIRED
 
 Setting = Value | Expression
 
+_REQUIRED = frozenset(REQUIRED)
+
 
 def shown(value: object) -> str:
     """Return a value as error messages show it: short and on one line."""
@@ -94,27 +96,44 @@ def check_no_cycle(settings: Mapping[str, Setting]) -> None:
     _evaluation_order(_derived(settings))
 
 
-def resolve(settings: Mapping[str, Setting | None]) -> tuple[dict[str, Any], str | None]:
-    """Return the value of every hyperparameter, and why the values make no legal trial (None if they do).
+class Resolver:
+    """The values of trials that share most of their settings, such as the permutations of a grid."""
 
-    Hyperparameters that are neither set nor have a default are missing from the values.
-    """
-    values: dict[str, Any] = {**DEFAULTS, **settings}
-    derived = _derived(settings)
-    for name, _ in derived:
-        del values[name]
-    try:
-        for name, expression in _evaluation_order(derived):
-            values[name] = derived_value(name, expression, values)
-        return values, _illegality(values)
-    except ValueError as error:
-        return values, str(error)
+    def __init__(self, shared: Mapping[str, Setting | None]) -> None:
+        derived = _derived(shared)
+        self._values: dict[str, Any] = {**DEFAULTS, **shared}
+        for name, _ in derived:
+            del self._values[name]
+        self._order: tuple[tuple[str, Expression], ...] = ()
+        self._mistake: str | None = None
+        try:
+            self._order = _evaluation_order(derived)
+        except ValueError as error:
+            self._mistake = str(error)
+
+    def resolve(self, point: Mapping[str, Value]) -> tuple[dict[str, Any], str | None]:
+        """Return all values with those of `point`, and why they make no legal trial (None if they do).
+
+        Hyperparameters that are neither set nor have a default are missing from the values. `point` has none of the
+        shared settings that are derived.
+        """
+        values = {**self._values, **point}
+        try:
+            for name, expression in self._order:
+                values[name] = derived_value(name, expression, values)
+        except ValueError as error:
+            return values, str(error)
+        return values, self._mistake or _illegality(values)
+
+
+def resolve(settings: Mapping[str, Setting | None]) -> tuple[dict[str, Any], str | None]:
+    """Return the value of every hyperparameter, and why the values make no legal trial (None if they do)."""
+    return Resolver(settings).resolve({})
 
 
 def _illegality(values: Mapping[str, Any]) -> str | None:
-    missing = [name for name in REQUIRED if name not in values]
-    if missing:
-        return f"{missing[0]} is not set"
+    if not values.keys() >= _REQUIRED:
+        return f"{next(name for name in REQUIRED if name not in values)} is not set"
     if values["n_embd"] % values["n_head"]:
         return f"n_embd {values['n_embd']} is not a multiple of n_head {values['n_head']}"
     if values["positions"] == "rope" and values["n_embd"] // values["n_head"] % 2:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from litegpt.errors import InputError, did_you_mean
 from litegpt.study.document import Document, read_text
-from litegpt.study.expand import Bound, bound
+from litegpt.study.expand import PERMUTATIONS_MAX, Bound, bound
 from litegpt.study.hyperparameter import Value
 from litegpt.study.phase import Exclusion, Phase
 from litegpt.study.settings import Setting, shown
@@ -22,6 +23,10 @@ from litegpt.study.split import SPLIT_KEYS, SPLIT_MODES, SplitRule
 from litegpt.study.tables import SETTINGS, read_name, read_phase, read_settings
 
 KEEPS = ("promoted", "all", "none")
+PHASES_MAX = 200
+"""The largest number of phases in a study."""
+
+_PHASE_HEADER = re.compile(r"^\s*\[\[\s*phase\s*\]\]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,9 @@ def read_study(path: Path) -> Study:
 
 def parse_study(text: str, path: Path) -> Study:
     """Return the study of a text that is, or will be, the file at `path`."""
+    # Count the headers first, because parsing thousands of phases takes seconds.
+    if (count := len(_PHASE_HEADER.findall(text))) > PHASES_MAX:
+        raise InputError(f"has {count:,} phases, more than {PHASES_MAX}", path)
     document = Document(text, path)
     data = document.data
     document.check_keys(data, ("study", "defaults", "phase"))
@@ -133,6 +141,8 @@ def _read_phases(document: Document, defaults: Mapping[str, Setting]) -> tuple[P
     tables = document.tables(document.data.get("phase", []), "phase")
     if not tables:
         raise document.error("a study needs at least one [[phase]]", "study")
+    if len(tables) > PHASES_MAX:
+        raise document.error(f"has {len(tables):,} phases, more than {PHASES_MAX}", "phase")
     names: list[str] = []
     for index, table in enumerate(tables):
         if "name" not in table:
@@ -150,20 +160,22 @@ def _read_phases(document: Document, defaults: Mapping[str, Setting]) -> tuple[P
 def _bounds(document: Document, phases: tuple[Phase, ...]) -> dict[str, Bound]:
     """Return the bound of every phase. InputError: a grid contains an illegal combination, or excludes everything."""
     bounds: dict[str, Bound] = {}
+    room = PERMUTATIONS_MAX
     for index, phase in enumerate(phases):
         try:
-            reach = bound(phase, bounds[phase.source.name] if phase.source else None)
+            reach = bound(phase, bounds[phase.source.name] if phase.source else None, room)
         except InputError as error:
             raise document.error(str(error), "phase", index) from None
         bounds[phase.name] = reach
         if reach.candidates is None:
             continue
         excluded = reach.candidates.excluded
+        room -= len(reach.candidates.trials) + len(excluded)
         illegal = next((exclusion for exclusion in excluded if exclusion.illegal), None)
         if illegal and (phase.promotion is None or not reach.candidates.trials):
             raise document.error(_illegal_combination(phase, illegal), "phase", index, "grid")
         if not reach.candidates.trials:
-            why = f": {excluded[0].reason}" if excluded and not phase.all_excludes() else ""
+            why = f": {excluded[0].reason}" if excluded and not phase.all_excludes else ""
             raise document.error(
                 f"every permutation of phase '{phase.name}' is excluded{why}", "phase", index, "exclude"
             )

@@ -82,29 +82,33 @@ def read_phase(
         promotion = _read_promotion(document, document.table(table["promote"], *key, "promote"), index, names, earlier)
     # A phase that names no trials in any way is one trial with its settings.
     listed = _read_listed(document, table, *key) if table.keys() & {"grid", "trial", "promote"} else ({},)
+    axes, written = _read_axes(document, table, name, *key)
     phase = Phase(
         name=name,
         defaults=defaults,
         fixed=fixed,
-        axes=_read_axes(document, table, name, *key),
+        axes=axes,
         excludes=_read_excludes(document, table, *key),
         listed=listed,
         promotion=promotion,
         source=earlier[promotion.source] if promotion else None,
+        written=written,
     )
     _check_settings(document, phase, *key)
     return phase
 
 
-def _read_axes(document: Document, table: dict[str, Any], phase: str, *key: str | int) -> dict[str, tuple[Value, ...]]:
+def _read_axes(
+    document: Document, table: dict[str, Any], phase: str, *key: str | int
+) -> tuple[dict[str, tuple[Value, ...]], int]:
+    """Return the axes of a phase, each value once, and the number of permutations that the file writes."""
     if "grid" not in table:
-        return {}
+        return {}, 1
     key = (*key, "grid")
     grid = document.table(table["grid"], *key)
     document.check_keys(grid, HYPERPARAMETERS, *key)
     if not grid:
         raise document.error(f"the grid of phase '{phase}' is empty", *key)
-    axes: dict[str, tuple[Value, ...]] = {}
     for name, values in grid.items():
         if not isinstance(values, list):
             raise document.error(f"{name} must be a list of values in a grid, not {shown(values)}", *key, name)
@@ -112,12 +116,16 @@ def _read_axes(document: Document, table: dict[str, Any], phase: str, *key: str 
             raise document.error(f"{name} has no values in the grid of phase '{phase}'", *key, name)
         if name in table:
             raise document.error(f"{name} is an axis of the grid and also set in phase '{phase}'", *key, name)
-        axes[name] = tuple(dict.fromkeys(_plain(document, name, value, *key) for value in values))
+    written = math.prod(map(len, grid.values()))
     try:
-        check_size(math.prod(map(len, axes.values())), phase)
+        check_size(written, phase)
     except InputError as error:
         raise document.error(str(error), *key) from None
-    return axes
+    unique = {
+        name: tuple(dict.fromkeys(_plain(document, name, value, *key) for value in values))
+        for name, values in grid.items()
+    }
+    return unique, written
 
 
 def _read_excludes(document: Document, table: dict[str, Any], *key: str | int) -> tuple[dict[str, Value], ...]:
@@ -184,7 +192,7 @@ def _read_promotion(
 
 def _check_settings(document: Document, phase: Phase, *key: str | int) -> None:
     """Raise InputError if the settings of a phase are illegal for every trial that may be promoted into it."""
-    rules = phase.rules()
+    rules = phase.rules
     try:
         check_no_cycle(rules)
     except ValueError as error:

@@ -123,7 +123,7 @@ def test_the_original_study_file_is_found_again(original: StudyFolder, seed_stud
     assert {name: set(values) for name, values in phase.axes.items()} == {
         name: set(values) for name, values in published.axes.items()
     }
-    assert (phase.excludes, phase.fixed["n_head"]) == (published.excludes, published.rules()["n_head"])
+    assert (phase.excludes, phase.fixed["n_head"]) == (published.excludes, published.rules["n_head"])
     for imported in phases:
         assert planned(study, imported.name) == {trial.settings for trial in imported.trials}
 

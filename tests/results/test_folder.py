@@ -6,6 +6,7 @@ import pytest
 
 from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder, list_studies
+from litegpt.run.requests import requests_folder
 
 BAD_NAMES = ["", ".", "..", "../up", "a/b", "a\\b", "/etc", ".hidden", "nul\0", "two\nlines", "\x1b[2J", " ", "x" * 256]
 
@@ -80,3 +81,10 @@ def test_studies_are_listed_by_name(tmp_path: Path) -> None:
     (tmp_path / "no study").mkdir()
     (tmp_path / "file").touch()
     assert list_studies(tmp_path) == [first, second]
+
+
+def test_no_phase_can_have_the_name_of_a_file_of_the_study(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path, "s")
+    for path in (folder.snapshot, folder.journal, folder.lock, folder.log, requests_folder(folder)):
+        with pytest.raises(InputError, match="cannot name a phase"):
+            folder.trial(path.name, "t")

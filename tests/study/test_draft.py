@@ -91,7 +91,7 @@ def test_typed_values_become_toml(name: str, typed: str, values: str) -> None:
         ("learning_rate", "lin(1, 2, 1)", "whole number of at least 2"),
         ("learning_rate", "nan", "must be finite"),
         ("n_layer", "1.5", "whole number"),
-        ("n_layer", "1..2000000", "2,000,000 values, more than 1,000,000"),
+        ("n_layer", "1..2000000", "2,000,000 values, more than 100,000"),
         ("lr_schedule", "cosin", r"did you mean 'cosine'\?"),
         ("n_layers", "1", r"did you mean 'n_layer'\?"),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from litegpt.errors import InputError
 from litegpt.study.phase import Promotion
 from litegpt.study.snapshot import snapshot
 from litegpt.study.study import Study, parse_study, read_study
+from litegpt.study.trial import HYPERPARAMETERS
 
 StudyOf = Callable[[str], Study]
 
@@ -308,7 +310,7 @@ def test_a_phase_of_one_trial_without_a_setting_is_refused(study_of: StudyOf) ->
 
 def test_a_grid_that_is_too_large_is_refused_by_its_size(study_of: StudyOf) -> None:
     axes = "".join(f"{name} = {[*range(1, 201)]}\n" for name in ("n_layer", "batch_size", "seed"))
-    with pytest.raises(InputError, match=r"14: phase 'one' has 8,000,000 permutations, more than 1,000,000"):
+    with pytest.raises(InputError, match=r"14: phase 'one' has 8,000,000 permutations, more than 100,000"):
         study_of(f'[[phase]]\nname = "one"\n[phase.grid]\n{axes}')
 
 
@@ -394,3 +396,63 @@ promote = {from = "derived", top = 1}
 """
     phases_by_name = {phase.name: phase for phase in study_of(phases).phases}
     assert [phases_by_name[name].promotion.by for name in "ab"] == ["best_bits_per_char"] * 2  # type: ignore[union-attr]
+
+
+def test_a_key_with_thousands_of_dots_is_refused(study_of: StudyOf) -> None:
+    with pytest.raises(InputError, match=r"small\.toml:15: has a key of more than 32 dotted names"):
+        study_of(GRID + ".".join(["a"] * 20_000) + " = 1\n")
+    with pytest.raises(InputError, match="has a key of more than 32 dotted names"):
+        study_of(GRID + 'x = {"a"' + ' . "a"' * 20_000 + " = 1}\n")
+
+
+def test_many_numbers_and_long_comments_are_no_long_keys(study_of: StudyOf) -> None:
+    rates = ", ".join(f"0.{number}" for number in range(1, 100))
+    study = study_of(f'# {"A sentence. " * 20}\n[[phase]]\nname = "one"\n[phase.grid]\nlearning_rate = [{rates}]\n')
+    assert study.bounds["one"].trials_max == 90
+
+
+def test_a_study_of_too_many_phases_is_refused(study_of: StudyOf) -> None:
+    phases = "".join(f'[[phase]]\nname = "p{number}"\n' for number in range(20_000))
+    with pytest.raises(InputError, match=r"small\.toml: has 20,000 phases, more than 200"):
+        study_of(phases)
+    inline = ", ".join(f'{{name = "p{number}"}}' for number in range(201))
+    with pytest.raises(InputError, match=r"small\.toml:1: has 201 phases, more than 200"):
+        parse_study(f"phase = [{inline}]\n", Path("small.toml"))
+
+
+@pytest.fixture
+def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a study have 1,000 permutations."""
+    monkeypatch.setattr("litegpt.study.study.PERMUTATIONS_MAX", 1000)
+    monkeypatch.setattr("litegpt.study.expand.PERMUTATIONS_MAX", 1000)
+    monkeypatch.setattr("litegpt.study.expand.COMPARISONS_MAX", 50_000)
+
+
+@pytest.mark.usefixtures("small_bounds")
+def test_all_phases_together_have_a_largest_size(study_of: StudyOf) -> None:
+    grid = f'[[phase]]\nname = "%s"\n[phase.grid]\nseed = {[*range(600)]}\n'
+    with pytest.raises(InputError, match="phase 'two' has 600 permutations and the phases before it 600, together"):
+        study_of(grid % "one" + grid % "two")
+
+
+@pytest.mark.usefixtures("small_bounds")
+def test_a_long_chain_of_promotions_lists_only_some_candidates(study_of: StudyOf) -> None:
+    promotions = "".join(
+        f'[[phase]]\nname = "p{number}"\npromote = {{from = "p{number - 1}", top = 9}}\n' for number in range(1, 200)
+    )
+    study = study_of(f'[[phase]]\nname = "p0"\n[phase.grid]\nseed = {[*range(30)]}\n' + promotions)
+    listed = [bound.candidates is not None for bound in study.bounds.values()]
+    assert sum(listed) == 33
+    assert study.bounds["p1"].trials_max == 9
+
+
+@pytest.mark.usefixtures("small_bounds")
+def test_many_kinds_of_exclusions_are_refused(study_of: StudyOf) -> None:
+    names = [*HYPERPARAMETERS][:9]
+    kinds = [combination for count in range(1, 4) for combination in itertools.combinations(names, count)]
+    rules = "".join(
+        "[[phase.exclude]]\n" + "".join(f"{name} = {1 if name != 'dropout' else 0.5}\n" for name in kind)
+        for kind in kinds
+    )
+    with pytest.raises(InputError, match="600 permutations and 129 kinds of exclusions; their product must be"):
+        study_of(f'[[phase]]\nname = "one"\n[phase.grid]\nseed = {[*range(600)]}\n{rules}')

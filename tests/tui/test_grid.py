@@ -114,7 +114,7 @@ def test_large_grids_are_multiplied_out_and_too_large_ones_refused(study_file: P
     beyond = text.replace("n_layer = [1, 2]", f"n_layer = {list(range(1, 101))}")
     refused = Previewer(study_file).preview(beyond, StudyState())
     assert refused.problem is not None
-    assert "1,200,000 permutations, more than 1,000,000" in refused.problem
+    assert "1,200,000 permutations, more than 100,000" in refused.problem
 
 
 def test_edits_are_undone_saved_and_shown_first(finished: StudyLocation) -> None:
