@@ -67,14 +67,14 @@ def test_a_damaged_record_is_measured_again(study: StudyFolder, damage: str) -> 
     assert study_baselines(study, state) == read_baselines(study, state) is not None
 
 
-def test_another_text_has_no_baselines_here(study: StudyFolder) -> None:
+def test_baselines_of_another_text_are_not_used(study: StudyFolder) -> None:
     state = read_journal(study.journal)
     (study.path / "text.txt").write_text(TEXT + "more", encoding="utf-8")
     assert study_baselines(study, state) is None
     assert not (study.path / "baselines.json").exists()
 
 
-def test_the_leaderboard_has_them_between_the_trials(study: StudyFolder, capsys) -> None:
+def test_the_leaderboard_lists_baselines_between_trials(study: StudyFolder, capsys) -> None:
     put_on_record(study)
     assert main(["leaderboard", str(study.path)]) == 0
     out = capsys.readouterr().out
@@ -89,27 +89,27 @@ def test_the_leaderboard_has_them_between_the_trials(study: StudyFolder, capsys)
     assert "trigram" not in capsys.readouterr().out
 
 
-def test_json_tells_of_trials_alone_and_whether_they_beat_the_trigram(study: StudyFolder, capsys) -> None:
+def test_json_lists_only_trials_and_whether_they_beat_the_trigram(study: StudyFolder, capsys) -> None:
     put_on_record(study)
     assert main(["leaderboard", str(study.path), "--json"]) == 0
     assert [row["beats_trigram"] for row in json.loads(capsys.readouterr().out)] == [True, False, False]
 
 
-def test_nothing_is_beaten_where_nothing_is_known() -> None:
+def test_without_baselines_no_trial_beats_one() -> None:
     assert beats_bar(None, RECORD) is None
     assert beats_bar(1.0, None) is None
     assert beats_bar(1.0 / math.log(2), RECORD) is False
     assert beats_bar(1.4, RECORD) is True
 
 
-def test_the_report_lists_them(study: StudyFolder) -> None:
+def test_the_report_lists_the_baselines(study: StudyFolder) -> None:
     text = to_markdown("report", list(baseline_blocks(RECORD, read_journal(study.journal).phases["only"].current())))
     assert "| trigram | 1.0000 | 1 of 3 |" in text
     assert list(baseline_blocks(None, [])) == []
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib")
-def test_a_chart_draws_them() -> None:
+def test_a_chart_draws_the_baselines() -> None:
     from litegpt.analysis.charts import courses_chart
 
     chart = courses_chart([("only", [0, 100], [4.0, 2.0], [4.0, 2.1])], 4.1, RECORD)

@@ -24,7 +24,7 @@ def curve(losses: list[tuple[int, float, float]]) -> Evaluations:
     return Evaluations(Evaluation(step=step, train_loss=train, val_loss=val) for step, train, val in losses)
 
 
-def test_the_bands_are_pandas_groups_and_break_where_a_phase_ends(original: StudyFolder, seed_study: Path) -> None:
+def test_bands_equal_pandas_groups_and_end_with_the_phase(original: StudyFolder, seed_study: Path) -> None:
     steps = pd.concat(pd.read_csv(seed_study / name / "output_steps.csv") for name in ("phase1", "phase2"))
     trials = list(read_journal(original.journal).trials())
     curves = read_curves(original, trials)
@@ -90,7 +90,7 @@ def test_a_vocabulary_goes_with_its_tokenizer() -> None:
     assert unmatched(sizes, "learning_rate") == "No settings are equal but for learning_rate."
 
 
-def test_the_front_has_what_nothing_beats(original: StudyFolder, seed_study: Path) -> None:
+def test_the_front_has_the_trials_that_no_other_beats(original: StudyFolder, seed_study: Path) -> None:
     table = pd.read_csv(seed_study / "phase2" / "output.csv")
     points = table[["total_training_time", "final_loss"]].to_numpy()
     beaten = [((points <= point).all(axis=1) & (points < point).any(axis=1)).any() for point in points]
@@ -99,7 +99,7 @@ def test_the_front_has_what_nothing_beats(original: StudyFolder, seed_study: Pat
     assert [[trial.metrics.seconds, trial.metrics.final_loss] for trial in front] == expected
 
 
-def test_a_trial_that_took_six_times_its_siblings_time_is_told() -> None:
+def test_a_slow_trial_is_suspicious() -> None:
     trials = []
     for place, rate in enumerate([6e-4, 3e-4, 2.5e-4, 1e-4, 6e-5]):
         trial = Trial(4, 12, 768, 128, 64, rate, 10_000)
@@ -122,7 +122,7 @@ def test_a_trial_that_took_six_times_its_siblings_time_is_told() -> None:
     assert "trials of about its cost" in slow.words
 
 
-def test_the_original_has_runs_that_hung(original: StudyFolder, seed_study: Path) -> None:
+def test_hung_runs_of_the_original_are_suspicious(original: StudyFolder, seed_study: Path) -> None:
     table = pd.read_csv(seed_study / "phase1" / "output.csv")
     shape = table.groupby(KEYS[1:])["total_training_time"]
     hung = table[table["total_training_time"] > 2 * shape.transform("median")]
@@ -131,7 +131,7 @@ def test_the_original_has_runs_that_hung(original: StudyFolder, seed_study: Path
     assert f"{hung['total_training_time'].iloc[0]:,.0f} s" in found[0].words
 
 
-def test_a_bad_end_is_told() -> None:
+def test_a_failed_trial_is_suspicious() -> None:
     trial = Trial(1, 1, 16, 8, 4, 1.0, 100)
     (bad,) = suspicious([trial_state(trial, "failed", step=20, reason="out of memory")])
     assert (bad.kind, bad.words) == ("failed", "failed at step 20: out of memory")
@@ -147,7 +147,7 @@ MEMORISED = [
 ]
 
 
-def test_memorising_reads_as_what_it_is() -> None:
+def test_a_memorising_trial_is_described() -> None:
     found = overfitting(curve(MEMORISED), vocabulary=86)
     assert found is not None
     assert found.word == "overfitting since step 700, worse than guessing"  # ln 86 is 4.45
@@ -170,13 +170,13 @@ def test_memorising_reads_as_what_it_is() -> None:
         ([4.0, 2.0, 2.1, 2.2], "overfitting since step 1"),
     ],
 )
-def test_the_course_in_a_word(losses: list[float], word: str) -> None:
+def test_the_trend_in_a_word(losses: list[float], word: str) -> None:
     found = overfitting(curve([(step, 1.0, loss) for step, loss in enumerate(losses)]))
     assert found is not None
     assert found.word == word
 
 
-def test_noise_is_no_overfitting() -> None:
+def test_noise_is_not_overfitting() -> None:
     rising = curve([(0, 1, 3.0), (1, 1, 2.0), (2, 1, 2.1)])
     assert overfitting(rising).course == "overfitting"
     assert overfitting(rising, noise=0.1).course == "flat" or overfitting(rising, noise=0.1).course == "improving"

@@ -39,7 +39,7 @@ def log(folder: Path, text: str, encoding: str = "cp1252") -> Path:
     return folder
 
 
-def test_a_log_is_read_whole(tmp_path: Path) -> None:
+def test_a_log_is_imported(tmp_path: Path) -> None:
     phase = read_folder(log(tmp_path / "p", BLOCK.format(lr=0.001) + BLOCK.format(lr=0.0006)))
     assert (phase.name, phase.damages, phase.vocab_size) == ("p", (), 86)
     first = phase.trials[0]
@@ -76,7 +76,7 @@ def test_a_damaged_trial_is_listed_and_the_others_imported(tmp_path: Path, damag
     assert phase.damages[0].line > 20
 
 
-def test_a_loss_that_is_no_number_is_a_diverged_trial(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_means_diverged(tmp_path: Path) -> None:
     text = BLOCK.format(lr=1).replace("train loss 2.0558, val loss 2.2115", "train loss nan, val loss nan")
     path = log(tmp_path / "p", text.replace("1.9401", "nan"))
     assert main(["import", str(path), "--study", "s", "--results", str(tmp_path / "r")]) == 0
@@ -86,7 +86,7 @@ def test_a_loss_that_is_no_number_is_a_diverged_trial(tmp_path: Path) -> None:
     assert "NaN" not in folder.trial("p", trial.id).metrics.read_text(encoding="utf-8")
 
 
-def test_nothing_is_written_of_a_folder_without_a_whole_trial(tmp_path: Path, capsys) -> None:
+def test_a_folder_without_a_complete_trial_writes_nothing(tmp_path: Path, capsys) -> None:
     good, bad = log(tmp_path / "a", BLOCK.format(lr=1)), log(tmp_path / "b", BLOCK.format(lr=1)[:200])
     assert main(["import", str(good), str(bad), "--study", "s", "--results", str(tmp_path / "r")]) == 2
     assert "no whole trial for the phase 'b'" in capsys.readouterr().err
@@ -102,7 +102,7 @@ def test_a_phase_is_imported_once(tmp_path: Path, capsys) -> None:
     assert (tmp_path / "r/s/journal.jsonl").read_bytes() == before
 
 
-def test_the_original_has_the_trials_of_the_default_study_of_that_name(original: StudyFolder) -> None:
+def test_the_original_has_the_trials_of_four_phases(original: StudyFolder) -> None:
     phases = read_journal(original.journal).phases
     study = read_study(Path(__file__).parents[2] / "studies" / "four_phases.toml")
     candidates = study.bounds["phase1"].candidates
@@ -112,7 +112,7 @@ def test_the_original_has_the_trials_of_the_default_study_of_that_name(original:
     assert imported_vocab_size(original.journal) == 86
 
 
-def test_the_original_study_file_is_found_again(original: StudyFolder, seed_study: Path, tmp_path: Path) -> None:
+def test_the_original_study_file_is_reconstructed(original: StudyFolder, seed_study: Path, tmp_path: Path) -> None:
     phases = [read_folder(seed_study / name) for name in ("phase1", "phase2")]
     folder = StudyFolder(tmp_path, "four-phases")
     folder.path.mkdir()
@@ -164,7 +164,7 @@ def test_a_phase_is_a_grid_with_exclusions_or_a_list(tmp_path: Path, points, exc
     assert len(study.phase("p").listed) == listed
 
 
-def test_phases_are_added_to_a_study_file_that_is_there(tmp_path: Path, capsys) -> None:
+def test_phases_are_added_to_an_existing_study_file(tmp_path: Path, capsys) -> None:
     command = ["--study", "s", "--results", str(tmp_path / "r")]
     first, second, third = (log(tmp_path / name, BLOCK.format(lr=1)) for name in ("a", "b", "c"))
     file = tmp_path / "r/s/study.toml"
@@ -183,7 +183,7 @@ def test_phases_are_added_to_a_study_file_that_is_there(tmp_path: Path, capsys) 
     assert list(read_journal(tmp_path / "r/s/journal.jsonl").phases) == ["a", "b", "c"]
 
 
-def test_the_text_named_in_the_study_file_tells_what_was_copied(tmp_path: Path, capsys) -> None:
+def test_copies_are_measured_with_the_text_in_the_study_file(tmp_path: Path, capsys) -> None:
     sample = "He said that one two three four five six seven eight nine"
     path = log(tmp_path / "a", BLOCK.format(lr=1).split("He said")[0] + sample + "\n")
     assert main(["import", str(path), "--study", "s", "--results", str(tmp_path / "r")]) == 0
@@ -198,7 +198,7 @@ def test_the_text_named_in_the_study_file_tells_what_was_copied(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("name", "evaluations"), [("phase1", 5), ("phase2", 15)])
-def test_the_original_numbers_arrive(original: StudyFolder, seed_study: Path, name: str, evaluations: int) -> None:
+def test_the_numbers_of_the_original(original: StudyFolder, seed_study: Path, name: str, evaluations: int) -> None:
     table = pd.read_csv(seed_study / name / "output.csv")
     steps = pd.read_csv(seed_study / name / "output_steps.csv")
     keys = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
@@ -313,7 +313,7 @@ def test_a_log_without_a_trial_is_refused_in_one_line(tmp_path: Path, text: str)
     assert len(phase.damages) == bool(text.strip())
 
 
-def test_steps_that_stand_still_are_damage(tmp_path: Path) -> None:
+def test_steps_that_do_not_advance_are_damage(tmp_path: Path) -> None:
     text = BLOCK.format(lr=0.001).replace("step 100", "step 0").replace("step 200", "step 0")
     phase = read_folder(log(tmp_path / "p", text))
     assert phase.trials == ()

@@ -43,7 +43,7 @@ def tables(seed_study: Path) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("target", "figures"), [("loss", "final_loss"), ("loss and time", ["final_loss", "total_training_time"])]
 )
-def test_the_forest_is_scikit_learns_on_the_tables(original: StudyFolder, tables, target: str, figures) -> None:
+def test_the_forest_equals_scikit_learn_on_the_tables(original: StudyFolder, tables, target: str, figures) -> None:
     direct = RandomForestRegressor(random_state=0).fit(tables[COLUMNS], tables[figures])
     expected = dict(zip(COLUMNS, direct.feature_importances_, strict=True))
     found = forest(read_journal(original.journal).trials(), target)
@@ -60,7 +60,7 @@ def test_the_forest_is_scikit_learns_on_the_tables(original: StudyFolder, tables
     assert found.trials == 1636
 
 
-def test_the_scores_are_scipys(original: StudyFolder, seed_study: Path) -> None:
+def test_the_scores_equal_scipy(original: StudyFolder, seed_study: Path) -> None:
     table = pd.read_csv(seed_study / "phase2" / "output.csv")
     found = {score.name: score for score in scores(read_journal(original.journal).phases["phase2"].current())}
     for name, column in [("learning_rate", "LR"), ("n_embd", "Embeddings"), ("n_layer", "Layers")]:
@@ -111,7 +111,7 @@ def test_permutation_finds_the_shares_of_an_additive_loss() -> None:
     assert found == permutation(trials)  # seeded
 
 
-def test_permutation_shuffles_what_varies_together_together(original: StudyFolder) -> None:
+def test_permutation_shuffles_linked_hyperparameters_together(original: StudyFolder) -> None:
     found = permutation(read_journal(original.journal).phases["phase2"].current(), repeats=3)
     assert {bar.name for bar in found.bars} == {
         "learning_rate",
@@ -134,7 +134,7 @@ def least_squares_rest(frame: pd.DataFrame, terms: list[list[str]]) -> float:
     return float(((y - x @ np.linalg.lstsq(x, y, rcond=None)[0]) ** 2).sum())
 
 
-def test_the_anova_is_that_of_least_squares(original: StudyFolder, seed_study: Path) -> None:
+def test_the_anova_equals_least_squares(original: StudyFolder, seed_study: Path) -> None:
     table = pd.read_csv(seed_study / "phase2" / "output.csv")
     table = table[table["Layers"] != 6].rename(columns={"final_loss": "y"})  # four of those are missing
     found = anova(read_journal(original.journal).phases["phase2"].current())
@@ -167,7 +167,7 @@ def test_the_anova_takes_seeds_as_one_cell() -> None:
     assert found.effects[0].share == pytest.approx(1)
 
 
-def test_what_varies_together_is_one_factor() -> None:
+def test_linked_hyperparameters_are_one_factor() -> None:
     trials = trials_of(lambda t: 1.0 / t.n_layer, n_layer=[1, 2, 3], learning_rate=[1e-4, 1e-3, 1e-2, 1e-1])
     found = design(trials)
     assert [factor.name for factor in found.factors] == ["learning_rate", "n_layer"]
@@ -175,7 +175,7 @@ def test_what_varies_together_is_one_factor() -> None:
 
 
 @pytest.mark.parametrize("function", [forest, permutation, scores, anova])
-def test_too_little_data_says_so(function) -> None:
+def test_too_little_data_is_an_error(function) -> None:
     with pytest.raises(InputError, match="not enough data"):
         function(trials_of(lambda t: 1.0, n_layer=[1, 2, 3]))
     with pytest.raises(InputError, match="not enough data"):
@@ -187,7 +187,7 @@ def test_an_unknown_target_is_named() -> None:
         design([], "vall_loss")
 
 
-def test_the_command_prints_what_mattered(made: StudyFolder, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_importance(made: StudyFolder, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     assert main(["importance", str(made.path), "--phase", "phase1", "--json", "--target", "best_val_loss"]) == 0
     import json

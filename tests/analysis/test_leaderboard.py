@@ -35,7 +35,7 @@ def state(loss: float | None, status: str = "done", **settings: object) -> Trial
     return trial_state(make_trial(**settings), status, best_val_loss=loss, val_loss=loss, train_loss=1.0)
 
 
-def test_ranks_the_least_first_and_what_has_not_ended_well_last() -> None:
+def test_lowest_loss_first_and_unfinished_trials_last() -> None:
     trials = [
         state(2.0, n_layer=1),
         state(1.5, n_layer=2),
@@ -49,7 +49,7 @@ def test_ranks_the_least_first_and_what_has_not_ended_well_last() -> None:
     assert rows[0].metrics.gap == 0.5
 
 
-def test_a_filter_keeps_the_ranks_of_the_whole() -> None:
+def test_a_filter_keeps_the_ranks() -> None:
     trials = [state(float(layers), n_layer=layers) for layers in range(1, 6)]
     assert [row.rank for row in leaderboard(trials, query=parse_query("n_layer>=3"))] == [3, 4, 5]
 
@@ -70,13 +70,13 @@ def test_seeds_are_one_row_with_mean_and_spread() -> None:
     assert len(leaderboard(trials, group_seeds=False)) == 5
 
 
-def test_a_tie_is_within_noise_of_its_first_and_does_not_creep() -> None:
+def test_ties_are_within_noise_of_their_first_trial() -> None:
     rows = leaderboard([state(loss, n_layer=n) for n, loss in enumerate([1.0, 1.02, 1.04, 1.06], 1)], noise=0.01)
     assert [row.tie for row in rows] == [1, 1, 3, 3]  # 95 % of differences of two figures are within 0.0277
     assert [row.tie for row in leaderboard([state(1.0, n_layer=1), state(1.02, n_layer=2)])] == [1, 2]
 
 
-def test_the_noise_of_noisy_curves_is_found_again() -> None:
+def test_the_noise_of_curves_is_estimated() -> None:
     draw = random.Random(1)
 
     def curve() -> Evaluations:
@@ -90,7 +90,7 @@ def test_the_noise_of_noisy_curves_is_found_again() -> None:
     assert evaluation_noise([Evaluations(curves[0][:3])], "val_loss") is None
 
 
-def test_the_board_as_it_stood_at_a_step(made: StudyFolder) -> None:
+def test_the_leaderboard_as_of_a_step(made: StudyFolder) -> None:
     trials = read_journal(made.journal).phases["phase2"].current()
     curves = read_curves(made, trials)
     then = [trial.at(450, curves[key_of(trial)]) for trial in trials]
@@ -101,12 +101,12 @@ def test_the_board_as_it_stood_at_a_step(made: StudyFolder) -> None:
     assert trials[0].at(5, Evaluations()).metrics == TrialMetrics()
 
 
-def test_an_unknown_figure_is_named() -> None:
+def test_an_unknown_metric_is_an_error() -> None:
     with pytest.raises(InputError, match="did you mean 'val_loss'"):
         leaderboard([], "vall_loss")
 
 
-def test_the_original_is_ranked_as_pandas_ranks_it(original: StudyFolder, seed_study: Path) -> None:
+def test_ranks_of_the_original_equal_pandas(original: StudyFolder, seed_study: Path) -> None:
     steps = pd.read_csv(seed_study / "phase2" / "output_steps.csv")
     keys = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
     best = steps.groupby(keys)["Validation Loss"].min().sort_values(kind="stable")
@@ -133,7 +133,7 @@ def test_the_command_prints_rows(made: StudyFolder, tmp_path: Path, capsys) -> N
     assert "results/some" in capsys.readouterr().err
 
 
-def test_what_is_copied_needs_the_corpus(made: StudyFolder, tmp_path: Path, capsys) -> None:
+def test_the_copied_share_needs_the_corpus(made: StudyFolder, tmp_path: Path, capsys) -> None:
     assert main(["leaderboard", str(made.path), "--copied"]) == 2
     assert "the corpus of this study is not at hand" in capsys.readouterr().err
     text = "one two three four five six seven eight nine ten " * 20
@@ -155,7 +155,7 @@ def test_what_is_copied_needs_the_corpus(made: StudyFolder, tmp_path: Path, caps
     assert set(shares.values()) == {0.0}
 
 
-def test_what_is_copied_may_be_on_record(tmp_path: Path, capsys) -> None:
+def test_a_recorded_copied_share_is_used(tmp_path: Path, capsys) -> None:
     folder = imported_study(tmp_path, {"only": [imported_trial(smooth_losses, text="")]})
     (trial,) = read_journal(folder.journal).trials()
     copied = Copied(share=0.5, longest=9, validation_share=0.0, validation_longest=0)
@@ -205,6 +205,6 @@ def test_ranking_and_filtering_load_nothing_heavy() -> None:
     assert process.returncode == 0, process.stderr
 
 
-def test_made_trials_rank_by_what_they_are_made_of(made: StudyFolder) -> None:
+def test_computed_losses_give_the_expected_ranks(made: StudyFolder) -> None:
     best = leaderboard(read_journal(made.journal).phases["phase1"].current())[0].settings
     assert (best.learning_rate, best.n_layer, best.n_embd) == (1e-2, 2, 128)

@@ -43,7 +43,7 @@ def study_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_original_phase_2_is_found_again(original: StudyFolder, seed_study: Path, tmp_path: Path, capsys) -> None:
+def test_the_original_phase_2_is_reconstructed(original: StudyFolder, seed_study: Path, tmp_path: Path, capsys) -> None:
     study = tmp_path / "four_phases.toml"
     shutil.copy(Path(__file__).parents[2] / "studies" / "four_phases.toml", study)
     command = ["promote", str(study), "--from", "phase1", "--top", "50", "--by", "final_loss", "--how", "narrow"]
@@ -59,7 +59,7 @@ def test_the_original_phase_2_is_found_again(original: StudyFolder, seed_study: 
     assert {trial["max_iters"] for trial in printed["trials"]} == {1500}
 
 
-def test_a_promotion_is_written_beside_what_was_there(made: StudyFolder, study_file: Path, capsys) -> None:
+def test_a_promotion_keeps_the_rest_of_the_file(made: StudyFolder, study_file: Path, capsys) -> None:
     command = ["promote", str(study_file), "--from", "phase1", "--top", "2", "--results", str(made.root)]
     assert main([*command, "--dry-run"]) == 0
     assert study_file.read_text() == STUDY
@@ -94,7 +94,7 @@ def test_a_phase_without_results_promotes_nothing(tmp_path: Path, study_file: Pa
     assert "no results to rank by" in capsys.readouterr().err
 
 
-def test_spearman_is_scipys() -> None:
+def test_spearman_equals_scipy() -> None:
     generator = np.random.default_rng(0)
     a = generator.integers(0, 20, 100).astype(float)
     b = a + generator.normal(0, 8, 100).round()
@@ -102,7 +102,7 @@ def test_spearman_is_scipys() -> None:
     assert spearman([1.0, 1.0], [1.0, 2.0]) is None
 
 
-def test_a_cut_tells_where_the_winners_stood(tmp_path: Path) -> None:
+def test_a_cut_reports_the_winners_earlier_ranks(tmp_path: Path) -> None:
     rates = [1e-2 / 2**n for n in range(10)]
     early = [imported_trial(smooth_losses, learning_rate=rate) for rate in rates]
 
@@ -122,7 +122,7 @@ def test_a_cut_tells_where_the_winners_stood(tmp_path: Path) -> None:
     assert "cutting at 2 would have kept 2 of them, at 4 all" in cut.sentence()
 
 
-def test_the_original_cut_as_pandas_sees_it(original: StudyFolder, seed_study: Path) -> None:
+def test_the_original_cut_equals_pandas(original: StudyFolder, seed_study: Path) -> None:
     keys = ["LR", "Heads", "Embeddings", "Block Size", "Batch Size", "Layers"]
     first, second = (
         pd.read_csv(seed_study / name / "output.csv").set_index(keys)["final_loss"] for name in ("phase1", "phase2")

@@ -37,7 +37,7 @@ RECORD = {
         "-train>0",
     ],
 )
-def test_lets_through(text: str) -> None:
+def test_a_query_accepts(text: str) -> None:
     assert parse_query(text).holds(RECORD)
 
 
@@ -56,11 +56,11 @@ def test_lets_through(text: str) -> None:
         "state:done n_layer:2",
     ],
 )
-def test_holds_back(text: str) -> None:
+def test_a_query_rejects(text: str) -> None:
     assert not parse_query(text).holds(RECORD)
 
 
-def test_the_step_is_told() -> None:
+def test_a_query_has_a_step() -> None:
     assert parse_query("word @1_500").step == 1500
     assert parse_query("word").step is None
 
@@ -75,6 +75,6 @@ def test_the_step_is_told() -> None:
         ("@-5", "names no step"),
     ],
 )
-def test_what_it_cannot_read_is_one_clear_line(text: str, message: str) -> None:
+def test_a_wrong_query_is_one_clear_line(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_query(text)

@@ -20,7 +20,7 @@ from tests.analysis.conftest import imported_study, imported_trial
 EVIL = "<script>alert(1)</script> | *bold* \x1b[31m `x`"
 
 
-def test_text_from_files_is_shown_and_never_acts() -> None:
+def test_text_from_files_is_escaped() -> None:
     blocks = [Heading(EVIL), Paragraph(EVIL), Notes((EVIL,)), Grid(("a", "b"), ((EVIL, EVIL),), ("b",)), Listing(EVIL)]
     page = to_html(EVIL, blocks)
     assert "<script>" not in page
@@ -36,7 +36,7 @@ needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is 
 
 
 @needs_matplotlib
-def test_a_report_needs_nothing_else(made: StudyFolder, tmp_path: Path, capsys) -> None:
+def test_a_report_loads_nothing(made: StudyFolder, tmp_path: Path, capsys) -> None:
     assert main(["report", str(made.path), "--out", str(tmp_path / "out")]) == 0
     page, text = (Path(line) for line in capsys.readouterr().out.splitlines())
     content = page.read_text(encoding="utf-8")
@@ -90,7 +90,7 @@ def test_a_study_without_results_has_no_report(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_an_export_is_what_the_files_hold(made: StudyFolder, tmp_path: Path, kind: str) -> None:
+def test_an_export_equals_the_files(made: StudyFolder, tmp_path: Path, kind: str) -> None:
     if kind == "parquet":
         pytest.importorskip("pyarrow")
     assert main(["export", str(made.path), "--out", str(tmp_path), "--format", kind]) == 0

@@ -28,7 +28,7 @@ def sampled(folder: Path, symbols: str = "\n ab") -> Path:
     return folder
 
 
-def test_a_trial_writes_what_its_seed_says(tmp_path: Path, capsys) -> None:
+def test_the_seed_decides_the_text(tmp_path: Path, capsys) -> None:
     command = ["sample", str(sampled(tmp_path / "trial")), "--length", "40", "--prompt", "ab"]
     assert main([*command, "--seed", "1"]) == 0
     first = capsys.readouterr().out
@@ -40,7 +40,7 @@ def test_a_trial_writes_what_its_seed_says(tmp_path: Path, capsys) -> None:
     assert capsys.readouterr().out != first
 
 
-def test_what_a_trial_writes_cannot_act_on_the_terminal(tmp_path: Path, capsys) -> None:
+def test_generated_escapes_do_not_reach_the_terminal(tmp_path: Path, capsys) -> None:
     assert main(["sample", str(sampled(tmp_path / "trial", "\n\x1b[")), "--length", "60"]) == 0
     output = capsys.readouterr().out
     assert "\x1b" not in output
@@ -51,14 +51,14 @@ def test_what_a_trial_writes_cannot_act_on_the_terminal(tmp_path: Path, capsys) 
     ("arguments", "message"),
     [(["--prompt", "x"], "'x' is not in the vocabulary"), (["--top-k", "0"], "--top-k must be at least 1")],
 )
-def test_a_wrong_wish_is_one_clear_line(tmp_path: Path, capsys, arguments: list[str], message: str) -> None:
+def test_a_wrong_option_is_one_clear_line(tmp_path: Path, capsys, arguments: list[str], message: str) -> None:
     assert main(["sample", str(sampled(tmp_path / "trial")), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert main(["sample", str(tmp_path)]) == 2
     assert "name a trial's folder" in capsys.readouterr().err
 
 
-def test_the_ladder_goes_down_evenly(original: StudyFolder) -> None:
+def test_the_ladder_descends_evenly(original: StudyFolder) -> None:
     trials = list(read_journal(original.journal).trials())
     rungs = read_rungs(original, trials, "final_loss")
     assert len(rungs) == 1636
