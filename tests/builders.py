@@ -20,11 +20,25 @@ SMALLEST_SETTINGS = {
     "max_iters": 500,
 }
 """The smallest trial of the original study."""
+TINY_SETTINGS = {
+    "n_layer": 1,
+    "n_head": 2,
+    "n_embd": 16,
+    "block_size": 8,
+    "batch_size": 4,
+    "learning_rate": 1e-2,
+}
+"""A model that trains for hundreds of steps per second."""
 
 
 def make_trial(**settings: Any) -> Trial:
     """Return the smallest trial of the original study, with some settings changed."""
     return Trial(**{**SMALLEST_SETTINGS, **settings})
+
+
+def tiny_trial(**settings: Any) -> Trial:
+    """Return a trial that trains in less than a second."""
+    return Trial(**{**TINY_SETTINGS, "max_iters": 20, "precision": "fp32", **settings})
 
 
 def make_trials(count: int = 3, **settings: Any) -> list[Trial]:
@@ -87,17 +101,13 @@ def study_text(
     phases: str, *, name: str = "small", corpus: str = "text.txt", study: str = "", defaults: str = ""
 ) -> str:
     """Return a study file of tiny trials: `phases` after a [study] and a [defaults] table, with keys added to each."""
+    tiny = "\n".join(f"{name} = {value}" for name, value in TINY_SETTINGS.items())
     return f"""\
 [study]
 name = "{name}"
 corpus = "{corpus}"
 {study}
 [defaults]
-n_layer = 1
-n_head = 2
-n_embd = 16
-block_size = 8
-batch_size = 4
-learning_rate = 1e-2
+{tiny}
 {defaults}
 {phases}"""

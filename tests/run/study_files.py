@@ -17,34 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
-from litegpt.study.trial import Trial
+from tests.builders import study_text, tiny_trial
 
 ROOT = Path(__file__).parents[2]
-SMALL = Trial(
-    n_layer=1,
-    n_head=2,
-    n_embd=16,
-    block_size=8,
-    batch_size=4,
-    learning_rate=1e-2,
-    max_iters=20,
-    eval_interval=10,
-    dropout=0.1,
-    precision="fp32",
-)
+SMALL = tiny_trial(eval_interval=10, dropout=0.1)
 WORDS = ("the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "over", "mat", "hill", "and")
-HEAD = """\
-[study]
-name = "tiny"
-corpus = "tiny.txt"
-
-[defaults]
-n_layer = 1
-n_head = 2
-n_embd = 16
-block_size = 8
-batch_size = 4
-learning_rate = 1e-2
+DEFAULTS = """\
 dropout = 0.1
 eval_interval = 20
 precision = "fp32"
@@ -87,7 +65,8 @@ class StudyFiles:
         self.folder, self.file = folder, folder / "tiny.toml"
         self.results = folder / "results" / "tiny"
         self.journal = self.results / "journal.jsonl"
-        self.file.write_text(HEAD + phases, encoding="utf-8")
+        text = study_text(phases, name="tiny", corpus="tiny.txt", defaults=DEFAULTS)
+        self.file.write_text(text, encoding="utf-8")
         chosen = random.Random(7)
         self.corpus = folder / "tiny.txt"
         self.corpus.write_text(" ".join(chosen.choice(WORDS) for _ in range(800)), encoding="utf-8")

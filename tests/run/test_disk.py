@@ -10,29 +10,18 @@ from typing import Any
 import pytest
 
 from litegpt.estimate.cost import weight_bytes
-from litegpt.results.events import PhaseEnded, PhasePlanned, TrialEnded, TrialQueued
+from litegpt.results.events import PhaseEnded
 from litegpt.results.fold import fold
 from litegpt.results.folder import StudyFolder
-from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import StudyState
 from litegpt.run import disk
 from litegpt.run.disk import BEST_KEPT, Retention, needed_bytes, shortage
 from litegpt.study.study import Study, parse_study, read_study
 from litegpt.study.trial import Trial
+from tests.builders import phase_planned, study_text, trial_ended
 
 TRIALS = 40
-TEXT = """\
-[study]
-name = "s"
-corpus = "c.txt"
-keep = "{keep}"
-[defaults]
-n_layer = 1
-n_head = 1
-n_embd = 16
-block_size = 8
-batch_size = 4
-learning_rate = 1e-3
+PHASES = """\
 [[phase]]
 name = "first"
 max_iters = 10
@@ -51,7 +40,8 @@ start = "{start}"
 
 
 def make_study(keep: str, start: str = "scratch") -> Study:
-    return parse_study(TEXT.format(keep=keep, start=start, seeds=", ".join(map(str, range(TRIALS)))), Path("s.toml"))
+    phases = PHASES.format(start=start, seeds=", ".join(map(str, range(TRIALS))))
+    return parse_study(study_text(phases, study=f'keep = "{keep}"'), Path("s.toml"))
 
 
 class Results:
@@ -65,22 +55,15 @@ class Results:
         self.state = StudyState()
         packing = SimpleNamespace(width=lambda trial: 1, slots=["cpu"])
         self.context: Any = SimpleNamespace(study=study, folder=folder, state=self.state, packing=packing, n_symbols=50)
-        fold(self.state, PhasePlanned(phase=phase, trials=[trial.id for trial in self.trials]).record())
-        for trial in self.trials:
-            fold(self.state, TrialQueued(phase=phase, settings=trial).record())
+        for event in phase_planned(phase, self.trials):
+            fold(self.state, event.record())
 
     def end(self, trial: Trial, best_val_loss: float, final_loss: float, state: str = "done") -> None:
         files = self.folder.trial("first", trial.id)
         files.path.mkdir(parents=True)
         for path in (files.checkpoint, files.best, files.metrics):
             path.touch()
-        event = TrialEnded(
-            phase="first",
-            trial=trial.id,
-            attempt=1,
-            state=state,  # type: ignore[arg-type]
-            metrics=TrialMetrics(best_val_loss=best_val_loss, final_loss=final_loss),
-        )
+        event = trial_ended("first", trial, state, best_val_loss=best_val_loss, final_loss=final_loss)
         fold(self.state, event.record())
 
     def trials_with(self, name: str) -> set[str]:

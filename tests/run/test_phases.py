@@ -12,20 +12,9 @@ from litegpt.run.phases import next_phase, phase_ended, planning_events, requeue
 from litegpt.run.requests import Request
 from litegpt.study.study import Study, parse_study
 from litegpt.study.trial import Trial
+from tests.builders import study_text
 
-STUDY = """
-[study]
-name = "s"
-corpus = "c.txt"
-
-[defaults]
-n_layer = 1
-n_head = 2
-n_embd = 16
-block_size = 8
-batch_size = 4
-learning_rate = 1e-2
-
+STUDY = study_text("""\
 [[phase]]
 name = "first"
 max_iters = 100
@@ -36,7 +25,7 @@ seed = [1, 2]
 name = "second"
 max_iters = 200
 promote = {from = "first", top = 1, how = "exact"}
-"""
+""")
 
 
 @pytest.fixture

@@ -18,20 +18,10 @@ from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
 from litegpt.train.pack import Pack
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tokenizer import CharacterTokenizer
+from tests.builders import tiny_trial
 
 WORDS = ("the", "a", "cat", "dog", "bird", "sat", "ran", "flew", "on", "under", "over", "mat", "hill", "and")
-SMALL = Trial(
-    n_layer=1,
-    n_head=2,
-    n_embd=16,
-    block_size=8,
-    batch_size=4,
-    learning_rate=1e-2,
-    max_iters=50,
-    dropout=0.0,
-    eval_interval=20,
-    precision="fp32",
-)
+SMALL = tiny_trial(max_iters=50, dropout=0.0, eval_interval=20)
 
 
 @pytest.fixture(autouse=True, scope="session")
