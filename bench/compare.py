@@ -24,6 +24,7 @@ from pathlib import Path
 
 import tomli_w
 
+from litegpt.processes import module_command
 from litegpt.results.journal import read_journal
 
 HERE = Path(__file__).parent
@@ -56,7 +57,7 @@ def run_litegpt(sweep: dict, folder: Path) -> tuple[float, list[float]]:
     study = {"study": {"name": "bench", "corpus": str(CORPUS)}, "phase": [phase]}
     (folder / "study.toml").write_text(tomli_w.dumps(study))
     started = time.perf_counter()
-    command = [sys.executable, "-m", "litegpt.cli.run", str(folder / "study.toml"), "--results", str(folder), "--json"]
+    command = module_command("litegpt.cli.run", str(folder / "study.toml"), "--results", str(folder), "--json")
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     trials = read_journal(folder / "bench" / "journal.jsonl").phases["bench"].current()

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.generated import evaluations, generate_study, loss_at  # noqa: E402
+from litegpt.processes import module_command  # noqa: E402
 from litegpt.results.events import PhasePlanned, TrialQueued, TrialStarted  # noqa: E402
 from litegpt.results.folder import StudyFolder  # noqa: E402
 from litegpt.results.journal import Journal  # noqa: E402
@@ -71,7 +72,7 @@ def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Pr
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python compiles modules only once, at the first start
     started = time.perf_counter()
-    command = [sys.executable, "-m", "tui.app", str(study), "--results", str(results)]
+    command = module_command("tui.app", str(study), "--results", str(results))
     process = subprocess.Popen(
         command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=state
     )

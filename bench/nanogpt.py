@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from litegpt.processes import module_command
 from litegpt.results.journal import read_journal
 
 SETTING = {
@@ -143,7 +144,7 @@ def train_litegpt(corpus: Path) -> tuple[float, float]:
         path = Path(folder) / "study.toml"
         path.write_text(tomli_w.dumps(study))
         started = time.perf_counter()
-        command = [sys.executable, "-m", "litegpt.cli.run", str(path), "--results", folder, "--json", "--workers", "1"]
+        command = module_command("litegpt.cli.run", str(path), "--results", folder, "--json", "--workers", "1")
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
         trial = read_journal(Path(folder) / "nanogpt" / "journal.jsonl").phases["cpu"].current()[0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from textual.app import App
 import litegpt
 from litegpt.display import inert
 from litegpt.errors import InputError
+from litegpt.processes import module_command
 from litegpt.results.state import StudyState
 from litegpt.run.requests import send_request
 from tui.location import DEFAULT_STUDY
@@ -99,7 +99,7 @@ def _is_over(path: Path, state: StudyState) -> bool:
 
 def _command(session: Session, *arguments: str) -> list[str]:
     """Return the command line of `litegpt` for the study's results."""
-    return [sys.executable, "-m", "litegpt.cli.main", *arguments, "--results", str(session.location.folder.root)]
+    return module_command("litegpt.cli.main", *arguments, "--results", str(session.location.folder.root))
 
 
 def _run_command(app: App[Any], command: list[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from litegpt.errors import InputError
+from litegpt.processes import module_command
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -74,7 +75,7 @@ async def application(command: str, port: int, token: str) -> web.Application:
 
 def _command(arguments: argparse.Namespace) -> str:
     """Return what runs for each page that is opened."""
-    command = [sys.executable, "-m", "tui.app", "--results", str(arguments.results)]
+    command = module_command("tui.app", "--results", str(arguments.results))
     command += ["--readonly"] if arguments.readonly else []
     command += ["--replay", str(arguments.replay)] if arguments.replay else []
     command += ["--", str(arguments.study)] if arguments.study else []

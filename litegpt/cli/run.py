@@ -18,6 +18,7 @@ from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.estimate.device import DeviceSpec
 from litegpt.estimate.fit import memory_shortage
+from litegpt.processes import module_command
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run.device_discovery import worker_slots
@@ -213,7 +214,7 @@ def _check_results(study: Study, state: StudyState, corpus: Corpus, folder: Stud
 
 def _detach(arguments: argparse.Namespace, folder: StudyFolder) -> Exit:
     """Start the same run in a new session, so that it survives a closed terminal."""
-    command = [sys.executable, "-m", "litegpt.cli.run", str(arguments.study), "--results", str(arguments.results)]
+    command = module_command("litegpt.cli.run", str(arguments.study), "--results", str(arguments.results))
     command += ["--device", arguments.device, "--patience", str(arguments.patience)]
     for name in arguments.phase or ():
         command += ["--phase", name]

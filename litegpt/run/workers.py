@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from litegpt.processes import module_command
 from litegpt.run.device_discovery import WorkerSlot
 from litegpt.worker.messages import Message, parse
 
@@ -77,8 +77,7 @@ class Workers:
         """Start a worker in a slot."""
         self._started += 1
         name = f"w{self._started}"
-        command = [sys.executable, "-m", "litegpt.worker"]
-        command += ["--device", slot.device, "--threads", str(slot.threads)]
+        command = module_command("litegpt.worker", "--device", slot.device, "--threads", str(slot.threads))
         environment = {**ALLOCATOR, **os.environ, "OMP_NUM_THREADS": str(slot.threads), "PYTHONUNBUFFERED": "1"}
         with open_log(self._log) as log:
             process = subprocess.Popen(

@@ -16,6 +16,7 @@ from multiprocessing import connection
 import numpy as np
 
 from litegpt.estimate.device import cores
+from litegpt.processes import protect_pool
 from litegpt.train.tokenizer import LearnedTokenizer, Tokenizer, cut_between_words
 
 PROCESSES_MAX = 8  # each remembers the tokens of the words it has seen, in 100 MB at most
@@ -32,6 +33,7 @@ def encode_long(tokenizer: Tokenizer, parts: Iterable[str]) -> Generator[np.ndar
         yield from tokenizer.encode_parts(parts)
         return
     # This process has threads, locks and perhaps a GPU, which a forked copy could not use.
+    protect_pool()
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, _start_process, (tokenizer.definition,))
     waiting: deque[tuple[str, Future[np.ndarray] | None]] = deque()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from litegpt.processes import module_command
 from litegpt.results.state import TrialState
 from tui.importance.answers import Answer, Question, answer
 
@@ -29,7 +30,7 @@ class Answerer:
         """Return the answer, after waiting for it."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tui.importance.answering"],
+                module_command("tui.importance.answering"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

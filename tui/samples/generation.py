@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import codecs
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from litegpt.display import inert
 from litegpt.errors import InputError
+from litegpt.processes import module_command
 from litegpt.results.folder import StudyFolder
 from tui.messages import TrialKey
 
@@ -19,7 +19,7 @@ READ_BYTES = 4096
 
 def sample_command(folder: StudyFolder, key: TrialKey, prompt: str, length: int, temperature: float) -> list[str]:
     """Return the command that streams the prompt and its continuation to stdout."""
-    command = [sys.executable, "-m", "litegpt.cli.main", "sample", str(folder.trial(*key).path), "--stream"]
+    command = module_command("litegpt.cli.main", "sample", str(folder.trial(*key).path), "--stream")
     return [*command, "--length", str(length), "--temperature", f"{temperature:g}", f"--prompt={prompt}"]
 
 
