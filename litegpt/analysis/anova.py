@@ -45,7 +45,7 @@ class Anova:
 
 
 def anova(trials: Iterable[TrialState], target: str = "loss") -> Anova:
-    """Return the analysis of the target's first figure in the phase with the largest complete grid among the trials.
+    """Return the analysis of the target's first metric in the phase with the largest complete grid among the trials.
 
     Where a grid lacks combinations, levels are left out until it is complete, and a note says which. Repeats of a
     setting count as their mean. InputError: not enough data.
@@ -66,10 +66,10 @@ def anova(trials: Iterable[TrialState], target: str = "loss") -> Anova:
 
 
 def _anova(known: Design, phase: str) -> Anova:
-    figures = next(iter(known.figures.values()))
+    values = next(iter(known.values.values()))
     groups: dict[Cell, list[float]] = defaultdict(list)
-    for index, figure in enumerate(figures):
-        groups[tuple(tuple(known.columns[n][index] for n in f.members) for f in known.factors)].append(figure)
+    for index, value in enumerate(values):
+        groups[tuple(tuple(known.columns[n][index] for n in f.members) for f in known.factors)].append(value)
     means = {cell: statistics.fmean(group) for cell, group in groups.items()}
     kept, dropped = _complete(set(means), [factor.name for factor in known.factors])
     levels = [sorted({cell[i] for cell in kept}) for i in range(len(known.factors))]  # type: ignore[type-var]

@@ -14,7 +14,6 @@ from litegpt.results.metric import History
 from litegpt.results.state import TrialState
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH
 
-FIGURES = ("train_loss", "val_loss", "bits_per_char", "seconds")
 TOKENS = {"tokenizer", "vocab_size"}  # parts of one choice: a size of 0 leaves it to the tokenizer
 
 
@@ -42,7 +41,7 @@ class Matched:
     """One value against the others on otherwise equal settings."""
 
     value: int | float | str
-    mean: float  # of the figure, over the matched settings
+    mean: float  # of the metric, over the matched settings
     difference: float  # from the mean of its matched siblings and itself; below 0 is lower than they are
     margin: float | None  # of the difference, at 95 %; None for a single setting
     settings: int
@@ -53,22 +52,22 @@ class Matched:
         return f"{self.difference:+.3f}" + ("" if self.margin is None else f" ± {self.margin:.3f}")
 
 
-def bands(trials: Iterable[TrialState], curves: Curves, name: str, figure: str = "train_loss") -> list[Band]:
-    """Return a band per value of a hyperparameter, in the order of the values; `figure` is one of FIGURES.
+def bands(trials: Iterable[TrialState], curves: Curves, name: str, metric: str = "train_loss") -> list[Band]:
+    """Return a band per value of a hyperparameter, in the order of the values.
 
     Means over different trials are not joined: where a phase ends, or a trial stops, a new segment begins.
     """
     by_value: dict[int | float | str, list[TrialState]] = defaultdict(list)
     for trial in trials:
         by_value[getattr(trial.settings, name)].append(trial)
-    return [Band(value, _segments(by_value[value], curves, figure)) for value in sorted(by_value)]
+    return [Band(value, _segments(by_value[value], curves, metric)) for value in sorted(by_value)]
 
 
-def _segments(trials: Sequence[TrialState], curves: Curves, figure: str) -> tuple[Segment, ...]:
+def _segments(trials: Sequence[TrialState], curves: Curves, metric: str) -> tuple[Segment, ...]:
     known: dict[Key, dict[int, float]] = {}
     for trial in trials:
         curve = curves.get(key_of(trial))
-        measured = dict(curve.points(figure)) if curve is not None else {}
+        measured = dict(curve.points(metric)) if curve is not None else {}
         if measured:
             known[key_of(trial)] = measured
     spans = {key: (min(measured), max(measured)) for key, measured in known.items()}

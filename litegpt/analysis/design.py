@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from litegpt.errors import InputError, did_you_mean
+from litegpt.results.metric import METRICS, comparable_metrics
 from litegpt.results.ranking import measured
 from litegpt.results.state import TrialState
-from litegpt.study.phase import RANKINGS
+from litegpt.study.phase import RANKINGS, default_ranking
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH, tokens_differ
 
 TRIALS_MIN = 8
@@ -17,15 +18,24 @@ NO_CAUSES = (*LENGTH, "seed")  # how long, and by which dice: not what a setting
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "loss": ("final_loss",),
+    "best_val_loss": ("best_val_loss",),
     "loss and time": ("final_loss", "seconds"),
     **{name: (name,) for name in RANKINGS},
 }
-"""What importance can be asked about, and the figures it looks at."""
+"""What importance can be asked about, each with its metrics."""
 
 
-def default_target(trials: Iterable[TrialState]) -> str:
-    """Return what importance is asked about where nothing else is: the loss, or what compares between tokenizers."""
-    return "best_bits_per_char" if tokens_differ(trial.settings for trial in trials) else "loss"
+def comparable_targets(trials: Iterable[TrialState]) -> tuple[str, ...]:
+    """Return the targets that compare between the tokenizers of these trials, the default one first."""
+    differ = tokens_differ(trial.settings for trial in trials)
+    default = default_ranking(True) if differ else "loss"
+    targets = (name for name, metrics in TARGETS.items() if comparable_metrics(metrics, differ) == metrics)
+    return tuple(dict.fromkeys((default, *targets)))
+
+
+def target_label(target: str) -> str:
+    """Return a target in words."""
+    return " and ".join(METRICS[name].label for name in TARGETS[target])
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,12 @@ class Factor:
 
 @dataclass(frozen=True)
 class Design:
-    """Trials that are done and have the target's figures, their settings as numbers, and their factors."""
+    """Trials that are done and have the target's metrics, their settings as numbers, and their factors."""
 
     target: str
     trials: tuple[TrialState, ...]
     columns: dict[str, tuple[float, ...]]  # by hyperparameter, in ORDER; texts as the place of their value
-    figures: dict[str, tuple[float, ...]]  # by figure of the target
+    values: dict[str, tuple[float, ...]]  # by metric of the target
     factors: tuple[Factor, ...]
     notes: tuple[str, ...]
 
@@ -76,7 +86,7 @@ def design(trials: Iterable[TrialState], target: str = "loss", *, with_length: b
         target=target,
         trials=tuple(known),
         columns=columns,
-        figures={name: tuple(value for _, value in measured(known, name)) for name in names},
+        values={name: tuple(value for _, value in measured(known, name)) for name in names},
         factors=factors,
         notes=_notes(known, factors, with_length),
     )

@@ -58,7 +58,7 @@ class Score:
 def forest(trials: Iterable[TrialState], target: str = "loss", seed: int = 0) -> Importance:
     """Return the impurity importance of a random forest, as the original published it: the shares add up to one.
 
-    With two figures as a target the forest predicts both in their own units, as the original's did, so the one with
+    With two metrics as a target the forest predicts both in their own units, as the original's did, so the one with
     the larger numbers weighs more. Hyperparameters that vary together are one bar, the sum of their shares.
     """
     known = design(trials, target)
@@ -72,8 +72,8 @@ def forest(trials: Iterable[TrialState], target: str = "loss", seed: int = 0) ->
         for factor in known.factors
     ]
     notes = known.notes
-    if len(known.figures) > 1:
-        notes = (*notes, f"{' and '.join(known.figures)} in their own units: the one with larger numbers weighs more")
+    if len(known.values) > 1:
+        notes = (*notes, f"{' and '.join(known.values)} in their own units: the one with larger numbers weighs more")
     return Importance("forest", target, _sorted(bars), len(known.trials), None, notes)
 
 
@@ -83,7 +83,7 @@ def permutation(
     """Return by how much R squared on held-out trials falls when a factor is shuffled, with a 95 % interval.
 
     Over 5 folds and `repeats` shuffles each; joint hyperparameters are shuffled together. Trials of different lengths
-    have their length as a factor. Figures are standardised, so that two of them weigh the same, and seconds are taken
+    have their length as a factor. Metrics are standardised, so that two of them weigh the same, and seconds are taken
     on a logarithmic scale, so that one trial that hung does not make the result.
     """
     known = design(trials, target, with_length=True)
@@ -117,7 +117,7 @@ def permutation(
 
 
 def scores(trials: Iterable[TrialState], target: str = "loss") -> list[Score]:
-    """Return F, mutual information and Pearson's correlation of every hyperparameter with the target's first figure."""
+    """Return F, mutual information and Pearson's correlation of every hyperparameter with the target's first metric."""
     known = design(trials, target)
     x, y = _arrays(known)
     y = y.reshape(len(y), -1)[:, 0]
@@ -141,10 +141,10 @@ def _forest(seed: int, trees: int = TREES) -> RandomForestRegressor:
 
 def _arrays(known: Design, *, logarithmic_time: bool = False) -> tuple[np.ndarray, np.ndarray]:
     x = np.array(list(known.columns.values())).T
-    figures = {name: np.array(values) for name, values in known.figures.items()}
-    if logarithmic_time and "seconds" in figures:
-        figures["seconds"] = np.log(np.maximum(figures["seconds"], SECONDS_MIN))
-    y = np.array(list(figures.values())).T
+    values = {name: np.array(values) for name, values in known.values.items()}
+    if logarithmic_time and "seconds" in values:
+        values["seconds"] = np.log(np.maximum(values["seconds"], SECONDS_MIN))
+    y = np.array(list(values.values())).T
     return x, y[:, 0] if y.shape[1] == 1 else y
 
 

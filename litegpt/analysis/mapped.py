@@ -34,7 +34,7 @@ from litegpt.errors import InputError, did_you_mean
 from litegpt.results.metrics import Evaluation
 from litegpt.study.trial import HYPERPARAMETERS, REQUIRED
 
-FIGURES = ("step", "train_loss", "val_loss", "final_loss", "seconds", "text")
+OTHER_COLUMNS = ("step", "train_loss", "val_loss", "final_loss", "seconds", "text")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_mapping(path: Path) -> Mapped:
     columns, fixed = document.get("columns", {}), document.get("fixed", {})
     if not isinstance(columns, dict) or not isinstance(fixed, dict):
         raise InputError("[columns] and [fixed] are tables", path)
-    _check_names(columns, (*HYPERPARAMETERS, *FIGURES), path)
+    _check_names(columns, (*HYPERPARAMETERS, *OTHER_COLUMNS), path)
     _check_names(fixed, HYPERPARAMETERS, path)
     missing = [name for name in REQUIRED if name not in columns and name not in fixed and name != "max_iters"]
     if missing:
@@ -99,7 +99,7 @@ def _take_row(new: RawTrial, row: Mapping[str, str], mapped: Mapped, trials: dic
         for name, known in HYPERPARAMETERS.items()
         if name in cells or name in mapped.fixed
     }
-    figures = {name: parsed(cells[name], float, name) for name in FIGURES[1:-1] if cells.get(name)}
+    metrics = {name: parsed(cells[name], float, name) for name in OTHER_COLUMNS[1:-1] if cells.get(name)}
     if "step" not in cells and tuple(settings.values()) in trials:
         raise ValueError("repeats a setting; only the first is taken")
     step = parsed(cells["step"], int, "step") if "step" in cells else settings.get("max_iters")
@@ -108,24 +108,22 @@ def _take_row(new: RawTrial, row: Mapping[str, str], mapped: Mapped, trials: dic
     raw = trials.setdefault(tuple(settings.values()), new)
     raw.max_iters = settings.pop("max_iters", None)
     raw.settings = settings
-    raw.final_loss = figures.get("final_loss", raw.final_loss)
-    raw.seconds = figures.get("seconds", raw.seconds)
+    raw.final_loss = metrics.get("final_loss", raw.final_loss)
+    raw.seconds = metrics.get("seconds", raw.seconds)
     raw.text = cells.get("text") or raw.text
     raw.evaluations.append(
         Evaluation(
             step=step,
-            train_loss=figures.get("train_loss"),
-            val_loss=figures.get("val_loss"),
-            final_loss=figures.get("final_loss"),
-            seconds=figures.get("seconds"),
-            tokens_per_second=None,
-            learning_rate=None,
+            train_loss=metrics.get("train_loss"),
+            val_loss=metrics.get("val_loss"),
+            final_loss=metrics.get("final_loss"),
+            seconds=metrics.get("seconds"),
         )
     )
 
 
 def parsed(value: Any, kind: type, name: str) -> Any:
-    """Return a cell or a fixed value as the type that a hyperparameter or figure has."""
+    """Return a cell or a fixed value as the type that a hyperparameter or metric has."""
     try:
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from litegpt.errors import InputError
+from litegpt.results.metric import METRICS
 from litegpt.results.ranking import rank
-from litegpt.results.state import StudyState
+from litegpt.results.state import StudyState, TrialState
 from litegpt.study.edit.append import append_phase
 from litegpt.study.edit.phase_text import free_phase_name
 from litegpt.study.expand import Expansion, expand
-from litegpt.study.phase import RANKINGS, Exclusion, Promotion
+from litegpt.study.phase import Exclusion, Promotion, default_ranking
 from litegpt.study.study import Study, parse_study
-from litegpt.study.trial import Trial
+from litegpt.study.trial import Trial, tokens_differ
 
-PER_TOKEN = set(RANKINGS) - {"best_bits_per_char", "seconds"}
-"""Metrics per token, which do not compare between tokenizers."""
 LONGER = 3  # a promoted phase trains this many times as long by default, as in the original study
 
 
 @dataclass(frozen=True)
-class Preview:
+class PromotionPreview:
     """The result of a promotion that is not yet written."""
 
     phase: str
@@ -55,7 +54,7 @@ def preview_promotion(
     promotion: Promotion,
     name: str | None = None,
     max_iters: int | None = None,
-) -> Preview:
+) -> PromotionPreview:
     """Preview a promotion. `text` is the study file as read, `state` the results of the study.
 
     Nothing is written: `litegpt.study.edit.save.save` writes the preview. InputError: the source phase is unknown or
@@ -73,7 +72,7 @@ def preview_promotion(
     phase = parse_study(edited, study.path).phase(name)
     expansion = expand(phase, [trial.settings for trial in ranked]) or Expansion((), (), {})
     counts = known.counts()
-    return Preview(
+    return PromotionPreview(
         phase=name,
         max_iters=iterations,
         promotion=promotion,
@@ -88,3 +87,10 @@ def preview_promotion(
 def exclusion_reasons(excluded: Iterable[Exclusion]) -> list[tuple[str, int]]:
     """Return the reasons for which permutations are left out, with their counts, the most frequent first."""
     return Counter(exclusion.reason for exclusion in excluded).most_common()
+
+
+def incomparable(by: str, trials: Iterable[TrialState]) -> str:
+    """Return a warning if trials with different tokenizers would be ranked by a metric per token."""
+    if not METRICS[by].per_token or not tokens_differ(trial.settings for trial in trials):
+        return ""
+    return f"{by} does not compare between tokenizers; {default_ranking(True)} does"

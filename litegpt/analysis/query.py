@@ -2,7 +2,7 @@
 
 A term is a field, a comparison (`:` `=` `!=` `<` `<=` `>` `>=`) and a value; `:` takes several (`n_layer:2,4`) and a
 range (`lr:1e-4..3e-4`), and finds text anywhere in a text. A word without a comparison is looked for in phase and id.
-`-` before a term turns it round. `@500` asks for the figures as they were at step 500. All terms must hold.
+`-` before a term turns it round. `@500` asks for the metrics as they were at step 500. All terms must hold.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from litegpt.errors import InputError, did_you_mean
+from litegpt.results.metric import METRICS
 from litegpt.study.trial import HYPERPARAMETERS
 
 ALIASES = {
@@ -24,11 +25,10 @@ ALIASES = {
     "final": "final_loss",
     "params": "parameters",
 }
-FIGURES = ("train_loss", "val_loss", "best_val_loss", "bits_per_char", "best_bits_per_char", "final_loss", "seconds")
 FIELDS = (
     *HYPERPARAMETERS,
-    *FIGURES,
-    *("rank", "id", "phase", "state", "parameters", "best_val_step", "gap", "step", "seeds", "start_from"),
+    *METRICS,
+    *("rank", "id", "phase", "state", "parameters", "seeds", "start_from"),
 )
 _TERM = re.compile(r"(-?)([A-Za-z_]\w*)(>=|<=|!=|==|>|<|=|:)(.*)")
 _SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9}
@@ -71,7 +71,7 @@ class Query:
     """A filter, read. An empty one lets everything through."""
 
     terms: tuple[Term, ...] = ()
-    step: int | None = None  # figures as they were at this step
+    step: int | None = None  # metrics as they were at this step
 
     def holds(self, record: Mapping[str, object]) -> bool:
         """Tell whether a record of FIELDS meets every term."""

@@ -15,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt import display
-from litegpt.analysis.design import TARGETS, default_target
+from litegpt.analysis.design import TARGETS, comparable_targets
 from litegpt.cli.command import Exit, complain
 from litegpt.cli.leaderboard import choose_phase, find_folder
 from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.results.journal import read_journal
 from litegpt.results.state import TrialState
+from litegpt.study.phase import default_ranking
 
 if TYPE_CHECKING:
     from litegpt.analysis.anova import Anova
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
     parser.add_argument("--phase", metavar="NAME", help="only this phase (default: all phases, pooled)")
-    defaults = "default: loss, best_bits_per_char where tokenizers differ"
+    defaults = f"default: loss, or {default_ranking(True)} if tokenizers differ"
     parser.add_argument("--target", metavar="TARGET", help=f"{', '.join(TARGETS)} ({defaults})")
     parser.add_argument("--seed", type=int, default=0, help="of the forests and the shuffles (default: 0)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     trials = [trial for phase in phases for trial in phase.current()]
     from litegpt.analysis import importance
 
-    target, seed = arguments.target or default_target(trials), arguments.seed
+    target, seed = arguments.target or comparable_targets(trials)[0], arguments.seed
     forest = importance.forest(trials, target, seed)
     permutation = importance.permutation(trials, target, seed)
     scores = importance.scores(trials, target)

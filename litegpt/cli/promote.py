@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from litegpt.analysis.promote import LONGER, PER_TOKEN, Preview, exclusion_reasons, preview_promotion
+from litegpt.analysis.promote import LONGER, PromotionPreview, exclusion_reasons, incomparable, preview_promotion
 from litegpt.cli.command import Exit, complain
 from litegpt.display import inert
 from litegpt.results.folder import StudyFolder
@@ -16,7 +16,6 @@ from litegpt.study.document import read_text
 from litegpt.study.edit.save import save
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Promotion
 from litegpt.study.study import parse_study
-from litegpt.study.trial import tokens_differ
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +47,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     by = arguments.by or ranking_of(source.current() if source else ())
     promotion = Promotion(arguments.source, arguments.top, by, arguments.how, arguments.start)
     preview = preview_promotion(study, text, state, promotion, arguments.name, arguments.max_iters)
-    if by in PER_TOKEN and source and tokens_differ(trial.settings for trial in source.current()):
-        complain(f"{by} does not compare between tokenizers; best_bits_per_char does")
+    if source and (warning := incomparable(by, source.current())):
+        complain(warning)
     if preview.unfinished:
         complain(f"{preview.unfinished:,} trials of {promotion.source} have not ended: the best may change")
     if not arguments.dry_run:
@@ -61,7 +60,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     return Exit.WELL
 
 
-def _print(arguments: argparse.Namespace, preview: Preview) -> None:
+def _print(arguments: argparse.Namespace, preview: PromotionPreview) -> None:
     rule, count = preview.promotion, len(preview.trials)
     print(f"{preview.phase}: {count:,} trials of {preview.max_iters:,} iterations, {len(preview.excluded):,} excluded")
     for reason, excluded in exclusion_reasons(preview.excluded):
@@ -72,7 +71,7 @@ def _print(arguments: argparse.Namespace, preview: Preview) -> None:
     print("nothing written" if arguments.dry_run else inert(f"written into {arguments.study}"))
 
 
-def _axes(preview: Preview) -> list[tuple[str, list[str]]]:
+def _axes(preview: PromotionPreview) -> list[tuple[str, list[str]]]:
     settings = [trial.settings() for trial in preview.trials]
     axes: list[tuple[str, list[str]]] = []
     for name in settings[0] if settings else ():

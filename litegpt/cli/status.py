@@ -18,6 +18,7 @@ from litegpt.cli.command import Exit
 from litegpt.display import inert
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import JournalReader
+from litegpt.results.metric import METRICS
 from litegpt.results.ranking import best_of, ranking_of
 from litegpt.results.state import PhaseState, StudyState
 from litegpt.run.edited import edits
@@ -109,7 +110,7 @@ def _page(record: dict[str, Any]) -> Group:
 def _table(record: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0)
     headings = ("trials", "queued", "running", "done", "diverged", "failed", "stopped")
-    best_heading = "best val" if record["ranking"] == "best_val_loss" else "best bits/char"
+    best_heading = f"best {METRICS[record['ranking']].curve.heading}"
     for heading in ("phase", *headings, best_heading):
         table.add_column(heading, justify="left" if heading == "phase" else "right")
     for phase in record["phases"]:

@@ -19,7 +19,7 @@ Repair = Literal["requeue", "recount", "delete", "set aside", "sort out"]
 """requeue: queue the trial again, its metrics set aside where they are wrong; recount: count a phase's trials anew;
 delete; set aside: rename to .damaged; sort out: move a file's damaged lines to .damaged."""
 
-FIGURES = ("train_loss", "val_loss", "final_loss", "bits_per_char")
+MEASURED = ("train_loss", "val_loss", "final_loss", "bits_per_char")
 
 
 @dataclass(frozen=True)
@@ -138,21 +138,19 @@ def _metrics_fault(files: TrialFolder, trial: TrialState, is_imported: bool) -> 
         return None
     if last is None:
         return f"the trial ended at step {trial.metrics.step}, and there is no such evaluation"
-    return _figures_fault(trial, last, rows)
+    return _metrics_mismatch(trial, last, rows)
 
 
-def _figures_fault(trial: TrialState, last: Evaluation, rows: dict[int, Evaluation]) -> str | None:
-    for figure in FIGURES:
-        told, measured = trial.metrics.value(figure), getattr(last, figure)
+def _metrics_mismatch(trial: TrialState, last: Evaluation, rows: dict[int, Evaluation]) -> str | None:
+    for name in MEASURED:
+        told, measured = trial.metrics.value(name), getattr(last, name)
         if told is not None and told != measured:
-            return f"{figure} is {measured} at the last step, and {told} in the journal"
+            return f"{name} is {measured} at the last step, and {told} in the journal"
     best = rows.get(trial.metrics.best_val_step if trial.metrics.best_val_step is not None else -1)
-    for figure in ("val_loss", "bits_per_char") if best is not None else ():
-        told, measured = trial.metrics.value(f"best_{figure}"), getattr(best, figure)
+    for name in ("val_loss", "bits_per_char") if best is not None else ():
+        told, measured = trial.metrics.value(f"best_{name}"), getattr(best, name)
         if told is not None and told != measured:
-            return (
-                f"{figure} is {measured} at step {trial.metrics.best_val_step}, and {told} in the journal, as the best"
-            )
+            return f"{name} is {measured} at step {trial.metrics.best_val_step}, and {told} in the journal, as the best"
     return None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ class Metric:
     heading_per_token: str = ""  # of a column beside trials with another tokenizer; the same heading if empty
     unit: str = ""
     per_token: bool = False  # then values of different tokenizers do not compare
+    between_tokenizers: str = ""  # the metric that then takes its place; none if empty
     best_of: str | None = None  # the metric of an evaluation that this one is the minimum of
     width: int = 6  # cells of a column
     form: Callable[[Any], str] = display.loss
@@ -57,13 +58,21 @@ METRICS: Mapping[str, Metric] = {
         Metric(
             name="train_loss", label="training loss", heading="train", heading_per_token="train nats", width=6, **_NATS
         ),
-        Metric(name="val_loss", label="validation loss", heading="val", heading_per_token="val nats", **_NATS),
+        Metric(
+            name="val_loss",
+            label="validation loss",
+            heading="val",
+            heading_per_token="val nats",
+            between_tokenizers="bits_per_char",
+            **_NATS,
+        ),
         Metric(
             name="best_val_loss",
             label="best validation loss",
             heading="best val",
             heading_per_token="nats/token",
             best_of="val_loss",
+            between_tokenizers="best_bits_per_char",
             width=8,
             **_NATS,
         ),
@@ -92,6 +101,13 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 """Every metric by name. What a study file may rank trials by is `litegpt.study.phase.RANKINGS`."""
+
+
+def comparable_metrics(names: Iterable[str], tokens_differ: bool) -> tuple[str, ...]:
+    """Return the metrics that compare: those per token are replaced or left out if tokens differ."""
+    metrics = (METRICS[name] for name in names)
+    found = (metric.between_tokenizers if tokens_differ and metric.per_token else metric.name for metric in metrics)
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 class History(Protocol):

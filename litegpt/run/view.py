@@ -17,8 +17,8 @@ from rich.text import Text
 
 from litegpt.display import duration, inert
 from litegpt.results.forecast import Forecast
-from litegpt.results.metric import METRICS
-from litegpt.results.ranking import best_of, ranking_of
+from litegpt.results.metric import Metric
+from litegpt.results.ranking import best_of, comparable_metric
 from litegpt.results.state import FAILED_STATES, PhaseState, StudyState
 from litegpt.run.phase_run import RunningTrial
 from litegpt.run.runner import Runner
@@ -136,11 +136,11 @@ class PlainView:
 
 
 def _phase_line(phase: PhaseState, state: StudyState) -> str:
-    counts, figure = phase.counts(), ranking_of(state.trials())
+    counts, metric = phase.counts(), comparable_metric(state.trials())
     parts = [f"{phase.name}: {counts.ended}/{counts.total} trials"]
     parts += [f"{counts[failed]} {failed}" for failed in FAILED_STATES if counts[failed]]
-    if (best := best_of(phase.current())) is not None and (value := best.metrics.value(figure)) is not None:
-        parts.append(f"{METRICS[figure].label} {value:.3f}")
+    if (best := best_of(phase.current())) is not None and (value := best.metrics.value(metric.name)) is not None:
+        parts.append(f"{metric.label} {value:.3f}")
     return ", ".join(parts)
 
 
@@ -176,15 +176,14 @@ class LiveView:
         if runner.interrupted:
             footer = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
         # One metric for all phases, so that their best trials compare.
-        figure = ranking_of(runner.state.trials())
-        phases, running = _phase_table(runner, figure), _running_table(runner.running, figure.removeprefix("best_"))
+        metric = comparable_metric(runner.state.trials())
+        phases, running = _phase_table(runner, metric), _running_table(runner.running, metric.curve)
         return Group(phases, Text(), running, Text(), Text(footer, style="dim"))
 
 
-def _phase_table(runner: Runner, figure: str) -> Table:
+def _phase_table(runner: Runner, metric: Metric) -> Table:
     table = Table(box=None, padding=(0, 1), show_edge=False)
-    best_heading = "best val loss" if figure == "best_val_loss" else "best bits/char"
-    for heading in ("phase", "", "trials", "running", best_heading):
+    for heading in ("phase", "", "trials", "running", f"best {metric.curve.heading}"):
         table.add_column(heading, justify="left" if heading in ("phase", "") else "right", header_style="dim")
     for phase in runner.phases:
         phase_state = runner.state.phases.get(phase.name, PhaseState(phase.name))
@@ -195,20 +194,20 @@ def _phase_table(runner: Runner, figure: str) -> Table:
             ProgressBar(total=max(1, counts.total), completed=counts.ended, width=24),
             Text.assemble(f"{counts.ended}/{counts.total}" if counts.total else "waits", (trouble, "red")),
             str(counts["running"] or ""),
-            "" if best is None or (value := best.metrics.value(figure)) is None else f"{value:.3f}",
+            "" if best is None or (value := best.metrics.value(metric.name)) is None else f"{value:.3f}",
         )
     return table
 
 
-def _running_table(running: list[RunningTrial], figure: str) -> Table:
+def _running_table(running: list[RunningTrial], metric: Metric) -> Table:
     table = Table(box=None, padding=(0, 1), show_edge=False)
-    for heading in ("trial", "step", "val loss" if figure == "val_loss" else "bits/char", "tokens/s"):
+    for heading in ("trial", "step", metric.heading, "tokens/s"):
         table.add_column(heading, justify="left" if heading == "trial" else "right", header_style="dim")
     for trial in running[:RUNNING_ROWS]:
         table.add_row(
             Text(trial.settings.id),
             f"{trial.step}/{trial.settings.max_iters}",
-            "" if (value := getattr(trial, figure)) is None else f"{value:.3f}",
+            "" if (value := getattr(trial, metric.name)) is None else f"{value:.3f}",
             "" if trial.tokens_per_second is None else f"{trial.tokens_per_second:,.0f}",
         )
     if len(running) > RUNNING_ROWS:

@@ -102,9 +102,9 @@ def test_the_board_ranks_by_them(place: StudyLocation, size: tuple[int, int]) ->
         text = " ".join(text_of(app).split())
         assert "the 5 best of phase1 by best_bits_per_char" in text
         assert "4 excluded: tokenizer = char, vocab_size = 512" in text  # why some are excluded
-        assert "not comparable" not in text
+        assert "does not compare" not in text
         await pilot.press("j", "j", "h")
-        await settled(app, pilot, lambda: "final_loss is not comparable between tokenizers" in text_of(app))
+        await settled(app, pilot, lambda: "final_loss does not compare between tokenizers" in text_of(app))
 
     run(app, drive, size)
 
@@ -182,7 +182,7 @@ def test_importance_is_asked_about_them(place: StudyLocation, monkeypatch: pytes
         assert set(asked) == {"best_bits_per_char"}
         assert "single hyperparameters · best bits per character" in text_of(app)
         await pilot.press("t")
-        assert "time · forest" in text_of(app)
+        assert "seconds · forest" in text_of(app)
 
     run(app, drive)
 

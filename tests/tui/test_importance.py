@@ -139,7 +139,7 @@ def test_targets_methods_and_phases_are_asked_once_each(finished: StudyLocation,
     app = open_importance(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: "final loss · forest · all phases · 14 trials" in text_of(app))
+        await settled(app, pilot, lambda: "minibatch loss · forest · all phases · 14 trials" in text_of(app))
         await settled(app, pilot, lambda: "[red]␛forest" in text_of(app))
         await pilot.press("m")
         await settled(app, pilot, lambda: "permutation █" in text_of(app))

@@ -42,7 +42,7 @@ def test_live_shows_phases_chart_and_trials(finished: StudyLocation) -> None:
         assert "phase1" in text
         assert "12/12" in text
         assert "1 diverged" in text
-        assert "best val loss 1.5" in text
+        assert "best val 1.5" in text
         assert "recently finished" in text
 
     run(app, drive)

@@ -20,7 +20,6 @@ from tui.charts.scales import Scale
 from tui.curve import Curve
 from tui.messages import TrialKey
 
-MeanMetric = Literal["val_loss", "train_loss", "bits_per_char", "seconds"]
 MeanAxis = Literal["step", "time", "tokens"]
 
 
@@ -98,7 +97,7 @@ class MeanQuestion(NamedTuple):
 
     curves: Mapping[TrialKey, tuple[TrialState, Curve]]
     hyperparameter: str
-    metric: MeanMetric
+    metric: str
     axis: MeanAxis
     # Exclude trials without a counterpart for every value on otherwise equal settings.
     only_matched: bool = False
@@ -176,9 +175,7 @@ def phase_ends(phases: Iterable[PhaseState]) -> list[tuple[float, str]]:
     return [(float(step), f"◂{', '.join(ends[step])}") for step in sorted(ends)[:-1]]
 
 
-def _xs(
-    segment: Segment, trials: Iterable[tuple[TrialState, Curve]], metric: MeanMetric, axis: MeanAxis
-) -> list[float]:
+def _xs(segment: Segment, trials: Iterable[tuple[TrialState, Curve]], metric: str, axis: MeanAxis) -> list[float]:
     """Return the x of a segment's means: its steps, or the mean time or tokens of its trials at these steps."""
     if axis == "step":
         return [float(step) for step in segment.steps]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from litegpt.results.metric import comparable_metrics
 from tui.charts.scales import SCALES, Scale
-from tui.curves.mean_curves import MeanAxis, MeanMetric
+from tui.curves.mean_curves import MeanAxis
 
-METRICS: tuple[MeanMetric, ...] = ("val_loss", "train_loss", "seconds")
-METRICS_BETWEEN_TOKENIZERS: tuple[MeanMetric, ...] = ("bits_per_char", "seconds")
-"""Losses per token of different tokenizers are not comparable, so their means have no meaning."""
+METRICS = ("val_loss", "train_loss", "seconds")
 AXES: tuple[MeanAxis, ...] = ("step", "time", "tokens")
 WEIGHTS = (0.0, 0.6, 0.9)
 AREAS = ("one", "all", "none")
@@ -46,11 +45,11 @@ class CurvesSettings:
         self._plain()[key] = chosen
 
     @property
-    def _metrics(self) -> Sequence[MeanMetric]:
-        return METRICS_BETWEEN_TOKENIZERS if self.tokens_differ else METRICS
+    def _metrics(self) -> Sequence[str]:
+        return comparable_metrics(METRICS, self.tokens_differ)
 
     @property
-    def metric(self) -> MeanMetric:
+    def metric(self) -> str:
         return self.choice("figure", self._metrics)
 
     @property

@@ -15,10 +15,9 @@ from textual.message import Message
 from textual.timer import Timer
 
 from litegpt import display
-from litegpt.analysis.design import TARGETS as TARGET_METRICS
+from litegpt.analysis.design import TARGETS, comparable_targets, target_label
 from litegpt.display import inert
 from litegpt.results.state import TrialState
-from litegpt.study.trial import tokens_differ
 from tui.importance.answering import Answerer
 from tui.importance.answers import METHODS, Answer, Method, Question
 from tui.importance.bars import Bars
@@ -31,14 +30,6 @@ from tui.widgets.table import Cell, Column, Table, fitting
 if TYPE_CHECKING:
     from litegpt.analysis.importance import Score
 
-TARGETS = {
-    "loss": "final loss",
-    "best_val_loss": "best validation loss",
-    "val_loss": "validation loss",
-    "train_loss": "training loss",
-    "seconds": "time",
-    "loss and time": "loss and time",
-}
 COLUMNS = (
     Column("name", "hyperparameter", 15, is_left=True),
     Column("f", "F", 7),
@@ -46,8 +37,6 @@ COLUMNS = (
     Column("information", "MI, nats", 8),
     Column("pearson", "Pearson r", 9),
 )
-TARGETS_BETWEEN_TOKENIZERS = {"best_bits_per_char": "best bits per character", "seconds": "time"}
-"""Losses per token of different tokenizers are not comparable, so these are the only targets."""
 # While trials end, an answer is computed again only after this time.
 FRESH_SECONDS = 15.0
 
@@ -81,7 +70,7 @@ class ImportanceScreen(StudyScreen):
         super().__init__(session)
         self._answerer = Answerer()
         self._answers: dict[Question, Answer] = {}
-        self._targets = TARGETS
+        self._targets = comparable_targets(())
         self._shown = Answer()
         # The question that is being answered.
         self._asked: Question | None = None
@@ -125,9 +114,7 @@ class ImportanceScreen(StudyScreen):
     def _show(self) -> None:
         """Show the answer of the chosen method; a huge screen shows the answers of all methods."""
         trials = self._trials()
-        self._targets = (
-            TARGETS_BETWEEN_TOKENIZERS if tokens_differ(t.settings for t in self.feed.state.trials()) else TARGETS
-        )
+        self._targets = comparable_targets(self.feed.state.trials())
         question = self._question(len(trials))
         methods = list(METHODS) if self.has_class("-huge") else [question.method]
         for method in METHODS:
@@ -137,8 +124,8 @@ class ImportanceScreen(StudyScreen):
         latest = self._last_answer(question) if trials else None
         self._shown = latest or Answer()
         table = self.query_one("#scores", Table)
-        target = question.target if len(TARGET_METRICS[question.target]) == 1 else "loss"
-        table.border_title = f"single hyperparameters · {self._targets[target]}"
+        target = question.target if len(TARGETS[question.target]) == 1 else "loss"
+        table.border_title = f"single hyperparameters · {target_label(target)}"
         table.empty = "not enough data" if self._shown.problem or not trials else "" if latest else "computing…"
         table.show(fitting(COLUMNS, table.content_size.width), len(self._shown.scores))
 
@@ -166,7 +153,7 @@ class ImportanceScreen(StudyScreen):
         return self._answers[max(same, key=lambda asked: asked.done)] if same else None
 
     def _title(self, question: Question) -> str:
-        parts = (self._targets[question.target], METHODS[question.method], inert(question.phase or "all phases"))
+        parts = (target_label(question.target), METHODS[question.method], inert(question.phase or "all phases"))
         return literal(" · ".join((*parts, f"{question.done:,} trials")))
 
     def _empty_text(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from textual.content import Content
 
 from litegpt.display import duration, inert
-from litegpt.results.ranking import best_of, ranking_of
+from litegpt.results.ranking import best_of, comparable_metric
 from litegpt.results.state import FAILED_STATES, PhaseState, StudyState
 from tui.devices import DeviceUsage
 
@@ -23,8 +23,8 @@ def phases_content(
     """
     if not state.phases:
         return Content.styled(empty, "$text-muted")
-    metric = ranking_of(state.trials())
-    best_label = " best val loss " if metric == "best_val_loss" else " best bits/char "
+    metric = comparable_metric(state.trials())
+    best_label = f" best {metric.curve.heading} "
     name_width = max(5, max((len(name) for name in names), default=5))
     bar = max(8, min(40, width - name_width - 58))
     parts: list[Part] = []
@@ -38,7 +38,7 @@ def phases_content(
         parts += [f"{inert(name):<{name_width}} ", ("━" * full, style), ("━" * half, "$accent")]
         parts.append(("─" * (bar - full - half), "$border"))
         parts.append(f" {counts.ended:>5,}/{counts.total:<5,}" if counts.total else ("  waiting    ", "$text-muted"))
-        if (best := best_of(phase.current())) is not None and (value := best.metrics.value(metric)) is not None:
+        if (best := best_of(phase.current())) is not None and (value := best.metrics.value(metric.name)) is not None:
             parts += [(best_label, "$text-muted"), (f"{value:.3f}", "bold")]
         if name in seconds_left:
             parts.append((f"  {duration(seconds_left[name])} left", "$accent"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from litegpt.analysis.promote import PER_TOKEN, preview_promotion
+from litegpt.analysis.promote import incomparable, preview_promotion
 from litegpt.errors import InputError
 from litegpt.estimate.cost import parameter_count, training_flops
 from litegpt.results.forecast import Forecast
@@ -17,7 +17,7 @@ from litegpt.study.edit.phase_text import free_phase_name
 from litegpt.study.expand import expand
 from litegpt.study.phase import Exclusion, Promotion
 from litegpt.study.study import Study, parse_study
-from litegpt.study.trial import Trial, tokens_differ
+from litegpt.study.trial import Trial
 from tui.location import StudyLocation
 
 
@@ -140,9 +140,8 @@ def _preview_chosen(
 
 
 def _warnings(question: PromotionQuestion) -> tuple[str, ...]:
-    if question.by in PER_TOKEN and tokens_differ(trial.settings for trial in question.trials()):
-        return (f"{question.by} is not comparable between tokenizers",)
-    return ()
+    warning = incomparable(question.by, question.trials())
+    return (warning,) if warning else ()
 
 
 def _cost(state: StudyState, trials: Sequence[Trial]) -> PromotionCost | None:
