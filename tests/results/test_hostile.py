@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +88,9 @@ HOSTILE = {
 def test_weights_smaller_than_their_header_says_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "best.safetensors"
     path.write_bytes(HOSTILE[name])
-    started = time.monotonic()
     assert weights_fault(path) is not None
     with pytest.raises(InputError):
         read_checkpoint(path)
-    assert time.monotonic() - started < 5
 
 
 def test_a_model_larger_than_its_weights_is_never_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,7 @@ def read_status(study: StudyFiles, capsys: pytest.CaptureFixture[str]) -> dict[s
 
 
 def test_a_pause_is_recorded_and_a_resume_ends_it(at_work: StudyFiles, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = time.monotonic()
     assert litegpt(at_work, "pause") == 0
-    assert time.monotonic() - asked < 5
     wait_until(lambda: not read_status(at_work, capsys)["phases"][1]["running"], "the trials at work stop")
     status = read_status(at_work, capsys)
     assert "on request" in status["paused"]

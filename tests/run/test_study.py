@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -260,9 +259,7 @@ def test_nothing_is_left_running(study: StudyFiles, first_run: FirstRun) -> None
 
 def test_a_finished_study_has_nothing_to_do(study: StudyFiles, first_run: FirstRun) -> None:
     before = study.journal.read_bytes()
-    started = time.monotonic()
     again = study.run()
-    assert time.monotonic() - started < 2 + 3, "a slow machine apart, under two seconds"
     assert again.returncode == 1, "as before: a trial has diverged"
     assert "Nothing to do" in again.stderr
     assert json.loads(again.stdout) == json.loads(first_run.stdout)
