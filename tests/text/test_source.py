@@ -83,9 +83,12 @@ def test_each_page_of_an_epub_is_read_once(book: Book) -> None:
 
 
 def test_the_size_of_an_epub_is_limited(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(epub, "BOOK_BYTES", 15)
-    with pytest.raises(InputError, match="together"):
-        list(open_source(book(["<p>a</p>", "<p>b</p>"])).lines())
+    for pages in (["<p>a</p>", "<p>b</p>" * 100_000], ["<p>a</p>" + " " * 63_000_000], ["<p>a</p>" * 10_000] * 200):
+        path = book(pages)
+        with monkeypatch.context() as patch:
+            patch.setattr(epub, "SMALL_BYTES", 500_000)
+            with pytest.raises(InputError, match="expand to more than 64 MB, or 50 times its size"):
+                list(open_source(path).lines())
     for pages, spine in ((["<p>a</p>"], []), (["<p>a</p>"], [7]), (["<p/>"], None)):
         with pytest.raises(InputError, match="contains no text"):
             list(open_source(book(pages, spine)).lines())
