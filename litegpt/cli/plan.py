@@ -14,6 +14,7 @@ from rich.text import Text
 
 from litegpt.cli.command import Exit
 from litegpt.cli.outlook import Outlook
+from litegpt.cli.preflight import check_blocks, check_memory, check_results
 from litegpt.display import duration, inert, short_range
 from litegpt.estimate.device import PROFILES, device_profile
 from litegpt.estimate.fit import gigabytes
@@ -24,6 +25,7 @@ from litegpt.results.forecast import Forecast
 from litegpt.results.journal import read_journal
 from litegpt.run.device_discovery import present_device, throughput_of, worker_slots
 from litegpt.run.phases import resolve_study
+from litegpt.study.remarks import remarks
 from litegpt.study.study import read_study
 from litegpt.text.corpus import read_corpus
 from litegpt.text.split import SplitText
@@ -44,8 +46,14 @@ def run(arguments: argparse.Namespace) -> Exit:
     folder = StudyFolder(arguments.results, study.name)
     state = read_journal(folder.journal)
     n_symbols = len(corpus.symbols)
-    plan = outline(study, n_symbols, resolve_study(study, state))
+    check_blocks(study, corpus)
+    check_results(study, state, corpus, folder)
+    expansions = resolve_study(study, state)
+    plan = outline(study, n_symbols, expansions)
     throughput = _throughput(arguments)
+    # `litegpt plan` notes what does not fit, because it may plan for another device. A dry run refuses it like a run.
+    if getattr(arguments, "dry_run", False) and not arguments.device_profile:
+        check_memory(study, corpus, throughput.device, throughput.workers)
     validation = SplitText(corpus, study.split).validation_characters
     outlook = Outlook.of(plan, throughput, n_symbols, validation)
     if not arguments.device_profile:
@@ -57,7 +65,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         return Exit.WELL
     console = Console(highlight=False)
     console.print(plan_table(plan, outlook))
-    for note in (*outlook.notes(), *plan_notes(plan)):
+    for note in (*outlook.notes(), *plan_notes(plan), *map(inert, remarks(expansions))):
         console.print(Text(note), soft_wrap=True)
     return Exit.WELL
 

@@ -9,28 +9,28 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 
 from litegpt import __version__
 from litegpt.cli import plan as plan_command
 from litegpt.cli.command import Exit, complain, guarded, narrator
+from litegpt.cli.preflight import check_blocks, check_memory, check_results
 from litegpt.display import inert
 from litegpt.errors import InputError
-from litegpt.estimate.device import DeviceSpec
-from litegpt.estimate.fit import memory_shortage
 from litegpt.processes import module_command
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
 from litegpt.run.device_discovery import worker_slots
-from litegpt.run.edited import edits, started_split
+from litegpt.run.edited import edits
 from litegpt.run.failures import failed_trials
 from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder
 from litegpt.run.packing import Packing
+from litegpt.run.phases import resolve_study
 from litegpt.run.runner import Runner
 from litegpt.run.runner_journal import RunnerError
 from litegpt.run.view import view_for
 from litegpt.run.watch import Patience, Watch
 from litegpt.run.workers import open_log
+from litegpt.study.remarks import remarks
 from litegpt.study.study import Study, read_study
 from litegpt.text.corpus import Corpus, read_corpus
 from litegpt.text.split import SplitText
@@ -67,19 +67,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Exit:
     """Run the study; progress goes to stderr, the result to stdout."""
-    if arguments.dry_run:
-        return plan_command.run(arguments)
     study = read_study(arguments.study)
     phases = None if arguments.phase is None else [study.phase(name).name for name in arguments.phase]
-    folder = StudyFolder(arguments.results, study.name)
-    corpus = read_corpus(study.corpus, study.corpus_base)
     slots = worker_slots(arguments.device, arguments.workers)
     patience = _patience(arguments.patience)
-    _check_blocks(study, corpus)
     if arguments.pack_width is not None and arguments.pack_width < 1:
         raise InputError(f"--pack-width {arguments.pack_width}: a pack holds at least one trial")
+    if arguments.dry_run:
+        return plan_command.run(arguments)
+    folder = StudyFolder(arguments.results, study.name)
+    corpus = read_corpus(study.corpus, study.corpus_base)
+    check_blocks(study, corpus)
     packing = Packing(slots, len(corpus.symbols), arguments.results, arguments.pack_width)
-    _check_memory(study, corpus, packing.device, len(slots))
+    check_memory(study, corpus, packing.device, len(slots))
     if arguments.detach:
         return _detach(arguments, folder)
     try:
@@ -90,9 +90,11 @@ def run(arguments: argparse.Namespace) -> Exit:
                 view.observe(runner)
 
             runner = Runner(study, corpus, folder, packing, phases=phases, watch=Watch(patience))
-            _check_results(study, runner.state, corpus, folder)
+            check_results(study, runner.state, corpus, folder)
             if lock.left_by is not None:
                 _narrate(f"The last runner, {describe_holder(lock.left_by)}, was killed; resuming from its results.")
+            for remark in remarks(resolve_study(study, runner.state)):
+                _narrate(remark)
             _report_edits("The study file was edited since the last run", study, runner.state, folder)
             if not runner.has_work():
                 _narrate("Nothing to do: every trial of this study has ended.")
@@ -163,24 +165,6 @@ def _close(arguments: argparse.Namespace, study: Study, state: StudyState, folde
     return Exit.TRIALS_FAILED if counts["failed"] or counts["diverged"] else Exit.WELL
 
 
-def _check_memory(study: Study, corpus: Corpus, device: DeviceSpec, workers: int) -> None:
-    """Refuse models that do not fit on the device, before anything starts."""
-    whole = replace(device, memory=device.memory * workers)
-    for name, bound in study.bounds.items():
-        trials = bound.candidates.trials if bound.candidates else ()
-        if reason := memory_shortage(trials, len(corpus.symbols), device):
-            fits_alone = workers > 1 and memory_shortage(trials, len(corpus.symbols), whole) is None
-            remedy = "; it fits with --workers 1" if fits_alone else ""
-            raise InputError(f"phase '{name}' does not fit: {reason}{remedy}", study.path)
-
-
-def _check_blocks(study: Study, corpus: Corpus) -> None:
-    """Refuse a corpus that is shorter than a block of any possible trial."""
-    candidates = (bound.candidates for bound in study.bounds.values())
-    blocks = [trial.block_size for candidate in candidates if candidate for trial in candidate.trials]
-    SplitText(corpus, study.split).check_length(max(blocks, default=1))
-
-
 def _start_measuring_baselines(study: Study, corpus: Corpus, folder: StudyFolder) -> None:
     """Measure the n-gram baselines, which the console draws, while the trials run."""
     from litegpt.analysis.baselines import measure_baselines
@@ -190,26 +174,6 @@ def _start_measuring_baselines(study: Study, corpus: Corpus, folder: StudyFolder
             measure_baselines(folder, SplitText(corpus, study.split))
 
     threading.Thread(target=measure, name="baselines", daemon=True).start()
-
-
-def _check_results(study: Study, state: StudyState, corpus: Corpus, folder: StudyFolder) -> None:
-    """Refuse to mix results of two texts, or of two splits of one text."""
-    if state.corpus is None and state.counts()["done"]:
-        raise InputError("these results were imported from another program; give the study another name", folder.path)
-    if state.corpus is not None and state.corpus.sha256 not in (None, corpus.sha256):
-        raise InputError(
-            "the corpus is not the text that these results were trained on; "
-            "give the study another name in [study], or use another --results folder",
-            folder.path,
-        )
-    started = started_split(folder)
-    if state.counts()["done"] and started is not None and (changes := study.split.changes(started)):
-        key, now, then = changes[0]
-        raise InputError(
-            f"{key} is {now}, it was {then} when these results were trained, so their losses are not comparable; "
-            "give the study another name in [study], or use another --results folder",
-            study.path,
-        )
 
 
 def _detach(arguments: argparse.Namespace, folder: StudyFolder) -> Exit:

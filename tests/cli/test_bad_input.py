@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import study_text
+from litegpt.results.journal import Journal
+from tests.builders import study_started, study_text
 
 STUDY = study_text("""\
 [[phase]]
@@ -89,13 +90,36 @@ def test_a_bad_study_is_refused(litegpt, tmp_path: Path, write: Write, change: t
     assert_refused(litegpt("run", "small.toml", "--device", "cpu"), tmp_path, *change[1])
 
 
-def test_plan_and_dry_run_print_the_same_error(litegpt, tmp_path: Path, write: Write) -> None:
-    change, parts = BAD["an unknown key"]
+@pytest.mark.parametrize("mistake", ["an unknown key", "a corpus shorter than a block"])
+def test_plan_and_dry_run_print_the_same_error(litegpt, tmp_path: Path, write: Write, mistake: str) -> None:
+    change, parts = BAD[mistake]
     write(change)
     by_plan, by_dry_run = litegpt("plan", "small.toml"), litegpt("run", "--dry-run", "small.toml")
     assert_refused(by_plan, tmp_path, *parts)
     assert_refused(by_dry_run, tmp_path, *parts)
     assert by_plan.stderr == by_dry_run.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [["--phase", "three"], ["--pack-width", "0"], ["--patience", "0"], ["--workers", "0"]], ids=" ".join
+)
+def test_a_dry_run_checks_the_options_of_a_run(litegpt, tmp_path: Path, write: Write, options: list[str]) -> None:
+    write()
+    by_dry_run, by_run = (litegpt("run", "small.toml", *options, *more) for more in (["--dry-run"], []))
+    assert_refused(by_dry_run, tmp_path)
+    assert by_dry_run.stderr == by_run.stderr
+
+
+@pytest.mark.parametrize("command", [["plan"], ["run", "--dry-run"], ["run"]], ids=" ".join)
+def test_results_of_another_text_are_refused(litegpt, tmp_path: Path, write: Write, command: list[str]) -> None:
+    write()
+    journal = tmp_path / "results" / "small" / "journal.jsonl"
+    journal.parent.mkdir(parents=True)
+    with Journal(journal, "small") as writer:
+        writer.append(study_started(sha256="00" * 32))
+    ran = litegpt(*command, "small.toml")
+    assert ran.returncode == 2
+    assert "the corpus is not the text that these results were trained on" in ran.stderr
 
 
 def test_a_missing_study(litegpt, tmp_path: Path) -> None:
