@@ -1,11 +1,10 @@
-"""Text about trials that several tabs show: short names, reasons for exclusions, the loss of samples."""
+"""Text about trials that several tabs show: short names, reasons for exclusions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from litegpt.display import inert
-from litegpt.results.samples import Sample
 from litegpt.results.state import TrialState
 from litegpt.study.trial import HYPERPARAMETERS, NAMED_IN_ID, Trial
 from tui.messages import TrialKey
@@ -30,13 +29,6 @@ def short_names(trials: Sequence[TrialState]) -> dict[TrialKey, str]:
         (trial.phase, trial.id): inert(" ".join((shapes[row], *(words[row] for words in columns if words[row]))))
         for row, trial in enumerate(trials)
     }
-
-
-def sample_bits(sample: Sample, trial: TrialState) -> float | None:
-    """Return a sample's loss in bits per character, by the ratio of the trial's best losses in both units."""
-    if sample.loss is None or not trial.metrics.best_val_loss or trial.metrics.best_bits_per_char is None:
-        return None
-    return sample.loss * trial.metrics.best_bits_per_char / trial.metrics.best_val_loss
 
 
 def reasons_text(reasons: Sequence[tuple[str, int]], height: int) -> list[tuple[str, str]]:

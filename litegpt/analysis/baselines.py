@@ -8,15 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from litegpt.analysis.page import Block, Grid, Paragraph
 from litegpt.analysis.study_text import read_study_text
 from litegpt.errors import InputError
 from litegpt.files import write_whole
 from litegpt.results.folder import StudyFolder
-from litegpt.results.metric import bits_per_char
-from litegpt.results.state import StudyState, TrialState
+from litegpt.results.metric import METRICS, bits_per_char
+from litegpt.results.state import StudyState
 from litegpt.study.split import SplitRule
 from litegpt.study.trial import Trial
 from litegpt.text.split import SplitText
@@ -82,32 +81,10 @@ def beats_bar(bits: float | None, baselines: Baselines | None) -> bool | None:
     return None if bits is None or bar is None else bits < bar
 
 
-def baseline_levels(baselines: Baselines | None, trials: Iterable[Trial], figure: str) -> Baselines:
-    """Return where the baselines stand beside a figure of trials; nowhere if it is a loss of other tokens than theirs.
-
-    `figure` is a loss of RANKINGS or metrics.jsonl, or bits per character.
-    """
+def baseline_levels(baselines: Baselines | None, trials: Iterable[Trial], metric: str) -> Baselines:
+    """Return the baselines in a metric of the validation text; none if the trials' losses are of other tokens."""
     if not baselines:
         return {}
-    if figure in ("bits_per_char", "best_bits_per_char"):
+    if not METRICS[metric].per_token:
         return {name: loss / math.log(2) for name, loss in baselines.items()}
     return baselines if all(trial.tokenizer == "char" for trial in trials) else {}
-
-
-def baseline_blocks(baselines: Baselines | None, trials: Sequence[TrialState]) -> Iterator[Block]:
-    """Yield what a report says of the baselines, nothing where there are none."""
-    if not baselines:
-        return
-    is_in_characters = all(trial.settings.tokenizer == "char" for trial in trials)
-    figure = "best_val_loss" if is_in_characters else "best_bits_per_char"
-    known = [own for trial in trials if trial.state == "done" and (own := trial.metrics.value(figure)) is not None]
-    levels = baseline_levels(baselines, [], figure)
-    yield Paragraph(
-        "What counting alone predicts, on the same validation text: n-grams of characters with Kneser-Ney smoothing."
-    )
-    rows = tuple(
-        (name, f"{level:.4f}", f"{sum(own < level for own in known):,} of {len(known):,}")
-        for name, level in levels.items()
-    )
-    unit = "validation loss" if is_in_characters else "bits per character"
-    yield Grid(("baseline", unit, "trials that beat it"), rows, ("baseline",))

@@ -1,86 +1,67 @@
-"""The text ladder: what a loss reads like, from gibberish to prose, and how much of it is copied."""
+"""Samples ranked by the loss at which they were generated, from gibberish to prose."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-from litegpt.analysis.study_text import read_study_text
-from litegpt.errors import InputError
-from litegpt.results.folder import StudyFolder
-from litegpt.results.samples import Copied, Sample, read_samples
-from litegpt.results.state import StudyState, TrialState
-from litegpt.text.copied import CHARACTERS_MAX, CorpusIndex
-from litegpt.text.split import SplitText
+from litegpt.results.samples import Sample
+from litegpt.results.state import TrialState
 
-RUNGS = 18  # as many as the original's table has
+# The original study's table has as many texts.
+TEXTS = 18
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A sample and the loss it was written at; the text is the model's: make it `inert` before it is shown."""
+class RankedSample:
+    """A sample and its metric. The text comes from a model: make it `inert` before it is shown."""
 
     trial: TrialState
     sample: Sample
-    loss: float
-    copied: Copied | None  # None where nothing tells
+    value: float | None  # None if the metric is not known at the sample's step
 
 
-class CopyMeter:
-    """How much of a study's samples is copied: as it was measured when they were written, or measured now."""
+def sample_value(sample: Sample, trial: TrialState, metric: str) -> float | None:
+    """Return a metric of a trial at the step of a sample, None if it is not known there.
 
-    def __init__(self, folder: StudyFolder, state: StudyState) -> None:
-        self._folder, self._state = folder, state
-
-    def measure(self, sample: Sample) -> Copied | None:
-        """Return the figures of a sample; None where it has none and the corpus is not at hand."""
-        return sample.measured(self._index)
-
-    @cached_property
-    def _index(self) -> CorpusIndex | None:
-        return study_corpus(self._folder, self._state)
-
-
-def study_corpus(folder: StudyFolder, state: StudyState) -> CorpusIndex | None:
-    """Return the corpus that a study ran on, prepared; None where it is too long, not at hand, or another by now."""
-    if state.corpus is not None and state.corpus.characters > CHARACTERS_MAX:
-        return None
-    found = read_study_text(folder, state)
-    if found is None:
-        return None
-    study, corpus = found
-    try:
-        return CorpusIndex.of(SplitText(corpus, study.split))
-    except InputError:  # it changes at this moment
-        return None
-
-
-def read_rungs(
-    folder: StudyFolder, trials: Iterable[TrialState], by: str = "val_loss", meter: CopyMeter | None = None
-) -> list[Rung]:
-    """Return every sample of the trials, the highest loss first.
-
-    `by` is `val_loss` at the sample's own step, or another loss of TrialState, which only samples of the end have.
+    A sample holds its validation loss; the ratio of the trial's best losses converts it to bits per character. Other
+    metrics are known at the trial's last step alone.
     """
-    rungs: list[Rung] = []
-    for trial in trials:
-        for sample in read_samples(folder.trial(trial.phase, trial.id).samples):
-            is_last = sample.step == trial.metrics.step
-            loss = sample.loss if by == "val_loss" else trial.metrics.value(by) if is_last else None
-            if loss is not None:
-                rungs.append(Rung(trial, sample, loss, meter.measure(sample) if meter else None))
-    return sorted(rungs, key=lambda rung: (-rung.loss, rung.trial.id, rung.sample.step))
+    if metric == "val_loss":
+        return sample.loss
+    metrics = trial.metrics
+    if metric == "bits_per_char":
+        if sample.loss is None or not metrics.best_val_loss or metrics.best_bits_per_char is None:
+            return None
+        return sample.loss * metrics.best_bits_per_char / metrics.best_val_loss
+    return metrics.value(metric) if sample.step == metrics.step else None
 
 
-def ladder(rungs: list[Rung], count: int = RUNGS) -> list[Rung]:
-    """Return at most `count` rungs whose losses are spread evenly, the highest first; `rungs` is sorted so."""
-    if len(rungs) <= count:
-        return list(rungs)
-    top, bottom = rungs[0].loss, rungs[-1].loss
-    chosen: dict[int, Rung] = {}
-    for place in range(count):
-        wanted = top + (bottom - top) * place / (count - 1)
-        nearest = min(range(len(rungs)), key=lambda i: abs(rungs[i].loss - wanted))
-        chosen[nearest] = rungs[nearest]
-    return [chosen[i] for i in sorted(chosen)]
+def rank_samples(samples: Iterable[tuple[TrialState, Iterable[Sample]]], metric: str) -> list[RankedSample]:
+    """Return the samples of trials, the highest value of the metric first; unknown values come before all others."""
+    ranked = [
+        RankedSample(trial, sample, sample_value(sample, trial, metric)) for trial, own in samples for sample in own
+    ]
+    return sorted(
+        ranked,
+        key=lambda entry: (
+            -math.inf if entry.value is None else -entry.value,
+            entry.trial.phase,
+            entry.trial.id,
+            entry.sample.step,
+        ),
+    )
+
+
+def ladder(ranked: Sequence[RankedSample], count: int = TEXTS) -> list[RankedSample]:
+    """Return at most `count` samples whose values are spread evenly, the highest first."""
+    known = [(entry.value, entry) for entry in ranked if entry.value is not None]
+    if len(known) <= count:
+        return [entry for _, entry in known]
+    highest, lowest = known[0][0], known[-1][0]
+    chosen: set[int] = set()
+    for position in range(count):
+        target = highest + (lowest - highest) * position / (count - 1)
+        chosen.add(min(range(len(known)), key=lambda index: abs(known[index][0] - target)))
+    return [known[index][1] for index in sorted(chosen)]

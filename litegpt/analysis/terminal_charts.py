@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -82,22 +82,6 @@ def loss_chart(series: Sequence[Series], width: int, height: int, color: bool) -
         line = f"{_letter(place)} {entry.name}  {end}"
         legend.append(_painted(line, place) if color else line)
     return "\n".join([*(line.rstrip() for line in chart.splitlines()), *legend])
-
-
-def bar_chart(bars: Iterable[tuple[str, float]], width: int) -> str:
-    """Return horizontal bars from zero as text, a line each: label, bar, value; the longest fills `width` cells."""
-    rows = list(bars)
-    label_width = max((len(label) for label, _ in rows), default=0)
-    most = max((abs(value) for _, value in rows if math.isfinite(value)), default=0.0)
-    room = max(1, width - label_width - 9)
-    return "\n".join(f"{label:<{label_width}} {_bar(value, most, room)} {value:.3f}" for label, value in rows)
-
-
-def _bar(value: float, most: float, room: int) -> str:
-    """Return a bar in eighths of a cell."""
-    eighths = round(8 * room * abs(value) / most) if most and math.isfinite(value) else 0
-    full, rest = divmod(eighths, 8)
-    return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
 
 
 def _plot(lines: Sequence[tuple[list[float], list[float]]], width: int, height: int, color: bool) -> str:

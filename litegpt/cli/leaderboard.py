@@ -153,7 +153,7 @@ def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str
 
 def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict[str, float | None]:
     """Return the copied share of each row's last sample, None without one. InputError: nothing tells it."""
-    from litegpt.analysis.ladder import CopyMeter  # it loads numpy
+    from litegpt.analysis.study_text import CopyMeter  # it loads numpy
 
     meter = CopyMeter(folder, state)
     shares: dict[str, float | None] = dict.fromkeys(row.id for row in rows)

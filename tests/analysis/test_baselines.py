@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.analysis.baselines import baseline_blocks, beats_bar, read_baselines, study_baselines
+from litegpt.analysis.baselines import beats_bar, read_baselines, study_baselines
 from litegpt.analysis.page import to_markdown
 from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
@@ -103,6 +103,8 @@ def test_without_baselines_no_trial_beats_one() -> None:
 
 
 def test_the_report_lists_the_baselines(study: StudyFolder) -> None:
+    from litegpt.analysis.report import baseline_blocks
+
     text = to_markdown("report", list(baseline_blocks(RECORD, read_journal(study.journal).phases["only"].current())))
     assert "| trigram | 1.0000 | 1 of 3 |" in text
     assert list(baseline_blocks(None, [])) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.analysis.baselines import baseline_blocks, baseline_levels, beats_bar, read_baselines
+from litegpt.analysis.baselines import baseline_levels, beats_bar, read_baselines
 from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import comparable_targets
@@ -98,6 +98,8 @@ def test_baselines_stand_where_the_unit_is_theirs(folder: StudyFolder, trials: l
     assert baseline_levels(baselines, settings, "val_loss") == {}
     assert baseline_levels(baselines, settings, "bits_per_char")["trigram"] == 2.2 / math.log(2)
     assert beats_bar(trials[1].metrics.best_bits_per_char, baselines) is True
+    from litegpt.analysis.report import baseline_blocks
+
     assert "| trigram | 3.1739 | 2 of 8 |" in to_markdown("report", list(baseline_blocks(baselines, trials)))
 
 
@@ -196,8 +198,7 @@ needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is 
 
 @needs_matplotlib
 def test_a_report_begins_in_bits_per_character(folder: StudyFolder) -> None:
-    from litegpt.analysis.material import read_material
-    from litegpt.analysis.sections import _won, report_blocks
+    from litegpt.analysis.report import _won, read_material, report_blocks
 
     begun = takewhile(lambda block: block != Heading("By hyperparameter"), report_blocks(read_material(folder)))
     text = to_markdown("report", list(begun))

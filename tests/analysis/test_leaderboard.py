@@ -14,9 +14,9 @@ import pytest
 
 from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.evaluation_noise import evaluation_noise, pooled_deviation
-from litegpt.analysis.ladder import CopyMeter, read_rungs
 from litegpt.analysis.leaderboard import leaderboard, varying
 from litegpt.analysis.query import parse_query
+from litegpt.analysis.study_text import CopyMeter
 from litegpt.cli.main import main
 from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
@@ -163,8 +163,7 @@ def test_a_recorded_copied_share_is_used(tmp_path: Path, capsys) -> None:
     append_sample(folder.trial("only", trial.id).samples, sample)
     assert main(["leaderboard", str(folder.path), "--copied", "--json"]) == 0
     assert [row["copied"] for row in json.loads(capsys.readouterr().out)] == [0.5]
-    (rung,) = read_rungs(folder, [trial], meter=CopyMeter(folder, read_journal(folder.journal)))
-    assert rung.copied == copied
+    assert CopyMeter(folder, read_journal(folder.journal)).measure(sample) == copied
 
 
 PHASE = """

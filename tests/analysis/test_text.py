@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from litegpt.analysis.ladder import ladder, read_rungs
+from litegpt.analysis.ladder import ladder, rank_samples
 from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
+from litegpt.results.samples import read_samples
 
 
 def sampled(folder: Path, symbols: str = "\n ab") -> Path:
@@ -60,12 +61,12 @@ def test_a_wrong_option_is_one_clear_line(tmp_path: Path, capsys, arguments: lis
 
 def test_the_ladder_descends_evenly(original: StudyFolder) -> None:
     trials = list(read_journal(original.journal).trials())
-    rungs = read_rungs(original, trials, "final_loss")
-    assert len(rungs) == 1636
-    chosen = ladder(rungs, 12)
-    losses = [rung.loss for rung in chosen]
+    samples = [(trial, read_samples(original.trial(trial.phase, trial.id).samples)) for trial in trials]
+    ranked = rank_samples(samples, "final_loss")
+    assert len(ranked) == 1636
+    losses = [entry.value for entry in ladder(ranked, 12)]
     assert losses == sorted(losses, reverse=True)
     assert losses[0] == max(trial.metrics.final_loss for trial in trials)
     assert losses[-1] == min(trial.metrics.final_loss for trial in trials)
     assert max(a - b for a, b in itertools.pairwise(losses)) < 0.3
-    assert ladder(rungs[:3], 12) == rungs[:3]
+    assert ladder(ranked[:3], 12) == ranked[:3]

@@ -195,7 +195,7 @@ def test_samples_are_ordered_by_bits_per_character(place: StudyLocation) -> None
         await settled(app, pilot, lambda: "4 from 4 trials" in text_of(app))
         rungs = [line.split()[1] for line in text_of(app).splitlines() if "phase1   " in line]
         assert rungs == ["3.513", "3.263", "3.163", "3.063"]  # losses of 2.4, 4.5, 4.4 and 4.2
-        assert "step 100 · 3.063 bits/char" in text_of(app)
+        assert "step 100 · bits per character 3.063" in text_of(app)
 
     run(app, drive)
 

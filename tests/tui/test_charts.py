@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from litegpt.analysis.terminal_charts import Series, bar_chart, loss_chart, reduce_columns
+from litegpt.analysis.terminal_charts import Series, loss_chart, reduce_columns
 from tui.charts.canvas import Canvas
 from tui.charts.plot import Area, Axes, Line, draw
 from tui.charts.scales import scaled, ticks, unscaled
@@ -93,10 +93,3 @@ def test_the_printed_chart_names_its_lines_without_colour() -> None:
     assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
     assert loss_chart([], 80, 15, color=False) == "no losses to draw yet"
     assert "\x1b[" in loss_chart([Series("x", points)], 80, 15, color=True)
-
-
-def test_bars_fill_the_width_of_the_longest() -> None:
-    first, second = bar_chart([("lr", 0.4), ("layers", 0.1)], 40).splitlines()
-    assert first.startswith("lr     █")
-    assert first.count("█") == 25
-    assert second.endswith("0.100")

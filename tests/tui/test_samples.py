@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from litegpt.analysis.curves import key_of
 from litegpt.errors import InputError
 from litegpt.results.samples import Copied, Sample, append_sample
 from litegpt.text.copied import VerbatimIndex
@@ -107,7 +108,7 @@ def test_a_prompt_is_continued_as_it_comes(finished: StudyLocation, monkeypatch:
         await settled(app, pilot, lambda: len(ladder(app)._samples) == 3)
         await pilot.press("slash", *"Hi", "enter")
         await settled(app, pilot, lambda: "one two ␛[31mthrée" in text_of(app))
-        assert asked == [(ladder(app)._samples[2].key, "Hi")]
+        assert asked == [(key_of(ladder(app)._samples[2].trial), "Hi")]
         assert ladder(app).query_one(Input).value == "Hi"
         await pilot.press("escape")
         assert ladder(app).query_one(Table).has_focus

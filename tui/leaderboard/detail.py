@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from litegpt import display
+from litegpt.analysis.ladder import sample_value
 from litegpt.analysis.leaderboard import Row
 from litegpt.display import inert
 from litegpt.results.samples import Sample
@@ -18,7 +19,6 @@ from litegpt.results.state import TrialState
 from litegpt.study.trial import HYPERPARAMETERS
 from tui.charts.plot import Line
 from tui.curve import Curve
-from tui.trials import sample_bits
 from tui.widgets.chart import Chart
 
 SAMPLE_LINES = 12
@@ -129,7 +129,7 @@ def _sample(samples: Sequence[Sample] | None, in_bits: TrialState | None) -> Con
     last = samples[-1]
     loss = "" if last.loss is None else f", loss {last.loss:.3f}"
     if in_bits is not None:
-        bits = sample_bits(last, in_bits)
+        bits = sample_value(last, in_bits, "bits_per_char")
         loss = "" if bits is None else f", {bits:.3f} bits/char"
     text = "\n".join(inert(last.text.strip("\n"), newlines=True).expandtabs(4).splitlines()[:SAMPLE_LINES])
     return Content.assemble((f"writes at step {last.step:,}{loss}\n", "$text-muted"), text, "\n")

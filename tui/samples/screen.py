@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -13,18 +12,20 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from litegpt.analysis.curves import key_of
+from litegpt.analysis.ladder import RankedSample, rank_samples
 from litegpt.display import inert
 from litegpt.errors import InputError
-from litegpt.results.ranking import rank
-from litegpt.results.samples import Copied, Sample
+from litegpt.results.metric import METRICS
+from litegpt.results.ranking import comparable_metric, rank
+from litegpt.results.samples import Copied
 from litegpt.results.state import StudyState
-from litegpt.study.trial import tokens_differ
 from tui.messages import FeedChanged, TrialKey
 from tui.samples.generation import generate, sample_command
 from tui.screen import StudyScreen
 from tui.session import Session
 from tui.terminal import copy_text, literal
-from tui.trials import sample_bits, short_names
+from tui.trials import short_names
 from tui.widgets.table import Cell, Column, Table
 
 if TYPE_CHECKING:
@@ -37,17 +38,8 @@ LENGTH = 400
 TEMPERATURE = 0.8
 
 
-LOSS, PHASE, STEP = Column("loss", "loss", 6), Column("phase", "phase", 8, is_left=True), Column("step", "step", 6)
-BITS = Column("loss", "bits/char", 9)
+PHASE, STEP = Column("phase", "phase", 8, is_left=True), Column("step", "step", 6)
 COPIED = Column("copied", "copied", 6)
-
-
-class RankedSample(NamedTuple):
-    """A sample and its loss; bits per character if the study's tokenizers differ."""
-
-    key: TrialKey
-    sample: Sample
-    loss: float | None
 
 
 class Prompt(Input):
@@ -78,8 +70,8 @@ class SamplesScreen(StudyScreen):
         super().__init__(session)
         self._samples: list[RankedSample] = []
         self._names: dict[TrialKey, str] = {}
-        # Whether the tokenizers of the study's trials differ.
-        self._tokenizers_differ = False
+        # The metric that compares between the tokenizers of the study's trials.
+        self._metric = METRICS["val_loss"]
         self._pinned: RankedSample | None = None
         self._corpus: CorpusIndex | None = None
         # The corpus is read only once, when there is a first sample.
@@ -116,17 +108,9 @@ class SamplesScreen(StudyScreen):
         keys = self._keys()
         trials = [trial for key in keys if (trial := self.feed.trial(key))]
         self._names = short_names(trials)
-        self._tokenizers_differ = tokens_differ(trial.settings for trial in self.feed.state.trials())
-        self._samples = [
-            RankedSample(
-                (trial.phase, trial.id), sample, sample_bits(sample, trial) if self._tokenizers_differ else sample.loss
-            )
-            for trial in trials
-            for sample in self.feed.samples((trial.phase, trial.id)) or ()
-        ]
-        self._samples.sort(
-            key=lambda entry: (-math.inf if entry.loss is None else -entry.loss, entry.sample.step, entry.key)
-        )
+        self._metric = comparable_metric(self.feed.state.trials()).curve
+        samples = ((trial, self.feed.samples((trial.phase, trial.id)) or ()) for trial in trials)
+        self._samples = rank_samples(samples, self._metric.name)
         table.border_title = f"samples by loss · {len(self._samples)} from {len(keys)} trials"
         table.empty = "No samples yet: each trial generates the first one after its first evaluations."
         row = self._samples.index(current) if current in self._samples else len(self._samples) - 1
@@ -140,7 +124,7 @@ class SamplesScreen(StudyScreen):
     def _arrange(self, row: int) -> None:
         """Show the samples in the columns that fit."""
         table = self.query_one(Table)
-        columns = [BITS if self._tokenizers_differ else LOSS, PHASE, STEP]
+        columns = [Column("loss", self._metric.heading, 9), PHASE, STEP]
         columns += [COPIED] if any(entry.sample.copied for entry in self._samples) else []
         free = table.content_size.width - sum(column.width + 1 for column in columns)
         width = max((len(name) for name in self._names.values()), default=26)
@@ -151,7 +135,8 @@ class SamplesScreen(StudyScreen):
         table.show(self._columns, len(self._samples), cursor=max(0, row))
 
     def _cells(self, row: int) -> list[Cell]:
-        key, sample, loss = self._samples[row]
+        entry = self._samples[row]
+        key, sample, loss = key_of(entry.trial), entry.sample, entry.value
         cells: dict[str, Cell] = {
             "loss": ("-" if loss is None else f"{loss:.3f}", "strong"),
             "phase": (inert(key[0]), "dim"),
@@ -163,7 +148,7 @@ class SamplesScreen(StudyScreen):
         return [cells[column.name] for column in self._columns]
 
     def _flags(self, row: int) -> str:
-        return "marked" if self._samples[row].key in self.view.marks else ""
+        return "marked" if key_of(self._samples[row].trial) in self.view.marks else ""
 
     def _current(self) -> RankedSample | None:
         cursor = self.query_one("#ladder", Table).cursor
@@ -182,10 +167,8 @@ class SamplesScreen(StudyScreen):
         if entry is None:
             pane.query_one(Static).update("")
             return
-        key, sample, loss = entry
-        loss_text = (
-            "" if loss is None else f" · {loss:.3f} bits/char" if self._tokenizers_differ else f" · loss {loss:.3f}"
-        )
+        key, sample, loss = key_of(entry.trial), entry.sample, entry.value
+        loss_text = "" if loss is None else f" · {self._metric.label} {loss:.3f}"
         title = f"{key[0]} · {self._names.get(key, key[1])} · step {sample.step:,}{loss_text}"
         pane.border_title = literal(inert(title))
         pane.query_one(Static).update(self._highlight(inert(sample.text, newlines=True).strip("\n")))
@@ -197,7 +180,7 @@ class SamplesScreen(StudyScreen):
     @on(Table.Moved, "#ladder")
     def _moved(self) -> None:
         if current := self._current():
-            self.view.focus = current.key
+            self.view.focus = key_of(current.trial)
         self._show_text("left", self._current())
 
     def action_pin(self) -> None:
@@ -209,7 +192,7 @@ class SamplesScreen(StudyScreen):
 
     def action_mark(self) -> None:
         if current := self._current():
-            self.view.toggle(current.key)
+            self.view.toggle(key_of(current.trial))
             self.query_one(Table).refresh_changed()
 
     def action_prompt(self) -> None:
@@ -242,7 +225,7 @@ class SamplesScreen(StudyScreen):
         if current is None:
             self.notify("there is no trial to generate from yet", severity="warning")
         else:
-            self._generate(current.key, event.value)
+            self._generate(key_of(current.trial), event.value)
 
     @work(group="generation", exclusive=True)
     async def _generate(self, key: TrialKey, prompt: str) -> None:
@@ -269,7 +252,7 @@ class SamplesScreen(StudyScreen):
     def _read_corpus(self, state: StudyState) -> None:
         """Index the training text in a thread, to find copied text."""
         # Imported only here, because it loads NumPy.
-        from litegpt.analysis.ladder import study_corpus
+        from litegpt.analysis.study_text import study_corpus
 
         corpus = study_corpus(self.feed.location.folder, state)
         if corpus is not None:
@@ -278,11 +261,6 @@ class SamplesScreen(StudyScreen):
     def _compare(self, corpus: CorpusIndex) -> None:
         self._corpus = corpus
         self._show_texts()
-
-
-def _by_loss(entry: RankedSample) -> tuple[float, int, TrialKey]:
-    """Sort samples without a loss first, then from the highest loss to the lowest."""
-    return -math.inf if entry.loss is None else -entry.loss, entry.sample.step, entry.key
 
 
 def copied_text(copied: Copied | None) -> str:
