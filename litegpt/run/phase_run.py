@@ -147,6 +147,7 @@ class PhaseRun:
             folder=str(self._context.folder.trial(self.phase, trial.id).path),
             attempt=attempt,
             start_from=start_from,
+            keep_checkpoint=self._context.study.keep == "all",
         )
 
     def take(self, worker: Worker, message: messages.Message) -> None:

@@ -51,19 +51,17 @@ def save_checkpoint(pack: Pack, index: int, progress: Progress, tokenizer: Token
     """Write everything that trial `index` of a pack needs to resume, alone or in another pack.
 
     Generator states are not needed, because batches and dropout are functions of seed and step. `state.json` beside the
-    file repeats the header, for people and jq.
+    file repeats the header.
     """
     state = pack.row_state()
-    tensors = {
-        f"{kind}/{name}": view[index] for kind in ROWS for name, view in pack.model.views(state.pop(kind)).items()
-    }
-    numbers = {name: value[index].item() for name, value in state.items()}
-    header = _header(pack.trials[index], progress, tokenizer) | {
-        "numbers": {name: value if value == value else None for name, value in numbers.items()},  # NaN becomes null
-        "precision": pack.precision,
-    }
-    write_whole(path, _file(tensors, header))
-    write_whole(path.with_name("state.json"), json.dumps(header, indent=1).encode())
+    tensors = {f"{kind}/{name}": view[index] for kind in ROWS for name, view in pack.model.views(state[kind]).items()}
+    write_whole(path, _file(tensors, _state_header(pack, index, progress, tokenizer)))
+    save_state(pack, index, progress, tokenizer, path.with_name("state.json"))
+
+
+def save_state(pack: Pack, index: int, progress: Progress, tokenizer: Tokenizer, path: Path) -> None:
+    """Write the header of trial `index`'s checkpoint as a file of its own, for people and jq."""
+    write_whole(path, json.dumps(_state_header(pack, index, progress, tokenizer), indent=1).encode())
 
 
 def save_weights(pack: Pack, index: int, weights: Tensor, progress: Progress, tokenizer: Tokenizer, path: Path) -> None:
@@ -169,6 +167,14 @@ def _header(trial: Trial, progress: Progress, tokenizer: Tokenizer) -> dict[str,
         "trial": trial.settings(),
         "progress": asdict(progress),
         **tokenizer.state(),
+    }
+
+
+def _state_header(pack: Pack, index: int, progress: Progress, tokenizer: Tokenizer) -> dict[str, Any]:
+    numbers = {name: value[index].item() for name, value in pack.row_state().items() if name not in ROWS}
+    return _header(pack.trials[index], progress, tokenizer) | {
+        "numbers": {name: value if value == value else None for name, value in numbers.items()},  # NaN becomes null
+        "precision": pack.precision,
     }
 
 

@@ -199,16 +199,19 @@ class Pack:
         enabled = self.precision != "fp32"
         return torch.autocast(self.device.type, DTYPES[self.precision], enabled=enabled, cache_enabled=False)
 
-    def evaluate(self) -> tuple[Tensor, Tensor]:
-        """Return each trial's exact loss [P] over the training slice and over the whole validation split."""
+    def evaluate(self, beat: Callable[[], None] = lambda: None) -> tuple[Tensor, Tensor]:
+        """Return each trial's exact loss [P] over the training slice and over the whole validation split.
+
+        `beat` is called often; an exception from it ends the evaluation.
+        """
         block_size = self.trials[0].block_size
         return (
-            self._mean_losses(self.corpus.training_windows(block_size)),
-            self._mean_losses(self.corpus.validation_windows(block_size)),
+            self._mean_losses(self.corpus.training_windows(block_size), beat),
+            self._mean_losses(self.corpus.validation_windows(block_size), beat),
         )
 
     @torch.no_grad()
-    def _mean_losses(self, windows: Windows) -> Tensor:
+    def _mean_losses(self, windows: Windows, beat: Callable[[], None]) -> Tensor:
         """Return each trial's mean loss [P] over fixed windows, which all trials share."""
         P, T = len(self.trials), windows.inputs.shape[1]
 
@@ -222,6 +225,7 @@ class Pack:
             with self._autocast(), self._attention():
                 losses = self.model.sum_losses(inputs.expand(P, -1, -1), targets.expand(P, -1, -1))  # [P]
             total += losses.double()
+            beat()
         return total / windows.count
 
     def row_state(self) -> dict[str, Tensor]:

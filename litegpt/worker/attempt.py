@@ -50,7 +50,7 @@ class Attempt:
         self.send = send
         self.trial = Trial(**request.settings)
         self.folder = TrialFolder(Path(request.folder))
-        self.files = TrialFiles(self.folder.checkpoint, self.folder.best)
+        self.files = TrialFiles(self.folder.checkpoint, self.folder.best, request.keep_checkpoint)
         self.over = False
         self.tokens_per_char = 1.0  # of the validation text
         self.checkpoint: Checkpoint | None = None

@@ -34,6 +34,7 @@ class TrialRequest:
     folder: str
     attempt: int
     start_from: str | None = None  # a file of weights
+    keep_checkpoint: bool = False  # also after the trial has ended
 
 
 @dataclass(frozen=True, kw_only=True)

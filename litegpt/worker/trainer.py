@@ -14,7 +14,6 @@ from litegpt.estimate.packs import Tuning, evenly
 from litegpt.results.samples import Copied
 from litegpt.study.evaluation import SAMPLE_CHARACTERS
 from litegpt.study.trial import Trial
-from litegpt.train.checkpoint import read_checkpoint, restore_weights
 from litegpt.train.generate import generate
 from litegpt.train.loop import Beat, Ended, Evaluated, Training
 from litegpt.train.pack import Pack, is_out_of_memory, resolve_precision
@@ -156,8 +155,8 @@ class PackTrainer:
             if ending.evaluation is not None:
                 attempt.add_sample(ending.evaluation.step, ending.evaluation.val_loss, *texts[row])
         rows = [(row, attempt, ending) for row, attempt, ending in rows if ending.best_was_earlier]
-        for row, attempt, _ in rows:
-            restore_weights(training.pack, row, read_checkpoint(attempt.folder.best))
+        for row, _, _ in rows:
+            training.restore_best(row)
         texts = self._generate(training.pack) if rows else []
         for row, attempt, ending in rows:
             attempt.add_sample(ending.progress.best_val_step or 0, ending.progress.best_val_loss, *texts[row])

@@ -115,10 +115,9 @@ class Trained:
         self.pack, self.seen = pack, Recorder(len(pack.trials))
         self.files = []
         for index in range(len(pack.trials)):
-            (folder / str(index)).mkdir(parents=True, exist_ok=True)
-            self.files.append(
-                TrialFiles(folder / str(index) / "checkpoint.safetensors", folder / str(index) / "best.safetensors")
-            )
+            trial = folder / str(index)
+            trial.mkdir(parents=True, exist_ok=True)
+            self.files.append(TrialFiles(trial / "checkpoint.safetensors", trial / "best.safetensors", True))
         self.training = Training(pack, self.files, tokenizer, self.seen, progress)
 
         def should_stop() -> bool:

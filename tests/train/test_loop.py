@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from litegpt.study.trial import Trial
+from litegpt.train import loop
+from litegpt.train.checkpoint import read_checkpoint
 from litegpt.train.loop import Beat, Ended, Evaluated, Training, TrialFiles
+from litegpt.train.pack import Pack
 from litegpt.train.tokenizer import CharacterTokenizer
 
 TOKENIZER = CharacterTokenizer("ab")
@@ -58,32 +65,127 @@ def test_beats_come_between_evaluations(pack_of, small: Trial, tmp_path: Path) -
     assert beats == sorted(set(beats))
 
 
-def test_checkpoints_take_a_small_share_of_the_time(pack_of, small: Trial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """If writing is slow, some evaluations write no checkpoint, but the end always does."""
-    now, written = 0.0, []
+class Clocked:
+    """A training whose steps, evaluations and checkpoints take given times on a clock; records when it saves."""
 
-    def clock() -> float:
-        return now
+    def __init__(self, pack: Pack, folder: Path, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+        self.now = 0.0
+        self.saved_at: list[int] = []
+        self.events: list[Evaluated | Ended | Beat] = []
+        self.files = files_in(folder, len(pack.trials))
+        self.training = Training(pack, self.files, TOKENIZER, self.events.append, clock=lambda: self.now)
 
-    trial = dataclasses.replace(small, eval_interval=1)
-    training = Training(pack_of(trial), files_in(tmp_path, 1), TOKENIZER, lambda event: None, clock=clock)
-    save, advance = training._save, training.pack.advance
+        def save(pack: Pack, *arguments: object) -> None:
+            self.now += seconds.get("save", 0.0)
+            self.saved_at.append(pack.step)
 
-    def slow_save() -> None:
-        nonlocal now
-        now += 1.0
-        written.append(training.pack.step)
-        save()
+        def take(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+            def timed(*arguments: object) -> object:
+                self.now += seconds.get(name, 0.0)
+                return work(*arguments)
 
-    def advance_a_second() -> None:
-        nonlocal now
-        now += 1.0
-        advance()
+            return timed
 
-    training._save = slow_save  # type: ignore[method-assign]
-    training.pack.advance = advance_a_second
-    training.run()
-    assert written == [1, 21, 41, 50]
+        monkeypatch.setattr(loop, "save_checkpoint", save)
+        pack.advance = take("step", pack.advance)  # type: ignore[method-assign]
+        pack.evaluate = take("evaluation", pack.evaluate)  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "saved_at"),
+    [
+        ({"step": 0.1, "evaluation": 1.0}, []),
+        ({"step": 0.5}, [120]),
+        ({"step": 2.0}, [30, 60, 90, 120, 150, 180]),
+        ({"step": 2.0, "save": 5.0}, [30, 80, 130, 180]),
+    ],
+)
+def test_checkpoints_are_a_minute_apart_and_take_a_small_share_of_the_time(
+    pack_of,  # type: ignore[no-untyped-def]
+    small: Trial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: dict[str, float],
+    saved_at: list[int],
+) -> None:
+    clocked = Clocked(pack_of(dataclasses.replace(small, max_iters=200)), tmp_path, monkeypatch, **seconds)
+    clocked.training.run()
+    assert clocked.saved_at == saved_at
+
+
+@pytest.mark.parametrize(
+    ("seconds", "saved_at"),
+    [
+        ({"step": 0.1, "evaluation": 10.0}, [20, 40, 50]),
+        ({"step": 0.01, "evaluation": 1.0}, []),  # repeating so little costs nothing
+        ({"step": 0.4, "evaluation": 3.0}, []),  # 20 steps take longer than the evaluation
+    ],
+)
+def test_a_checkpoint_comes_before_an_evaluation_longer_than_the_unsaved_training(
+    pack_of,  # type: ignore[no-untyped-def]
+    small: Trial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: dict[str, float],
+    saved_at: list[int],
+) -> None:
+    clocked = Clocked(pack_of(small), tmp_path, monkeypatch, **seconds)
+    clocked.training.run()
+    assert clocked.saved_at == saved_at
+
+
+@pytest.mark.parametrize("keeps_checkpoint", [False, True])
+def test_an_ended_trial_writes_its_best_weights_and_a_checkpoint_only_if_it_keeps_one(
+    pack_of,  # type: ignore[no-untyped-def]
+    small: Trial,
+    tmp_path: Path,
+    keeps_checkpoint: bool,
+) -> None:
+    (files,) = (dataclasses.replace(files, keeps_checkpoint=keeps_checkpoint) for files in files_in(tmp_path, 1))
+    Training(pack_of(small), [files], TOKENIZER, lambda event: None).run()
+    assert files.best.exists()
+    assert files.checkpoint.exists() == keeps_checkpoint
+    assert json.loads((tmp_path / "state.json").read_text())["progress"]["step"] == 50
+
+
+def test_beats_come_during_an_evaluation(
+    pack_of,  # type: ignore[no-untyped-def]
+    small: Trial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clocked = Clocked(pack_of(dataclasses.replace(small, max_iters=1)), tmp_path, monkeypatch)
+    evaluate = clocked.training.pack.evaluate
+
+    def slow_evaluation(beat: Callable[[], None]) -> object:
+        for _ in range(5):
+            clocked.now += 1.0
+            beat()
+        return evaluate(beat)
+
+    clocked.training.pack.evaluate = slow_evaluation  # type: ignore[method-assign, assignment]
+    clocked.training.run()
+    assert [event.step for event in clocked.events if isinstance(event, Beat)] == [0] * 5 + [1] * 5
+
+
+def test_a_stop_during_an_evaluation_ends_it(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+    over = train(small, stop_at=20)
+    assert (over.seen.endings[0].state, over.seen.endings[0].progress.step) == ("stopped", 20)
+    assert [evaluation.step for evaluation in over.seen.evaluations[0]] == [0], "step 20 is evaluated after the resume"
+    resumed = train(small, resume=over.files)
+    assert [evaluation.step for evaluation in resumed.seen.evaluations[0]] == [20, 40, 50]
+
+
+@pytest.mark.parametrize("stop", [None, 33])
+def test_the_best_weights_come_from_memory_or_from_a_file(train, small: Trial, stop: int | None) -> None:  # type: ignore[no-untyped-def]
+    over = train(small, poison={0: 25}, factor=10.0, stop_at=stop)
+    if stop is not None:
+        over = train(small, resume=over.files)
+    assert over.seen.endings[0].progress.best_val_step == 20
+    over.training.restore_best(0)
+    best = read_checkpoint(over.files[0].best).tensors
+    for name, view in over.pack.model.views(over.pack.model.weights).items():
+        assert torch.equal(view[0], best[f"weights/{name}"])
 
 
 def test_a_stop_takes_effect_after_the_current_step(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
