@@ -29,7 +29,7 @@ def serve(arguments: argparse.Namespace) -> None:
         token = secrets.token_urlsafe(24)
         served = application(_command(arguments), arguments.port, token)
     except ImportError:
-        raise InputError("--serve needs textual-serve: pip install 'litegpt[serve]'") from None
+        raise InputError("--serve needs textual-serve: pip install textual-serve") from None
     address = f"http://{HOST}:{arguments.port}/{token}/"
     try:
         web.run_app(

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> Exit:
             for path in write_tables(folder, state, arguments.out, arguments.format):
                 print(inert(str(path)))
     except ImportError as error:
-        raise InputError(f"this format needs {error.name or error}: pip install 'litegpt[export]'") from None
+        raise InputError(f"this format needs {error.name or error}: pip install pyarrow tensorboardX") from None
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", arguments.out) from None
     return Exit.WELL

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     try:
         from litegpt.analysis.report import write_report  # it loads matplotlib, pandas and scikit-learn
     except ModuleNotFoundError as error:
-        raise InputError(f"the report needs {error.name}: pip install 'litegpt[report]'") from None
+        raise InputError(f"the report needs {error.name}: pip install matplotlib") from None
     try:
         for path in write_report(folder, arguments.out)[:2]:
             print(inert(str(path)))

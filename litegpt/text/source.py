@@ -62,7 +62,7 @@ def _pdf_lines(path: Path) -> Iterator[str]:
     try:
         from pypdf import PdfReader
     except ImportError:
-        raise InputError("a PDF needs pypdf: pip install 'litegpt[clean]'", path) from None
+        raise InputError("a PDF needs pypdf: pip install pypdf", path) from None
     # pypdf's messages quote the file, escape sequences included.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     has_text = False

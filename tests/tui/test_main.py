@@ -69,7 +69,7 @@ def test_serving_needs_a_package(
 ) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)  # cannot be imported
     assert main([str(finished.study_path), "--serve"]) == 2
-    assert "pip install 'litegpt[serve]'" in capsys.readouterr().err
+    assert "pip install textual-serve" in capsys.readouterr().err
 
 
 def test_a_study_is_found_by_file_by_folder_and_by_default(

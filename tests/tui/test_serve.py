@@ -17,7 +17,7 @@ from tui.serve import application
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token"
 
-pytest.importorskip("textual_serve", reason="textual-serve is not installed: pip install 'litegpt[serve]'")
+pytest.importorskip("textual_serve", reason="textual-serve is not installed: pip install textual-serve")
 
 
 def test_the_console_answers_to_the_token_alone(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
