@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from litegpt.errors import InputError
+
+LOCK_SECONDS = 10.0
+LOCK_RETRY_SECONDS = 0.01
 
 
 @contextmanager
@@ -28,6 +32,48 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"not a complete gzip file: {error}", path) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path) from None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file that all its writers replace with `write_whole` under this lock.
+
+    On a disk or a system without file locks, nothing is locked. InputError: another process holds the lock for longer
+    than LOCK_SECONDS.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # Another writer may have replaced the file before this lock was granted. Then the lock is on the old file.
+            if _flock(descriptor) and _is_same_file(descriptor, path):
+                yield
+                return
+        finally:
+            os.close(descriptor)
+        if time.monotonic() > deadline:
+            raise InputError("another process is writing this file", path)
+        time.sleep(LOCK_RETRY_SECONDS)
+
+
+def _flock(descriptor: int) -> bool:
+    """Try to lock an open file; tell whether another process has no lock on it."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_whole(path: Path, data: bytes) -> None:

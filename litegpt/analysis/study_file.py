@@ -14,6 +14,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.study.document import read_text
 from litegpt.study.edit.append import append_phase
 from litegpt.study.edit.phase_text import value_text
+from litegpt.study.edit.save import save
 from litegpt.study.study import parse_study
 from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial
 
@@ -34,12 +35,16 @@ def write_study_file(folder: StudyFolder, phases: Sequence[ImportedPhase], sourc
     their values would not make a legal study.
     """
     path = folder.snapshot
-    text = read_text(path) if path.exists() else f"[study]\nname = {value_text(folder.study)}\n{CORPUS}"
+    original = read_text(path) if path.exists() else None
+    text = original or f"[study]\nname = {value_text(folder.study)}\n{CORPUS}"
     for phase, source in zip(phases, sources, strict=True):
         table = _phase_table(phase.name, [trial.settings for trial in phase.trials])
         text = append_phase(text, table, f"{len(phase.trials):,} trials, imported from {inert(source)}")
     parse_study(text, path)
-    write_whole(path, text.encode())
+    if original is None:
+        write_whole(path, text.encode())
+    else:
+        save(path, text, expected=original)
 
 
 def _phase_table(name: str, trials: Sequence[Trial]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.ranking import ranking_of
 from litegpt.study.document import read_text
-from litegpt.study.edit.save import save
+from litegpt.study.edit.save import FileChangedError, save
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Promotion
 from litegpt.study.study import parse_study
+
+CONFLICTS_MAX = 20  # other writers of the study file that one promotion gives way to
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Exit:
     """Show the promotion, and write it unless it is a dry run."""
+    # Another promotion may change the file between reading and writing. Then this one starts again from that file.
+    for _ in range(CONFLICTS_MAX):
+        with contextlib.suppress(FileChangedError):
+            return _promote(arguments)
+    return _promote(arguments)
+
+
+def _promote(arguments: argparse.Namespace) -> Exit:
     text = read_text(arguments.study)
     study = parse_study(text, arguments.study)
     state = read_journal(StudyFolder(arguments.results, study.name).journal)
@@ -47,12 +58,12 @@ def run(arguments: argparse.Namespace) -> Exit:
     by = arguments.by or ranking_of(source.current() if source else ())
     promotion = Promotion(arguments.source, arguments.top, by, arguments.how, arguments.start)
     preview = preview_promotion(study, text, state, promotion, arguments.name, arguments.max_iters)
+    if not arguments.dry_run:
+        save(arguments.study, preview.text, text)
     if source and (warning := incomparable(by, source.current())):
         complain(warning)
     if preview.unfinished:
         complain(f"{preview.unfinished:,} trials of {promotion.source} have not ended: the best may change")
-    if not arguments.dry_run:
-        save(arguments.study, preview.text, text)
     if arguments.json:
         print(json.dumps(preview.plain(), indent=2))
     else:

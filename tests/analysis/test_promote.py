@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,15 @@ def test_a_promotion_keeps_the_rest_of_the_file(made: StudyFolder, study_file: P
     assert (phase.promotion.top, phase.promotion.how, phase.promotion.by) == (2, "exact", "best_val_loss")
     assert main([*command, "--name", "longer"]) == 2
     assert "has a phase 'longer' already" in capsys.readouterr().err
+
+
+def test_simultaneous_promotions_are_all_written(made: StudyFolder, study_file: Path) -> None:
+    command = ["promote", str(study_file), "--from", "phase1", "--results", str(made.root), "--top"]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda top: main([*command, str(top)]), range(1, 5))) == [0, 0, 0, 0]
+    phases = read_study(study_file).phases
+    assert [phase.name for phase in phases] == ["phase1", "phase2", "phase3", "phase4", "phase5"]
+    assert {phase.promotion.top for phase in phases if phase.promotion is not None} == {1, 2, 3, 4}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from litegpt.errors import InputError
 from litegpt.study.document import read_text
 from litegpt.study.edit.append import append_phase
 from litegpt.study.edit.phase_text import free_phase_name, value_text
-from litegpt.study.edit.save import save
 from litegpt.study.expand import Expansion, expand_phases
 from litegpt.study.phase import Promotion
 from litegpt.study.snapshot import snapshot
@@ -72,26 +71,6 @@ def test_a_promotion_that_cannot_be_added_is_refused(study_of: StudyOf) -> None:
         append_phase(text, promoted("ONE", Promotion("one", 2)))
     with pytest.raises(InputError, match=r"head each with \[\[phase\]\] first"):
         append_phase("phase = [{name = 'one'}]\n", promoted("two", Promotion("one", 2)))
-
-
-def test_saving_replaces_the_file_whole(tmp_path: Path) -> None:
-    path, link = tmp_path / "study.toml", tmp_path / "link.toml"
-    path.write_text("old\n", encoding="utf-8")
-    path.chmod(0o640)
-    link.symlink_to(path)
-    save(link, "new\n", expected="old\n")
-    assert link.is_symlink()
-    assert path.read_text(encoding="utf-8") == "new\n"
-    assert path.stat().st_mode & 0o777 == 0o640
-    assert sorted(tmp_path.iterdir()) == [link, path]
-
-
-def test_saving_over_a_changed_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "study.toml"
-    path.write_text("theirs\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"study\.toml: changed on disk since it was read: nothing was written"):
-        save(path, "mine\n", expected="old\n")
-    assert path.read_text(encoding="utf-8") == "theirs\n"
 
 
 def test_a_snapshot_reads_as_the_study_that_ran(study_of: StudyOf, tmp_path: Path) -> None:
