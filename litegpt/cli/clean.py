@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> Exit:
             "encoding": source.encoding and source.encoding.name,
             "strays": source.encoding.invalid if source.encoding else 0,
             "lines": result.lines,
+            "column_lines": result.column_lines,
             "characters": result.characters,
             "rules": {rule: result.counts[rule] for rule in RULES if rule in rules},
         }
@@ -182,6 +183,11 @@ def _narrate(console: Console, source: TextSource, result: CleaningResult) -> No
     console.print(Text(inert(f"{source.path}: {before} -> {after}")), soft_wrap=True)
     if encoding := source.encoding:
         _narrate_encoding(console, encoding)
+    if result.column_lines:
+        console.print(
+            f"{result.column_lines:,} lines have two columns of text side by side, which were not joined. Extract the "
+            "text column by column (for example with pdftotext, without -layout)."
+        )
     if not result.counts:
         console.print("No rule found anything to change.")
         return

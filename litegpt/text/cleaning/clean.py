@@ -28,10 +28,10 @@ from litegpt.text.cleaning.lines import (
 )
 from litegpt.text.cleaning.paragraphs import join_lines
 from litegpt.text.cleaning.spacing import single_spaced, unjustified, without_gutter
-from litegpt.text.cleaning.wrapping import CODE_SHARE, PAGED_CODE_SHARE, is_code, is_kept, measure
+from litegpt.text.cleaning.wrapping import CODE_SHARE, PAGED_CODE_SHARE, has_two_columns, is_code, is_kept, measure
 
 RULES = {
-    "gutenberg": "remove Project Gutenberg's licence before and after a book",
+    "gutenberg": "remove Project Gutenberg's licence and notices",
     "mojibake": "repair text that was decoded with the wrong encoding",
     "unicode": "compose letters, split ligatures, remove invisible characters",
     "quotes": "straighten quotes",
@@ -64,6 +64,7 @@ class CleaningResult:
     examples: dict[str, str] = field(default_factory=dict)
     lines: tuple[int, int] = (0, 0)  # before, after
     characters: tuple[int, int] = (0, 0)
+    column_lines: int = 0  # lines with two columns of prose side by side, which were not joined
 
 
 def clean_file(
@@ -109,11 +110,14 @@ def cleaning_changes(text: str) -> ChangeLog:
 
 
 def clean_part(part: Sequence[TextLine], rules: Collection[str], log: ChangeLog) -> Sequence[TextLine]:
-    """Apply the rules once to a part of a text. In code, only single characters are cleaned."""
+    """Apply the rules once to a part of a text. In code and in two columns, only single characters are cleaned."""
     lines = remove_licence(part, log) if "gutenberg" in rules else part
     lines = _with_plain_characters(lines, rules, log)
     paged = any(line.text == PAGE for line in lines)
     if is_code((line.text for line in lines), PAGED_CODE_SHARE if paged else CODE_SHARE):
+        return lines
+    if has_two_columns(lines):
+        log.column_lines = len(lines)
         return lines
     if "spaces" in rules:
         lines = unjustified(lines, log)
@@ -162,11 +166,13 @@ def _clean_round(
     """Apply the rules once; return whether anything changed, and (lines, characters) before and after."""
     changed = False
     before, after = [0, 0], [0, 0]
+    result.column_lines = 0
     with target.open("w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
         for part in parts:
             log = ChangeLog(result.counts, result.examples, defaultdict(set) if show else None)
             whole = not isinstance(part[-1].text, UnfinishedLine)
             lines = clean_part(part, rules, log) if whole else _with_plain_characters(part, rules, log)
+            result.column_lines += log.column_lines
             written = list(_written(lines, rules, first=not after[1]))
             same = written == list(_written(part, ()))
             changed |= not same

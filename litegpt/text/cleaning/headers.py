@@ -37,6 +37,7 @@ _NUMBER_ALONE = re.compile(rf"[\W_]*(?i:page\s+)?{_NUMBER}{_TOTAL}[\W_]*")
 _NUMBER_FIRST = re.compile(rf"{_NUMBER}(?:{_SEPARATOR}|(?<=\d)(?=[A-Z]))(\S.*)")
 _NUMBER_LAST = re.compile(rf"(\S.*?)(?:{_SEPARATOR}(?i:page\s+)?|(?<=[^\W\d_])(?=\d)){_NUMBER}{_TOTAL}")
 _SPACE = re.compile(r"\s+")
+_WIDE_GAP = re.compile(r"^\d{1,4}\s{3,}\S|\S\s{3,}\d{1,4}$")
 _ROMAN = re.compile("(c{0,3})(xc|xl|l?x{0,3})(ix|iv|v?i{0,3})")
 _ROMAN_DIGITS = {"c": 100, "l": 50, "x": 10, "v": 5, "i": 1}
 
@@ -79,6 +80,30 @@ def _key(text: str) -> str:
     """Return a header's text for comparison. A single letter gives an empty key, because it may be a drop capital."""
     key = text.casefold().strip(" -|\u2022\u00b7\u2013\u2014*_[](){}")
     return key if sum(character.isalpha() for character in key) > 1 else ""
+
+
+def _numbered_page_tops(lines: Sequence[TextLine]) -> set[int]:
+    """Return the first lines of pages with a text, a wide gap and a page number that counts the form feeds.
+
+    The gap distinguishes them from the numbered headings of chapters. Sentences need not continue on the next page.
+    """
+    tops: list[tuple[int, int]] = []  # index, number
+    counting: set[int] = set()
+    pages = 0
+    is_top = True
+    for i, line in enumerate(lines):
+        if line.text == PAGE:
+            pages += 1
+            is_top = True
+        elif is_top and not line.blank:
+            is_top = False
+            number = read_candidate(i, line.text).number
+            if number is None or not _WIDE_GAP.search(line.text.strip()):
+                continue
+            if tops and number == tops[-1][1] + 1:
+                counting |= {tops[-1][0], i}
+            tops.append((i, number))
+    return counting if len(counting) >= max(PAGES_MIN, EDGE_SHARE * pages) else set()
 
 
 class HeaderFinder:
@@ -307,4 +332,4 @@ class HeaderFinder:
 
 def find_headers(lines: Sequence[TextLine]) -> set[int]:
     """Return the indices of the lines that are running headers, footers or page numbers."""
-    return HeaderFinder(lines).find()
+    return HeaderFinder(lines).find() | _numbered_page_tops(lines)

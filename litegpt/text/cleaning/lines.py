@@ -42,6 +42,7 @@ class ChangeLog:
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     touched: defaultdict[int, set[str]] | None = None  # line number -> rules; None when they are not needed
+    column_lines: int = 0  # lines with two columns of prose side by side, which are not joined
 
     def note(self, rule: str, line: TextLine, example: str = "", count: int = 1) -> None:
         """Record that a rule changed a line."""

@@ -26,11 +26,16 @@ SYMBOL_SHARE = 0.02  # of the characters of a few lines
 CODE_SHARE = 0.012  # of a whole text: novels have 0 to 0.001, licences 0.003, Python's library 0.014 to 0.08
 PAGED_CODE_SHARE = 0.03  # of a text with pages: a manual contains examples of code
 
+COLUMN_LINES_MIN = 12
+COLUMN_SHARE = 0.4  # of the lines: with a second column that begins at the same position
+COLUMN_WORDS_MIN = 3
+
 _KEPT = re.compile(
     r"\S\t+\S|\S {3,}\S|\|.*\|"  # columns
     r"|^\s*(?:```|~~~|#|>|//|/\*|@@|\$ )|[{};]\s*$(?<!\w;)"  # markup and code
     r"|^\s*[-=+*_~]{3,}\s*$|(?:\. ?){4,}\s*\w+$"  # rules, and the dots in a table of contents
 )
+_GUTTER = re.compile(r"(?<=\S) {2,}(?=\S)")
 _MARKS = ("\t", "   ", "|", "...", ". . .")
 _ITEM = re.compile(
     r"\s*(?:[-*+\u2022\u2023\u25aa\u25cf\u2013]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxl]+)[.)]|\d+(?:\.\d+)+\.?)\s+\S"
@@ -99,6 +104,30 @@ def is_code(texts: Iterable[str], share: float = SYMBOL_SHARE) -> bool:
     """Whether lines are code or a listing, judged by symbols that are rare in prose."""
     text = "\n".join(texts)
     return len(_SYMBOL.findall(text)) > share * len(text)
+
+
+def has_two_columns(lines: Sequence[TextLine]) -> bool:
+    """Whether the text is set in two columns of prose side by side, as PDF extraction with layout returns it.
+
+    The right column begins at the same position in most lines, after at least two spaces. In a table, the cells have
+    few words, or do not continue on the next line.
+    """
+    texts = [line.text for line in lines if not line.blank and line.text != PAGE]
+    starts = Counter(match.end() for text in texts for match in _GUTTER.finditer(text))
+    if len(texts) < COLUMN_LINES_MIN or not starts:
+        return False
+    column, count = starts.most_common(1)[0]
+    if count < COLUMN_SHARE * len(texts):
+        return False
+    halves = [(text[:column], text[column:]) for text in texts if text[column - 2 : column] == "  "]
+    words = [len(half.split()) for pair in halves for half in pair]
+    continued = sum(
+        starts_lower(below) and not is_terminal(above)
+        for side in (0, 1)
+        for above, below in itertools.pairwise(pair[side] for pair in halves)
+        if above.strip() and below.strip()
+    )
+    return statistics.median(words) >= COLUMN_WORDS_MIN and continued > len(halves) / 2
 
 
 def is_item(text: str) -> bool:

@@ -216,3 +216,39 @@ def test_cleaning_in_parts_gives_the_same_text(tmp_path: Path) -> None:
     assert not re.search(r"[^\n]{100}\n[^\n]{100}", parts), "a blank line separates paragraphs"
     assert cleaned.counts["quotes"] == sum(source.count(quote) for quote in "\u201c\u201d\u2018\u2019")
     assert cleaned.characters[1] == len(parts)
+
+
+NOTICE = "<<THIS ELECTRONIC VERSION IS COPYRIGHT BY A LIBRARY AND IS\nPROVIDED BY PROJECT\nGUTENBERG ETEXT.>>"
+
+
+def test_notices_and_titles_of_project_gutenberg_are_removed() -> None:
+    quoted = "<<He said it>> and went.\n\n<<THIS IS A QUOTATION\nWITHOUT THE NAME>>"
+    book = f"{PROSE}\n\n{NOTICE}\n\n{quoted}\n\n{PROSE} Produced by hand.\n"
+    expected = book.replace(f"{NOTICE}\n\n", "")
+    title = (
+        "The Project Gutenberg Etext of A Lamp, by A. Keeper\n\n"
+        "This header should be the first thing seen when anyone opens the file.\n\n"
+    )
+    assert clean_text(book, ("gutenberg",)) == expected
+    ended = f"{title}{book}\nEnd of the Project Gutenberg Etext of A Lamp\n\n*END THE SMALL PRINT! FOR ETEXTS*\n"
+    assert clean_text(ended, ("gutenberg", "spaces")) == expected
+    marked = f"*** START OF {EBOOK} ***\n\nProduced by A. Keeper and\nthe team\n\n{book}*** END OF {EBOOK} ***\n"
+    assert clean_text(marked, ("gutenberg", "spaces")) == expected
+    unmarked = f"{title}{PROSE}\n"
+    assert clean_text(unmarked, ("gutenberg",)) == unmarked, "without a mark, it may be an essay"
+
+
+def test_two_columns_are_kept_and_reported(tmp_path: Path) -> None:
+    left = textwrap.wrap(NOVELLA[2000:6000].replace("\n", " "), 38)
+    right = textwrap.wrap(NOVELLA[9000:13000].replace("\n", " "), 38)
+    lines = [f"{a:40}{b}" for a, b in zip(left, right, strict=False)]
+    target, result = clean_file(lines, tuple(RULES), tmp_path)
+    assert target.read_text(encoding="utf-8") == "\n".join(lines) + "\n"
+    assert result.column_lines == len(lines)
+    for name in ("paperback", "justified"):
+        layout = PAPERBACK if name == "paperback" else OTHERS[name]
+        _, result = clean_file(typeset(NOVELLA[:30_000], layout).split("\n"), tuple(RULES), tmp_path)
+        assert result.column_lines == 0
+    table = [f"{name:20}{'large and red' if i % 2 else 'small and blue'}" for i, name in enumerate(["A Lamp"] * 40)]
+    _, result = clean_file(table, tuple(RULES), tmp_path)
+    assert result.column_lines == 0

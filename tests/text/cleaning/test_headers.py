@@ -85,3 +85,12 @@ def test_a_heading_is_kept_if_its_title_is_also_the_header() -> None:
 def test_repeated_sentence_on_form_feed_pages_is_a_header(header: str) -> None:
     text = paged(lambda n: [header if n % 2 else AUTHOR], nothing)
     assert clean_text(re.sub(rf"^({header}|{AUTHOR})$", "\f\\1", text, flags=re.MULTILINE)) == BODY + "\n"
+
+
+def test_numbered_headers_after_form_feeds_need_not_interrupt_sentences() -> None:
+    paragraphs = BODY.split("\n\n")[:60]
+    pages = ["\n\n".join(paragraphs[start : start + 3]) for start in range(0, 60, 3)]
+    text = "\f".join(f"A LAMP                {number}\n\n{page}\n" for number, page in enumerate(pages, 7))
+    assert clean_text(text) == "\n\n".join(paragraphs) + "\n"
+    odd = "\f".join(f"A LAMP                {number * 3}\n\n{page}\n" for number, page in enumerate(pages, 7))
+    assert "A LAMP" in clean_text(odd), "the numbers do not count the pages"
