@@ -268,7 +268,7 @@ def test_the_corpus_and_split_of_a_study_are_described(tmp_path: Path, wrapped: 
 RUSSIAN = "Она сказала, что придёт "
 
 
-def test_the_encoding_of_a_text_can_be_named(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_the_encoding_of_a_text_can_be_named(tmp_path: Path, capsys) -> None:
     path = tmp_path / "russian.txt"
     path.write_bytes((RUSSIAN * 20 + "\n").encode("koi8_r"))
     out = tmp_path / "out.txt"
@@ -290,7 +290,7 @@ def test_the_encoding_of_a_text_can_be_named(tmp_path: Path, capsys) -> None:  #
     assert out.read_text(encoding="utf-8") == RUSSIAN[:12].strip() + "\n"
 
 
-def test_carriage_returns_are_line_breaks(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_carriage_returns_are_line_breaks(tmp_path: Path, capsys) -> None:
     path = tmp_path / "mac.txt"
     path.write_bytes(NOVELLA.read_bytes().replace(b"\n", b"\r"))
     assert main(["corpus", str(path), "--json"]) == 0

@@ -35,7 +35,7 @@ def test_equal_models_share_evenly_filled_packs() -> None:
     ],
 )
 def test_different_models_are_in_different_packs(changes: dict[str, object]) -> None:
-    other = replace(SMALL, **changes)  # type: ignore[arg-type]  # one value of the right type each
+    other = replace(SMALL, **changes)  # one value of the right type each
     assert len(pack_trials([SMALL, other], 8)) == 2
 
 

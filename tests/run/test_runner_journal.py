@@ -36,7 +36,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[OSError]:
     def fail(journal: Journal, *events: object) -> None:
         if errors:
             raise errors.pop()
-        append(journal, *events)  # type: ignore[arg-type]
+        append(journal, *events)
 
     monkeypatch.setattr(Journal, "append", fail)
     return errors

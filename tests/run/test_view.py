@@ -21,4 +21,4 @@ def test_only_a_resumed_run_is_announced(interrupted: bool, lines: list[str]) ->
     view.observe(runner)
     runner.paused, runner.interrupted = None, interrupted
     view.observe(runner)
-    assert console.file.getvalue().splitlines() == lines  # type: ignore[attr-defined]
+    assert console.file.getvalue().splitlines() == lines

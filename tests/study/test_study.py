@@ -395,7 +395,7 @@ name = "b"
 promote = {from = "derived", top = 1}
 """
     phases_by_name = {phase.name: phase for phase in study_of(phases).phases}
-    assert [phases_by_name[name].promotion.by for name in "ab"] == ["best_bits_per_char"] * 2  # type: ignore[union-attr]
+    assert [phases_by_name[name].promotion.by for name in "ab"] == ["best_bits_per_char"] * 2
 
 
 def test_a_key_with_thousands_of_dots_is_refused(study_of: StudyOf) -> None:

@@ -70,7 +70,7 @@ def test_several_ranges_are_read_together(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_distant_ranges_are_read(tmp_path: Path, monkeypatch, compressed: bool) -> None:  # type: ignore[no-untyped-def]
+def test_distant_ranges_are_read(tmp_path: Path, monkeypatch, compressed: bool) -> None:
     monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", 16)
     text = "".join(random.Random(1).choices("ab\u00fc\U0001f642\n", k=3000))
     data = text.encode()
@@ -98,7 +98,7 @@ def test_a_corpus_may_be_a_file_or_a_glob(folder: Path) -> None:
 )
 def test_an_error_names_the_byte_that_is_not_utf8(
     tmp_path: Path, monkeypatch, piece: int, data: bytes, where: str
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     monkeypatch.setattr("litegpt.text.decoding.PIECE_BYTES", piece)
     for name, content in (("plain.txt", data), ("small.gz", gzip.compress(data))):
         (tmp_path / name).write_bytes(content)

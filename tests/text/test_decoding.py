@@ -120,7 +120,7 @@ def test_the_error_of_a_corpus_names_the_command_that_converts_it(tmp_path: Path
 @pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("encoding", UNICODE)
 @pytest.mark.parametrize("text", ["Grüße\n\U0001f642 wide\r\ncafé\rend", RUSSIAN, f"{SIMPLIFIED}\n{SIMPLIFIED}\n"])
-def test_unicode_is_recognised(tmp_path: Path, monkeypatch, text: str, encoding: str, marked: bool) -> None:  # type: ignore[no-untyped-def]
+def test_unicode_is_recognised(tmp_path: Path, monkeypatch, text: str, encoding: str, marked: bool) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(MARKS[encoding] * marked + text.encode(encoding))
     expected = text.replace("\r\n", "\n").replace("\r", "\n")

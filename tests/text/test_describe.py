@@ -104,7 +104,7 @@ def test_positions_refer_to_the_text_under_every_split(described: Callable[..., 
         assert [(odd.character, odd.line) for odd in about.odd if odd.character == "~"] == [("~", 31)]
 
 
-def test_a_long_text_is_described_by_a_sample(described: Callable[..., Description], monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_long_text_is_described_by_a_sample(described: Callable[..., Description], monkeypatch) -> None:
     monkeypatch.setattr("litegpt.text.describe.spread", partial(spread, part_length=500))
     monkeypatch.setattr("litegpt.text.describe.DESCRIBED_CHARACTERS", 5000)
     text = letters(20_000, 4)

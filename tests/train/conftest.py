@@ -147,6 +147,6 @@ def train(pack_of: PackOf, tmp_path: Path, tokenizer: CharacterTokenizer) -> Tra
         folder = tmp_path / f"training{count}"
         for index, files in enumerate(resume or ()):  # copied, as if it were the same trial folder
             shutil.copytree(files.checkpoint.parent, folder / str(index))
-        return Trained(pack, folder, tokenizer, progress, **options)  # type: ignore[arg-type]
+        return Trained(pack, folder, tokenizer, progress, **options)
 
     return run

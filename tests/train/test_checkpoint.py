@@ -25,7 +25,7 @@ def noisy(small: Trial) -> Trial:
     return dataclasses.replace(small, dropout=0.2, grad_clip=1.0, warmup_iters=15, lr_schedule="cosine")
 
 
-def assert_same_end(resumed, whole, index: int = 0, whole_index: int = 0) -> None:  # type: ignore[no-untyped-def]
+def assert_same_end(resumed, whole, index: int = 0, whole_index: int = 0) -> None:
     assert torch.equal(resumed.pack.model.weights[index], whole.pack.model.weights[whole_index])
     for row in ROWS:
         assert torch.equal(getattr(resumed.pack.optimizer, row)[index], getattr(whole.pack.optimizer, row)[whole_index])
@@ -44,7 +44,7 @@ def assert_same_tensors(left: dict[str, torch.Tensor], right: dict[str, torch.Te
 
 
 @pytest.mark.parametrize("stops", [[0], [13], [20], [49], [7, 8, 30, 40, 41]])
-def test_a_stopped_trial_resumes_bit_for_bit(train, noisy: Trial, stops: list[int]) -> None:  # type: ignore[no-untyped-def]
+def test_a_stopped_trial_resumes_bit_for_bit(train, noisy: Trial, stops: list[int]) -> None:
     """With dropout, stopped between evaluations, at an evaluation, and more than once."""
     whole, part = train(noisy), train(noisy, stop_at=stops[0])
     for stop in (*stops[1:], None):
@@ -53,7 +53,7 @@ def test_a_stopped_trial_resumes_bit_for_bit(train, noisy: Trial, stops: list[in
 
 
 @pytest.mark.parametrize("stop", [20, 33])
-def test_a_trial_resumes_bit_for_bit_in_another_pack(train, mixed: list[Trial], stop: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_trial_resumes_bit_for_bit_in_another_pack(train, mixed: list[Trial], stop: int) -> None:
     """With other trials, in another row, and in a pack of another width."""
     trials = [
         dataclasses.replace(trial, dropout=rate) for trial, rate in zip(mixed, (0.2, 0.1, 0.5, 0.3, 0.2), strict=True)
@@ -70,14 +70,14 @@ def test_a_trial_resumes_bit_for_bit_in_another_pack(train, mixed: list[Trial], 
     assert_same_end(resumed, whole, 2, 1)
 
 
-def test_a_packed_trial_resumes_alone_bit_for_bit(train, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_a_packed_trial_resumes_alone_bit_for_bit(train, mixed: list[Trial]) -> None:
     trials = [dataclasses.replace(trial, dropout=0.2) for trial in mixed]
     whole, part = train(*trials), train(*trials, stop_at=33)
     resumed = train(trials[1], resume=[part.files[1]])
     assert_same_end(resumed, whole, 0, 1)
 
 
-def test_a_solo_trial_resumes_in_a_pack_bit_for_bit(train, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_a_solo_trial_resumes_in_a_pack_bit_for_bit(train, mixed: list[Trial]) -> None:
     trials = [dataclasses.replace(trial, dropout=0.2) for trial in mixed[:2]]
     whole = [train(trial) for trial in trials]
     parts = [train(trial, stop_at=33) for trial in trials]
@@ -86,7 +86,7 @@ def test_a_solo_trial_resumes_in_a_pack_bit_for_bit(train, mixed: list[Trial]) -
     assert_same_end(resumed, whole[1], 1)
 
 
-def test_a_loss_scale_is_restored(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_loss_scale_is_restored(train, noisy: Trial) -> None:
     half = dataclasses.replace(noisy, precision="fp16")
     whole, part = train(half), train(half, stop_at=33)
     resumed = train(half, resume=[part.files[0]])
@@ -95,14 +95,14 @@ def test_a_loss_scale_is_restored(train, noisy: Trial) -> None:  # type: ignore[
         assert torch.equal(getattr(resumed.pack.loss_scale, name), getattr(whole.pack.loss_scale, name))
 
 
-def test_a_diverged_trial_stays_diverged(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_diverged_trial_stays_diverged(train, small: Trial) -> None:
     part = train(small, dataclasses.replace(small, seed=2), poison={1: 13}, stop_at=25)
     assert part.seen.endings[1].state == "diverged"
     resumed = train(*part.pack.trials, resume=part.files)
     assert [resumed.seen.endings[index].state for index in range(2)] == ["done", "diverged"]
 
 
-def test_a_checkpoint_keeps_the_time_and_the_best_loss(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_checkpoint_keeps_the_time_and_the_best_loss(train, noisy: Trial) -> None:
     part = train(noisy, stop_at=33)
     before = part.seen.endings[0].progress
     assert read_checkpoint(part.files[0].checkpoint).progress == dataclasses.replace(
@@ -114,7 +114,7 @@ def test_a_checkpoint_keeps_the_time_and_the_best_loss(train, noisy: Trial) -> N
 
 
 @pytest.mark.parametrize("factor", [10.0, float("nan")])
-def test_best_holds_the_weights_of_the_best_evaluation(train, noisy: Trial, factor: float) -> None:  # type: ignore[no-untyped-def]
+def test_best_holds_the_weights_of_the_best_evaluation(train, noisy: Trial, factor: float) -> None:
     """The trial gets worse or diverges after step 20, so the file keeps the weights of step 20."""
     spoilt, at_best = train(noisy, poison={0: 25}, factor=factor), train(noisy, stop_at=20)
     losses = {evaluation.step: evaluation.val_loss for evaluation in spoilt.seen.evaluations[0]}
@@ -129,7 +129,7 @@ def test_best_holds_the_weights_of_the_best_evaluation(train, noisy: Trial, fact
     assert spoilt.pack.evaluate()[1].item() == losses[20]
 
 
-def test_best_survives_a_resume(train, noisy: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_best_survives_a_resume(train, noisy: Trial) -> None:
     spoilt = train(noisy, poison={0: 25}, factor=10.0, stop_at=33)
     resumed = train(noisy, resume=spoilt.files)
     assert resumed.seen.endings[0].progress.best_val_step == 20
@@ -138,7 +138,7 @@ def test_best_survives_a_resume(train, noisy: Trial) -> None:  # type: ignore[no
     assert_same_tensors(*best)
 
 
-def test_state_json_repeats_the_checkpoints_header(train, noisy: Trial, tokenizer: CharacterTokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_state_json_repeats_the_checkpoints_header(train, noisy: Trial, tokenizer: CharacterTokenizer) -> None:
     part = train(noisy, stop_at=33)
     state = json.loads(part.files[0].checkpoint.with_name("state.json").read_text(encoding="utf-8"))
     checkpoint = read_checkpoint(part.files[0].checkpoint)
@@ -153,7 +153,7 @@ def test_state_json_repeats_the_checkpoints_header(train, noisy: Trial, tokenize
 
 class TestDamage:
     @pytest.fixture
-    def checkpoint(self, train, small: Trial) -> Path:  # type: ignore[no-untyped-def]
+    def checkpoint(self, train, small: Trial) -> Path:
         path: Path = train(small, stop_at=5).files[0].checkpoint
         return path
 
@@ -168,7 +168,7 @@ class TestDamage:
             with pytest.raises(InputError, match="cannot be read"):
                 read_checkpoint(checkpoint)
 
-    def test_a_header_with_any_bit_flipped(self, checkpoint: Path, pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
+    def test_a_header_with_any_bit_flipped(self, checkpoint: Path, pack_of, small: Trial) -> None:
         """Reading either raises InputError or returns a complete trial."""
         data = checkpoint.read_bytes()
         header = 8 + int.from_bytes(data[:8], "little")
@@ -217,14 +217,14 @@ class TestDamage:
         with pytest.raises(InputError):
             read_checkpoint(tmp_path)
 
-    def test_another_shape(self, checkpoint: Path, pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
+    def test_another_shape(self, checkpoint: Path, pack_of, small: Trial) -> None:
         read = read_checkpoint(checkpoint)
         for change in ({"n_embd": 32}, {"block_size": 16}, {"n_layer": 2}):
             with pytest.raises(InputError, match="does not fit"):
                 restore(pack_of(dataclasses.replace(small, **change)), 0, read)
 
     @pytest.mark.parametrize(("saved", "wanted"), [("fp32", "fp16"), ("fp16", "fp32")])
-    def test_another_precision(self, train, pack_of, small: Trial, saved: str, wanted: str) -> None:  # type: ignore[no-untyped-def]
+    def test_another_precision(self, train, pack_of, small: Trial, saved: str, wanted: str) -> None:
         """On another machine the trial resumes in another precision."""
         part = train(dataclasses.replace(small, precision=saved), stop_at=5)
         pack = pack_of(dataclasses.replace(small, precision=wanted))
@@ -236,7 +236,7 @@ class TestDamage:
     def test_a_write_that_fails_leaves_the_old_checkpoint(
         self,
         checkpoint: Path,
-        pack_of,  # type: ignore[no-untyped-def]
+        pack_of,
         small: Trial,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:

@@ -82,7 +82,7 @@ def test_a_prompt_may_be_longer_than_the_block(model: GPT, length: int) -> None:
     assert texts[0] == texts[1], "what lies further back than a block is not seen"
 
 
-def test_generation_uses_no_dropout_and_does_not_change_the_model(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_generation_uses_no_dropout_and_does_not_change_the_model(pack_of, small: Trial) -> None:
     pack = pack_of(dataclasses.replace(small, dropout=0.5))
     pack.advance()
     before = pack.model.weights.clone()

@@ -33,7 +33,7 @@ def losses(pack: Pack, steps: int = 20) -> torch.Tensor:
 
 
 def trials_of(small: Trial, **changes: object) -> list[Trial]:
-    trial = replace(small, n_embd=64, **changes)  # type: ignore[arg-type]
+    trial = replace(small, n_embd=64, **changes)
     return [trial, replace(trial, seed=2, learning_rate=3e-3, grad_clip=0.5), replace(trial, seed=3, weight_decay=0.3)]
 
 

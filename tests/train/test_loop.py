@@ -26,7 +26,7 @@ def files_in(folder: Path, n_trials: int) -> list[TrialFiles]:
     return [TrialFiles(folder / f"checkpoint{index}", folder / f"best{index}") for index in range(n_trials)]
 
 
-def test_evaluations_come_at_their_steps_and_endings_come_last(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_evaluations_come_at_their_steps_and_endings_come_last(train, small: Trial) -> None:
     over = train(small, dataclasses.replace(small, seed=2))
     for index in range(2):
         evaluations = over.seen.evaluations[index]
@@ -44,7 +44,7 @@ def test_evaluations_come_at_their_steps_and_endings_come_last(train, small: Tri
 
 
 @pytest.mark.parametrize("width", [1, 4])
-def test_shared_time_is_divided_by_the_width(pack_of, small: Trial, tmp_path: Path, width: int) -> None:  # type: ignore[no-untyped-def]
+def test_shared_time_is_divided_by_the_width(pack_of, small: Trial, tmp_path: Path, width: int) -> None:
     """The shares of a pack add up to the time that passed."""
     ticks = itertools.count(0.0, 0.25)
     events: list[Evaluated | Ended | Beat] = []
@@ -56,7 +56,7 @@ def test_shared_time_is_divided_by_the_width(pack_of, small: Trial, tmp_path: Pa
     assert sum(seconds) == pytest.approx(next(ticks) - 0.25, abs=0.5)
 
 
-def test_beats_come_between_evaluations(pack_of, small: Trial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_beats_come_between_evaluations(pack_of, small: Trial, tmp_path: Path) -> None:
     ticks = itertools.count(0.0, 0.1)
     events: list[Evaluated | Ended | Beat] = []
     Training(pack_of(small), files_in(tmp_path, 1), TOKENIZER, events.append, clock=lambda: next(ticks)).run()
@@ -87,8 +87,8 @@ class Clocked:
             return timed
 
         monkeypatch.setattr(loop, "save_checkpoint", save)
-        pack.advance = take("step", pack.advance)  # type: ignore[method-assign]
-        pack.evaluate = take("evaluation", pack.evaluate)  # type: ignore[method-assign]
+        pack.advance = take("step", pack.advance)
+        pack.evaluate = take("evaluation", pack.evaluate)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ class Clocked:
     ],
 )
 def test_checkpoints_are_a_minute_apart_and_take_a_small_share_of_the_time(
-    pack_of,  # type: ignore[no-untyped-def]
+    pack_of,
     small: Trial,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -122,7 +122,7 @@ def test_checkpoints_are_a_minute_apart_and_take_a_small_share_of_the_time(
     ],
 )
 def test_a_checkpoint_comes_before_an_evaluation_longer_than_the_unsaved_training(
-    pack_of,  # type: ignore[no-untyped-def]
+    pack_of,
     small: Trial,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,7 +136,7 @@ def test_a_checkpoint_comes_before_an_evaluation_longer_than_the_unsaved_trainin
 
 @pytest.mark.parametrize("keeps_checkpoint", [False, True])
 def test_an_ended_trial_writes_its_best_weights_and_a_checkpoint_only_if_it_keeps_one(
-    pack_of,  # type: ignore[no-untyped-def]
+    pack_of,
     small: Trial,
     tmp_path: Path,
     keeps_checkpoint: bool,
@@ -149,7 +149,7 @@ def test_an_ended_trial_writes_its_best_weights_and_a_checkpoint_only_if_it_keep
 
 
 def test_beats_come_during_an_evaluation(
-    pack_of,  # type: ignore[no-untyped-def]
+    pack_of,
     small: Trial,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -163,12 +163,12 @@ def test_beats_come_during_an_evaluation(
             beat()
         return evaluate(beat)
 
-    clocked.training.pack.evaluate = slow_evaluation  # type: ignore[method-assign, assignment]
+    clocked.training.pack.evaluate = slow_evaluation
     clocked.training.run()
     assert [event.step for event in clocked.events if isinstance(event, Beat)] == [0] * 5 + [1] * 5
 
 
-def test_a_stop_during_an_evaluation_ends_it(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_stop_during_an_evaluation_ends_it(train, small: Trial) -> None:
     over = train(small, stop_at=20)
     assert (over.seen.endings[0].state, over.seen.endings[0].progress.step) == ("stopped", 20)
     assert [evaluation.step for evaluation in over.seen.evaluations[0]] == [0], "step 20 is evaluated after the resume"
@@ -177,7 +177,7 @@ def test_a_stop_during_an_evaluation_ends_it(train, small: Trial) -> None:  # ty
 
 
 @pytest.mark.parametrize("stop", [None, 33])
-def test_the_best_weights_come_from_memory_or_from_a_file(train, small: Trial, stop: int | None) -> None:  # type: ignore[no-untyped-def]
+def test_the_best_weights_come_from_memory_or_from_a_file(train, small: Trial, stop: int | None) -> None:
     over = train(small, poison={0: 25}, factor=10.0, stop_at=stop)
     if stop is not None:
         over = train(small, resume=over.files)
@@ -188,7 +188,7 @@ def test_the_best_weights_come_from_memory_or_from_a_file(train, small: Trial, s
         assert torch.equal(view[0], best[f"weights/{name}"])
 
 
-def test_a_stop_takes_effect_after_the_current_step(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_stop_takes_effect_after_the_current_step(train, small: Trial) -> None:
     over = train(small, stop_at=13)
     ended = over.seen.endings[0]
     assert (ended.state, ended.progress.step) == ("stopped", 13)
@@ -197,7 +197,7 @@ def test_a_stop_takes_effect_after_the_current_step(train, small: Trial) -> None
 
 
 def test_a_stop_before_the_first_step_leaves_a_checkpoint(
-    train,  # type: ignore[no-untyped-def]
+    train,
     small: Trial,
     tokenizer: CharacterTokenizer,
 ) -> None:

@@ -89,7 +89,7 @@ class PlainGPT(nn.Module):
 
 
 def trials_like(trial: Trial, seeds: Sequence[int], **changes: object) -> list[Trial]:
-    return [dataclasses.replace(trial, seed=seed, **changes) for seed in seeds]  # type: ignore[arg-type]
+    return [dataclasses.replace(trial, seed=seed, **changes) for seed in seeds]
 
 
 def tokens_for(trial: Trial, n_trials: int, seed: int = 0) -> Tensor:
@@ -131,7 +131,7 @@ def test_logits_losses_and_gradients_equal_a_plain_models(
         loss = F.cross_entropy(expected.flatten(0, 1), targets[index].flatten())
         torch.testing.assert_close(losses[index], loss, atol=1e-5, rtol=1e-5)
         loss.backward()
-        length = torch.sqrt(sum(p.grad.square().sum() for p in plain.parameters()))  # type: ignore[union-attr, arg-type]
+        length = torch.sqrt(sum(p.grad.square().sum() for p in plain.parameters()))
         torch.testing.assert_close(model.gradients[index].norm(), length, atol=1e-5, rtol=1e-4)
 
 
@@ -187,7 +187,7 @@ def test_a_new_model_predicts_at_chance(small: Trial, width: int) -> None:
             assert (parameter == 1).all(), name
 
 
-def test_training_equals_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:  # type: ignore[no-untyped-def]
+def test_training_equals_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:
     """The plain model trains with torch's AdamW and gradient clipping on the same batches for 50 steps."""
     trial = dataclasses.replace(
         small, n_layer=2, weight_decay=0.1, grad_clip=0.5, beta2=0.99, warmup_iters=5, lr_schedule="cosine"
@@ -200,7 +200,7 @@ def test_training_equals_a_plain_models(small: Trial, pack_of, corpus: Tokenized
         assert pack.minibatch_losses.item() == pytest.approx(loss, abs=1e-5), f"at step {step}"
 
 
-def test_dropout_has_the_same_effect_as_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:  # type: ignore[no-untyped-def]
+def test_dropout_has_the_same_effect_as_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:
     """Weights and batches are the same, masks are not, so the mean losses over seeds agree within their error."""
     trials = trials_like(small, range(12), dropout=0.3, max_iters=30)
     pack = pack_of(*trials)

@@ -22,7 +22,7 @@ def trained(pack: Pack, steps: int = 12) -> torch.Tensor:
 
 @pytest.mark.parametrize(("precision", "dropout", "parts"), [("fp32", 0.0, 1), ("fp32", 0.3, 3), ("bf16", 0.3, 1)])
 def test_checkpointing_changes_no_bit(
-    pack_of,  # type: ignore[no-untyped-def]
+    pack_of,
     mixed: list[Trial],
     precision: str,
     dropout: float,
@@ -39,14 +39,14 @@ def test_checkpointing_changes_no_bit(
     assert torch.equal(plain.model.weights, checkpointed.model.weights)
 
 
-def test_accumulated_gradients_equal_those_of_the_whole_batch(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_accumulated_gradients_equal_those_of_the_whole_batch(pack_of, mixed: list[Trial]) -> None:
     whole = pack_of(*mixed)
     parts = pack_of(*(dataclasses.replace(trial, gradient_accumulation=4) for trial in mixed))
     assert (whole.micro_batches, parts.micro_batches) == (1, 4)
     torch.testing.assert_close(trained(parts), trained(whole), atol=1e-5, rtol=0)
 
 
-def test_accumulation_with_dropout_draws_other_masks_for_each_part(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_accumulation_with_dropout_draws_other_masks_for_each_part(pack_of, small: Trial) -> None:
     """Two parts must not share masks, or accumulation would drop the same elements in each part."""
     trial = dataclasses.replace(small, dropout=0.5, gradient_accumulation=4)
     pack = pack_of(trial)
@@ -60,7 +60,7 @@ def test_accumulation_with_dropout_draws_other_masks_for_each_part(pack_of, smal
     assert first.numel() <= whole.dropout.masks.numel() / 3, "and they take a part of the memory"
 
 
-def test_the_mean_loss_with_dropout_does_not_depend_on_the_parts(pack_of, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_the_mean_loss_with_dropout_does_not_depend_on_the_parts(pack_of, small: Trial) -> None:
     """Compares means over seeds, within their error."""
     trials = [dataclasses.replace(small, seed=seed, dropout=0.3) for seed in range(16)]
     whole = trained(pack_of(*trials), 30)[15:].mean(dim=0)

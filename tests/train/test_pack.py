@@ -23,7 +23,7 @@ def assert_same_losses(left: dict[int, tuple], right: dict[int, tuple]) -> None:
 
 
 @pytest.mark.parametrize("dropout", [(0.0,) * 5, (0.2, 0.5, 0.0, 0.3, 0.2)])
-def test_a_pack_equals_its_solo_runs(train, mixed: list[Trial], dropout: tuple[float, ...]) -> None:  # type: ignore[no-untyped-def]
+def test_a_pack_equals_its_solo_runs(train, mixed: list[Trial], dropout: tuple[float, ...]) -> None:
     """The trials differ in learning rate, decay, betas, clip, schedule, seed and dropout, for 50 steps in fp32."""
     trials = [dataclasses.replace(trial, dropout=rate) for trial, rate in zip(mixed, dropout, strict=True)]
     packed = train(*trials)
@@ -36,7 +36,7 @@ def test_a_pack_equals_its_solo_runs(train, mixed: list[Trial], dropout: tuple[f
     assert len(finals) == 5, "the settings make a difference"
 
 
-def test_minibatch_losses_agree_at_every_step(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_minibatch_losses_agree_at_every_step(pack_of, mixed: list[Trial]) -> None:
     packed, alone = pack_of(*mixed), [pack_of(trial) for trial in mixed]
     assert packed.minibatch_losses.isnan().all(), "none before the first update"
     for _ in range(50):
@@ -48,18 +48,18 @@ def test_minibatch_losses_agree_at_every_step(pack_of, mixed: list[Trial]) -> No
 
 
 @pytest.mark.parametrize(("slot", "dropout"), [(0, 0.0), (2, 0.2)])
-def test_a_trial_with_an_absurd_rate_diverges_alone(train, mixed: list[Trial], slot: int, dropout: float) -> None:  # type: ignore[no-untyped-def]
+def test_a_trial_with_an_absurd_rate_diverges_alone(train, mixed: list[Trial], slot: int, dropout: float) -> None:
     trials = [dataclasses.replace(trial, dropout=dropout) for trial in mixed]
     wild = [*trials]
     wild[slot] = dataclasses.replace(trials[slot], learning_rate=1e6, grad_clip=0.0)
     assert_neighbours_untouched(train(*trials), train(*wild), slot)
 
 
-def test_a_trial_poisoned_with_nan_diverges_alone(train, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_a_trial_poisoned_with_nan_diverges_alone(train, mixed: list[Trial]) -> None:
     assert_neighbours_untouched(train(*mixed), train(*mixed, poison={1: 13}), 1)
 
 
-def assert_neighbours_untouched(control, diverging, slot: int) -> None:  # type: ignore[no-untyped-def]
+def assert_neighbours_untouched(control, diverging, slot: int) -> None:
     assert diverging.seen.endings[slot].state == "diverged"
     last = diverging.seen.evaluations[slot][-1]
     assert (last.train_loss, last.val_loss) == (None, None), "NaN is nothing, never a number"
@@ -70,7 +70,7 @@ def assert_neighbours_untouched(control, diverging, slot: int) -> None:  # type:
         assert torch.equal(diverging.pack.optimizer.second[index], control.pack.optimizer.second[index])
 
 
-def test_a_diverged_trial_is_frozen(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_a_diverged_trial_is_frozen(pack_of, mixed: list[Trial]) -> None:
     pack = pack_of(*mixed)
     for _ in range(5):
         pack.advance()
@@ -86,20 +86,20 @@ def test_a_diverged_trial_is_frozen(pack_of, mixed: list[Trial]) -> None:  # typ
     assert pack.optimizer.updates.tolist() == [11, 5, 11, 11, 11]
 
 
-def test_a_pack_of_diverged_trials_ends_at_its_next_evaluation(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_pack_of_diverged_trials_ends_at_its_next_evaluation(train, small: Trial) -> None:
     over = train(dataclasses.replace(small, learning_rate=1e6), dataclasses.replace(small, learning_rate=1e7))
     assert [over.seen.endings[index].state for index in range(2)] == ["diverged", "diverged"]
     assert over.pack.step == small.eval_interval
 
 
-def test_a_trial_that_diverges_in_its_last_update_has_diverged(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_a_trial_that_diverges_in_its_last_update_has_diverged(train, small: Trial) -> None:
     """Its last minibatch loss was finite, but the update made its weights infinite or NaN."""
     over = train(dataclasses.replace(small, learning_rate=1e38, max_iters=1))
     assert over.seen.losses(0)[1][1] is None
     assert over.seen.endings[0].state == "diverged"
 
 
-def test_an_overflow_in_fp16_skips_one_trials_step_and_halves_its_scale(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+def test_an_overflow_in_fp16_skips_one_trials_step_and_halves_its_scale(pack_of, mixed: list[Trial]) -> None:
     trials = [dataclasses.replace(trial, precision="fp16") for trial in mixed]
     control, overflowed = pack_of(*trials), pack_of(*trials)
     for pack in (control, overflowed):
@@ -128,7 +128,7 @@ def test_an_overflow_in_fp16_skips_one_trials_step_and_halves_its_scale(pack_of,
 
 
 @pytest.mark.parametrize(("width", "dropout"), [(2, 0.0), (3, 0.2)])
-def test_a_narrowed_pack_does_not_change_the_remaining_trials(train, small: Trial, width: int, dropout: float) -> None:  # type: ignore[no-untyped-def]
+def test_a_narrowed_pack_does_not_change_the_remaining_trials(train, small: Trial, width: int, dropout: float) -> None:
     """Most trials diverge and leave the pack. The last one trains and reports as if it had been alone."""
     trials = [dataclasses.replace(small, seed=seed, dropout=dropout) for seed in range(width)]
     control, diverging = train(*trials), train(*trials, poison=dict.fromkeys(range(width - 1), 25))

@@ -40,7 +40,7 @@ def test_auto_on_a_gpu_is_bf16_from_ampere_on(
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.05)])
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_short_formats_are_close_to_fp32(
-    train,  # type: ignore[no-untyped-def]
+    train,
     small: Trial,
     precision: str,
     tolerance: float,
@@ -54,7 +54,7 @@ def test_short_formats_are_close_to_fp32(
     assert exact.seen.losses(0) != short.seen.losses(0), "autocast was on"
 
 
-def test_the_loss_scale_is_reported_for_fp16_alone(train, small: Trial) -> None:  # type: ignore[no-untyped-def]
+def test_the_loss_scale_is_reported_for_fp16_alone(train, small: Trial) -> None:
     for precision in ("fp32", "bf16", "fp16"):
         last = train(dataclasses.replace(small, precision=precision, max_iters=4)).seen.evaluations[0][-1]
         if precision == "fp16":

@@ -69,7 +69,7 @@ def test_training_windows_cover_a_split_shorter_than_validation() -> None:
 @pytest.mark.parametrize("block_size", [8, 13])
 def test_an_evaluation_is_the_exact_mean_over_the_split(
     small: Trial,
-    pack_of,  # type: ignore[no-untyped-def]
+    pack_of,
     corpus: TokenizedCorpus,
     block_size: int,
 ) -> None:
@@ -99,7 +99,7 @@ def test_an_evaluation_is_the_exact_mean_over_the_split(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
-def test_streamed_batches_equal_held_ones(small: Trial, dtype: type, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_streamed_batches_equal_held_ones(small: Trial, dtype: type, monkeypatch) -> None:
     """Over several tables of steps, and for a resumed pack that starts in the middle of one."""
     monkeypatch.setattr("litegpt.train.batches.STREAMED_TOKENS", 3 * 2 * small.batch_size * (small.block_size + 1))
     trials = [dataclasses.replace(small, seed=seed) for seed in range(2)]

@@ -88,7 +88,7 @@ def test_a_new_model_predicts_at_chance(variant: Trial) -> None:
 
 
 @pytest.mark.parametrize(("optimizer", "dropout"), [("adamw", 0.0), ("muon", 0.2)])
-def test_a_pack_of_three_equals_three_solo_runs(pack_of, variant: Trial, optimizer: str, dropout: float) -> None:  # type: ignore[no-untyped-def]
+def test_a_pack_of_three_equals_three_solo_runs(pack_of, variant: Trial, optimizer: str, dropout: float) -> None:
     trials = [
         dataclasses.replace(variant, optimizer=optimizer, dropout=dropout, seed=seed, learning_rate=rate)
         for seed, rate in enumerate((1e-3, 3e-3, 1e-2))
@@ -114,7 +114,7 @@ def test_orthogonal_keeps_singular_vectors_and_equalises_singular_values(shape: 
 
 @pytest.mark.parametrize(("activation", "side_by_side"), [("relu", {"qkv": 3}), ("swiglu", {"qkv": 3, "up": 2})])
 def test_muon_moves_matrices_along_orthogonal_momentum_and_others_as_adamw(
-    pack_of,  # type: ignore[no-untyped-def]
+    pack_of,
     small: Trial,
     activation: str,
     side_by_side: dict[str, int],
@@ -139,7 +139,7 @@ def test_muon_moves_matrices_along_orthogonal_momentum_and_others_as_adamw(
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_diverging_trial_does_not_affect_its_neighbours(pack_of, variant: Trial, optimizer: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_diverging_trial_does_not_affect_its_neighbours(pack_of, variant: Trial, optimizer: str) -> None:
     trials = [dataclasses.replace(variant, optimizer=optimizer, seed=seed) for seed in (1, 2, 3)]
     control, diverging = pack_of(*trials), pack_of(*trials)
     with torch.no_grad():

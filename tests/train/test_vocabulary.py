@@ -49,7 +49,7 @@ def test_byte_pairs_are_merged_by_frequency() -> None:
 
 @pytest.mark.parametrize("learn", [learn_words, learn_byte_pairs])
 @pytest.mark.parametrize("text", ["x" * 1000, "=" * 1000, "a" + " " * 1000, "x" + "'x" * 1000, "天地" * 500])
-def test_no_token_is_longer_than_the_longest_word(learn, text: str) -> None:  # type: ignore[no-untyped-def]
+def test_no_token_is_longer_than_the_longest_word(learn, text: str) -> None:
     """A text without spaces would be one word, and learning its byte pairs would take quadratic time."""
     tokenizer = learn(iter([text]), 300)
     assert max(map(len, pieces(tokenizer))) <= vocabulary.WORD_CHARACTERS + 1
@@ -107,7 +107,7 @@ def test_learning_words_calls_beat_for_each_part() -> None:
 
 
 @pytest.mark.parametrize("learn", [learn_words, learn_byte_pairs])
-def test_unused_tokens_fill_a_vocabulary(learn) -> None:  # type: ignore[no-untyped-def]
+def test_unused_tokens_fill_a_vocabulary(learn) -> None:
     tokenizer = learn(iter(["ab ab <unused 299>"]), 300)
     assert tokenizer.vocab_size == 300
     assert pieces(tokenizer) >= {""}

@@ -63,7 +63,7 @@ def test_the_live_chart_is_drawn_in_them(place: StudyLocation, size: tuple[int, 
         alone = dataclasses.replace(phase, name="alone", trials={pairs: phase.trials[pairs]}, planned=(pairs,))
         app.feed.state = dataclasses.replace(app.feed.state, phases={"phase1": phase, "alone": alone})
         app.view.marks.clear()
-        app.screen._show_chart()  # type: ignore[attr-defined]
+        app.screen._show_chart()
         assert "validation, bits per character · alone" in text_of(app)
 
     run(app, drive, size)
@@ -144,7 +144,7 @@ def test_a_study_of_characters_has_no_such_column(finished: StudyLocation) -> No
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: isinstance(app.screen, LeaderboardScreen) and app.screen.board.total == 15)
-        board: Board = app.screen.board  # type: ignore[attr-defined]
+        board: Board = app.screen.board
         assert "best_bits_per_char" not in board.column_names
         assert "best_bits_per_char" not in [column.name for column in board.columns(300, [])]
         assert "bits" not in text_of(app)

@@ -31,7 +31,7 @@ def test_a_gap_joins_nothing() -> None:
 def test_no_data_is_too_odd_to_draw(ys: list[float], scale: str) -> None:
     line = Line("a", list(map(float, range(len(ys)))), ys, "red", "a")
     for width, height in ((1, 1), (8, 3), (60, 20)):
-        frame = draw([line], width, height, Axes(y_scale=scale, x_scale=scale, cursor=1.0))  # type: ignore[arg-type]
+        frame = draw([line], width, height, Axes(y_scale=scale, x_scale=scale, cursor=1.0))
         assert len(frame.rows) <= max(height, 3)
 
 
@@ -78,8 +78,8 @@ def test_ticks_are_few_inside_and_distinct(low: float, high: float) -> None:
 def test_scales_invert() -> None:
     for scale in ("linear", "log", "symlog"):
         for value in (0.01, 0.5, 3.0, 1000.0):
-            (at,) = scaled((value,), scale)  # type: ignore[arg-type]
-            assert math.isclose(unscaled(at, scale), value)  # type: ignore[arg-type]
+            (at,) = scaled((value,), scale)
+            assert math.isclose(unscaled(at, scale), value)
 
 
 def test_the_printed_chart_names_its_lines_without_colour() -> None:

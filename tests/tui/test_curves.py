@@ -72,7 +72,7 @@ def test_means_are_not_joined_where_the_trials_change() -> None:
 
 @pytest.mark.parametrize(("axis", "last"), [("step", 100.0), ("time", 1.0), ("tokens", 100 * 12 * 16)])
 def test_means_lie_at_the_steps_or_where_their_trials_were_on_average(axis: str, last: float) -> None:
-    means, _ = mean_curves(MeanQuestion(curves_of(phase_trials(12)), "n_layer", "train_loss", axis))  # type: ignore[arg-type]
+    means, _ = mean_curves(MeanQuestion(curves_of(phase_trials(12)), "n_layer", "train_loss", axis))
     assert means[0].sections[0].xs[-1] == pytest.approx(last)
 
 
@@ -180,7 +180,7 @@ def test_nothing_done_is_a_sentence(study_file: object, folder: StudyFolder) -> 
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
         journal.append(*phase_planned("phase1", phase_trials(2)))
-    app = open_curves(find_location(study_file, folder.root))  # type: ignore[arg-type]
+    app = open_curves(find_location(study_file, folder.root))
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: "No trial is finished yet" in text_of(app))
@@ -198,7 +198,7 @@ def test_names_from_files_are_neither_markup_nor_control(study_file: object, fol
         for place, trial in enumerate(trials):
             log(folder, phase, trial, place)
             journal.append(trial_started(phase, trial), ended(phase, trial, place))
-    app = open_curves(find_location(study_file, folder.root))  # type: ignore[arg-type]
+    app = open_curves(find_location(study_file, folder.root))
 
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: is_drawn(app, 4))

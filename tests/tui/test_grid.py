@@ -182,7 +182,7 @@ def test_phases_are_added_copied_moved_and_deleted(finished: StudyLocation) -> N
 
     async def drive(pilot: Pilot[None]) -> None:
         await drawn(app, pilot, "12 permutations")
-        names = lambda: grid_of(app).draft.phases()  # type: ignore[union-attr]  # noqa: E731
+        names = lambda: grid_of(app).draft.phases()  # noqa: E731
         await pilot.press("A")
         assert names() == ["phase1", "phase3", "phase2"]
         await pilot.press("right_curly_bracket", "D")
@@ -195,7 +195,7 @@ def test_phases_are_added_copied_moved_and_deleted(finished: StudyLocation) -> N
         assert any("promoted from phase1" in toast.message for toast in app._notifications)
         await pilot.press("l", "G", "k", "k", "k", "k", "d")
         assert app.screen.query_one("#grid-entries", Table).has_focus
-        assert "batch_size" not in [entry.address.name for entry in grid_of(app).draft.entries(0)]  # type: ignore[union-attr]
+        assert "batch_size" not in [entry.address.name for entry in grid_of(app).draft.entries(0)]
 
     run(app, drive)
 
@@ -214,7 +214,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(finished: StudyLocatio
         await settled(app, pilot, lambda: any("nothing was written" in t.message for t in app._notifications))
         assert study_text(finished) == theirs
         await pilot.press("ctrl+l")
-        await settled(app, pilot, lambda: grid_of(app).draft is not None and grid_of(app).draft.text == theirs)  # type: ignore[union-attr]
+        await settled(app, pilot, lambda: grid_of(app).draft is not None and grid_of(app).draft.text == theirs)
 
     run(app, drive)
 
@@ -264,7 +264,7 @@ def test_readonly_edits_nothing(finished: StudyLocation) -> None:
         for key in ("a", "s", "f", "x", "A", "D", "d", "right_curly_bracket", "u", "ctrl+s", "l", "enter", "d"):
             await pilot.press(key)
         assert grid_of(app).draft is not None
-        assert not grid_of(app).draft.is_changed  # type: ignore[union-attr]
+        assert not grid_of(app).draft.is_changed
         assert not grid_of(app)._entries.is_typing
 
     run(app, drive)
@@ -307,8 +307,8 @@ def test_the_editor_explains_the_hyperparameter_under_the_cursor(finished: Study
         await drawn(app, pilot, "12 permutations")
         entries = app.screen.query_one(Entries)
         await pilot.press("l", "g")
-        assert (entries.entry.address.name, entries.border_subtitle) == ("name", "")  # type: ignore[union-attr]
-        while entries.entry.address.name != "learning_rate":  # type: ignore[union-attr]
+        assert (entries.entry.address.name, entries.border_subtitle) == ("name", "")
+        while entries.entry.address.name != "learning_rate":
             await pilot.press("j")
         assert entries.border_subtitle == "step size, for Muon as for AdamW"
 

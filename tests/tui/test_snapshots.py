@@ -47,7 +47,7 @@ def test_every_tab_looks_as_it_did(finished: StudyLocation, size: tuple[int, int
                 path.write_text(look(), encoding="utf-8")
             expected = path.read_text(encoding="utf-8")
             with contextlib.suppress(AssertionError):
-                await settled(app, pilot, lambda expected=expected: look() == expected)  # type: ignore[misc]
+                await settled(app, pilot, lambda expected=expected: look() == expected)
             assert look() == expected, f"{path.name} is another: the module says how to take it anew"
 
     run(app, drive, size)

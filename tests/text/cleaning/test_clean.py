@@ -208,7 +208,7 @@ def test_cleaning_in_parts_gives_the_same_text(tmp_path: Path) -> None:
     def show(before: list[TextLine], after: list[TextLine], log: ChangeLog) -> None:
         shown.append((len(before), len(after), log))
 
-    result, cleaned = clean_file(source.split("\n"), tuple(RULES), tmp_path, show, part_characters=20_000)  # type: ignore[arg-type]
+    result, cleaned = clean_file(source.split("\n"), tuple(RULES), tmp_path, show, part_characters=20_000)
     assert isinstance(cleaned, CleaningResult)
     assert len(shown) >= 3
     whole, parts = clean_text(source), result.read_text(encoding="utf-8")
