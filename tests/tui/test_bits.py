@@ -76,7 +76,7 @@ def test_the_board_ranks_by_them(place: StudyLocation, size: tuple[int, int]) ->
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: isinstance(app.screen, LeaderboardScreen) and app.screen.board.total == 8)
         await pilot.press("full_stop")
-        await settled(app, pilot, lambda: "phase2 takes the 2 best by best_bits_per_char" in text_of(app))
+        await settled(app, pilot, lambda: "phase2 promotes the 2 best by best_bits_per_char" in text_of(app))
         assert isinstance(app.screen, LeaderboardScreen)
         board = app.screen.board
         assert [row.settings.tokenizer for row in board.rows] == ["bpe"] * 4 + ["char"] * 4
@@ -95,7 +95,7 @@ def test_the_board_ranks_by_them(place: StudyLocation, size: tuple[int, int]) ->
         details = " ".join(text_of(app).split())
         assert "val loss 4.2469" in details
         assert "bits/char 3.0635 best 3.0635" in details
-        assert size[0] == 80 or "writes at step 100, 3.063 bits/char" in details
+        assert size[0] == 80 or "sample at step 100, 3.063 bits/char" in details
         assert [line.name for line in app.screen.query_one("#detail-chart", Chart)._lines] == ["trigram", "bits/char"]
         await pilot.press("escape", "p")
         await settled(app, pilot, lambda: "the 5 best of phase1" in text_of(app))

@@ -38,7 +38,7 @@ def test_trials_are_ranked_and_the_cut_is_shown(finished: StudyLocation) -> None
     async def drive(pilot: Pilot[None]) -> None:
         await settled(app, pilot, lambda: board_of(app).board.total == 15)
         await pilot.press("full_stop")
-        await settled(app, pilot, lambda: "phase2 takes the 3 best by best_val_loss" in text_of(app))
+        await settled(app, pilot, lambda: "phase2 promotes the 3 best by best_val_loss" in text_of(app))
         assert app.view.phase == "phase1"
         rows = board_of(app).board.rows
         assert [row.rank for row in rows] == [*range(1, 12), None]
@@ -91,7 +91,7 @@ def test_the_time_machine_ranks_as_of_a_step(finished: StudyLocation) -> None:
         assert row.metrics.step == 20
         assert row.metrics.val_loss is not None
         assert row.metrics.val_loss > 2
-        assert "as it was at step 20" in text_of(app)
+        assert "as of step 20" in text_of(app)
 
     run(app, drive)
 
@@ -130,7 +130,7 @@ def test_the_charts_cursor_travels_in_time(finished: StudyLocation) -> None:
         app.screen.query_one(Chart).focus()
         await pilot.press("l")
         await settled(app, pilot, lambda: board_of(app).board.step is not None)
-        assert "as it was at step" in text_of(app)
+        assert "as of step" in text_of(app)
         await pilot.press("escape")
         assert board_of(app).board.step is None
 

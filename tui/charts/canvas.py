@@ -1,10 +1,11 @@
-"""A canvas of braille cells: two dots wide and four high each, one colour a cell (the last one drawn)."""
+"""A canvas of braille cells. A cell has 2 x 4 dots and one colour, that of the last dot drawn in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from litegpt.analysis.terminal_charts import Bucket
+from litegpt.analysis.terminal_charts import Bucket, reduce_columns
+from tui.charts.scales import extent, padded
 
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """The bit of each dot, by column and row of the cell."""
@@ -12,12 +13,14 @@ DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 RUNS = tuple(tuple(tuple(sum(column[top : bottom + 1]) for bottom in range(4)) for top in range(4)) for column in DOTS)
 """The bits of a vertical run of dots, by column, first and last row."""
 
-SPARSE = 0x95  # every other dot, for areas
+SPARSE = 0x95
+"""A mask of every other dot, for areas."""
+
 BRAILLE = 0x2800
 
 
 class Canvas:
-    """`width` x `height` cells. Dots are counted from the top left; what lies outside is not drawn."""
+    """`width` x `height` cells. Dots are counted from the top left; dots outside are not drawn."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width = width
@@ -26,7 +29,7 @@ class Canvas:
         self._colours = [bytearray(width) for _ in range(height)]
 
     def run(self, x: int, top: int, bottom: int, colour: int, mask: int = 0xFF) -> None:
-        """Draw a vertical run of dots, both ends included; `mask` leaves some out."""
+        """Draw a vertical run of dots, both ends included; `mask` removes some of them."""
         column = x >> 1
         if bottom < top:
             top, bottom = bottom, top
@@ -41,9 +44,9 @@ class Canvas:
             self._colours[row][column] = colour
 
     def path(self, buckets: Iterable[Bucket], zero: float, slope: float, colour: int, dash: int = 0) -> None:
-        """Draw a line through buckets, one a column of dots; a value lies `(zero - value) * slope` dots from the top.
+        """Draw a line through buckets, one per column of dots. A value is `(zero - value) * slope` dots from the top.
 
-        With `dash`, only every other stretch of that many dots is drawn.
+        With `dash`, only every other run of that many dots is drawn.
         """
         dots, colours, width, limit = self._dots, self._colours, self.width, self.height * 4 - 1
         before_x = before_y = 0
@@ -81,7 +84,7 @@ class Canvas:
             colours[end][column] = colour
 
     def _bridge(self, start: int, y: int, end: int, y_end: int, colour: int, dash: int) -> int:
-        """Draw the columns between two points, each from where the line enters to where it leaves; return that."""
+        """Draw the straight line between two points, column by column; return its last y."""
         slope, y_start = (y_end - y) / (end - start), y
         for x in range(start + 1, end):
             after = round(y_start + slope * (x - start))
@@ -91,8 +94,19 @@ class Canvas:
         return y
 
     def row(self, row: int) -> tuple[str, bytearray]:
-        """Return a row's characters, blanks where nothing is drawn, and the colour of each."""
+        """Return a row's characters (blank if nothing is drawn) and the colour of each."""
         return self._dots[row].decode("latin-1").translate(_GLYPHS), self._colours[row]
+
+
+def sparkline(xs: Sequence[float], ys: Sequence[float], width: int) -> str:
+    """Draw a line of `width` cells in one row of text; blank if there are fewer than two points."""
+    limits = extent([ys])
+    if limits is None or len(ys) < 2:
+        return " " * width
+    low, high = padded(*limits)
+    canvas = Canvas(width, 1)
+    canvas.path(reduce_columns(xs, ys, width * 2, xs[0], xs[-1]), high, 3 / (high - low), 1)
+    return canvas.row(0)[0]
 
 
 _GLYPHS = {bits: chr(BRAILLE + bits) if bits else " " for bits in range(256)}

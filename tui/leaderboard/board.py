@@ -13,8 +13,8 @@ from litegpt.results.metric import NO_METRICS
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import TrialState
 from litegpt.study.phase import RANKINGS
+from tui.charts.canvas import sparkline
 from tui.feed import Feed
-from tui.leaderboard.sparkline import sparkline
 from tui.messages import TrialKey
 from tui.widgets.table import Cell, Column
 
@@ -35,7 +35,7 @@ STATE_CELLS: dict[str, Cell] = {
 
 
 @dataclass(frozen=True)
-class Cut:
+class PromotionCut:
     """Where a promotion cuts this list."""
 
     top: int
@@ -151,7 +151,7 @@ class Board:
             return ""
         known = self._sparks.get(key)
         if known is None or known[0] != len(curve):
-            known = self._sparks[key] = (len(curve), sparkline(curve, SPARK_CELLS))
+            known = self._sparks[key] = (len(curve), sparkline(curve.steps, curve.val_loss, SPARK_CELLS))
         return known[1]
 
     def _as_of(self, trial: TrialState, step: int | None) -> TrialState:

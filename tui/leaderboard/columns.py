@@ -14,9 +14,9 @@ from textual.widgets.selection_list import Selection
 
 
 class ColumnsScreen(ModalScreen[list[str] | None]):
-    """Returns the names of the hidden columns."""
+    """A list of all columns. Returns the names of the hidden ones."""
 
-    HELP = "Which columns the leaderboard shows, where there is room."
+    HELP = "The columns of the leaderboard. A narrow screen shows only those that fit."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,c,q", "close", "Done", id="columns.close"),
         Binding("j", "move(1)", "Down", show=False, id="columns.down"),
@@ -31,7 +31,7 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = "Columns"
-            box.border_subtitle = "space or enter shows and hides · esc is done"
+            box.border_subtitle = "space or enter shows or hides a column · esc closes"
             yield SelectionList(*(Selection(name, name, name not in self._hidden) for name in self._names))
 
     def action_move(self, by: int) -> None:
@@ -43,6 +43,7 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
 
     def action_close(self) -> None:
         chosen: SelectionList[str] = self.query_one(SelectionList)
-        shown = set(chosen.selected)
-        kept = self._hidden - set(self._names)  # of other phases
-        self.dismiss(sorted(kept | {name for name in self._names if name not in shown}))
+        visible = set(chosen.selected)
+        # Columns of other phases are not listed here, and stay hidden.
+        unlisted = self._hidden - set(self._names)
+        self.dismiss(sorted(unlisted | {name for name in self._names if name not in visible}))

@@ -1,4 +1,4 @@
-"""The line in which a filter of trials is typed."""
+"""The input line for a filter of trials."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from litegpt.errors import InputError
 
 
 class FilterLine(Input):
-    """It is there while there is a filter, or while one is typed; a filter holds as soon as it can be read."""
+    """Visible while there is a filter or one is typed. A filter takes effect as soon as it is valid."""
 
     HELP = (
         "lr>=3e-4 · n_layer:2,4 · lr:1e-4..3e-4 · state:done · -batch_size:32 · a word of the phase or the trial · "
-        "@500 for the ranking as it was at step 500. All terms must hold; enter goes back to the table, esc from "
-        "there takes the filter away."
+        "@500 to show the ranking as of step 500. All terms must match. Enter returns to the table; esc in the table "
+        "removes the filter."
     )
 
     @dataclass
     class Filtered(Message):
-        """There is another filter; a `problem` is what is wrong with what is typed, and the last filter stays."""
+        """The filter has changed. With a `problem` the typed text is invalid, and the last valid filter stays."""
 
         query: Query
         text: str
@@ -36,12 +36,12 @@ class FilterLine(Input):
         self.set_class(bool(text), "-open")
 
     def open(self) -> None:
-        """Have a filter typed."""
+        """Show the line and focus it."""
         self.add_class("-open")
         self.focus()
 
     def clear_filter(self) -> bool:
-        """Take the filter away; return whether there was a line."""
+        """Remove the filter; return whether the line was visible."""
         was_open = self.has_class("-open")
         self.value = ""
         self.remove_class("-open")

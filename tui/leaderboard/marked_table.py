@@ -1,4 +1,4 @@
-"""A table whose rows can be marked: one, a range, all."""
+"""A table whose rows can be marked: one row, a range or all rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tui.widgets.table import Cell, Table
 
 
 class MarkedTable(Table):
-    """It knows no marks itself: it says which rows the user wants marked, or no longer marked."""
+    """Keeps no marks itself; its messages say which rows to mark or unmark."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "Mark", id="marks.mark"),
         Binding("v", "range", "Mark a range", show=False, id="marks.range"),
-        Binding("asterisk", "mark_all", "Mark all shown", key_display="*", show=False, id="marks.all"),
+        Binding("asterisk", "mark_all", "Mark all rows", key_display="*", show=False, id="marks.all"),
     ]
 
     @dataclass
     class Toggled(Table.Moved):
-        """Mark these rows, or take their marks away where all have one."""
+        """Mark these rows, or unmark them if all of them are marked."""
 
         rows: range = range(0)
 
@@ -35,16 +35,18 @@ class MarkedTable(Table):
     ) -> None:
         super().__init__(cells, self._flags_and_range, id=id)
         self._plain_flags = flags
-        self._anchor: int | None = None  # where a range began
+        # The row where a range starts.
+        self._anchor: int | None = None
 
     def leave_range(self) -> bool:
-        """Forget the range that was begun; return whether there was one."""
-        was_open, self._anchor = self._anchor is not None, None
+        """Cancel an open range; return whether there was one."""
+        was_open = self._anchor is not None
+        self._anchor = None
         self.refresh_changed()
         return was_open
 
     def action_mark(self) -> None:
-        """Mark the row and go on to the next; or mark the range that was begun."""
+        """Mark the open range, or mark the row and move to the next one."""
         if not self.count:
             return
         rows, row = self._range(), self.cursor
@@ -54,7 +56,7 @@ class MarkedTable(Table):
             self.move_to(row + 1)
 
     def action_range(self) -> None:
-        """Begin a range of marks, or mark it."""
+        """Start a range, or mark it."""
         if self._anchor is None:
             self._anchor = self.cursor
             self.refresh_changed()

@@ -1,4 +1,4 @@
-"""Tab 2: every trial, ranked."""
+"""Tab 2: all trials, ranked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.timer import Timer
 from litegpt.display import inert
 from litegpt.results.state import StudyState
 from litegpt.study.phase import RANKINGS
-from tui.leaderboard.board import Board, Cut, keys_of
+from tui.leaderboard.board import Board, PromotionCut, keys_of
 from tui.leaderboard.detail import Detail
 from tui.leaderboard.filter_line import FilterLine
 from tui.leaderboard.marked_table import MarkedTable
@@ -27,27 +27,29 @@ from tui.themes import series_colours
 from tui.widgets.chart import Chart
 from tui.widgets.table import Cell, Column, Table
 
-RANK_SECONDS = 2.0  # trials at work change places no more often than this
-DETAIL_SECONDS = 0.06  # a held key moves on before the detail follows
+# Running trials change ranks at most this often.
+RANK_SECONDS = 2.0
+# The details follow the cursor after this time, so that a held key does not wait for them.
+DETAIL_SECONDS = 0.06
 
 
 class LeaderboardScreen(StudyScreen):
-    """Every trial of a phase or of all; sort, filter, mark, and promote the best."""
+    """All trials of a phase or of the study: sort, filter, mark and promote them."""
 
     TAB = "leaderboard"
     HELP = (
-        "Every trial, the best first; '=3' says that noise cannot tell it from the third. ◆ is marked, ▲ went on to a "
-        "later phase; the underlined row is the last that the study file promotes. The filter takes terms such as "
-        "lr>=3e-4 n_layer:4 state:done -batch_size:32, free words, and @500 for the ranking as it was at step 500. "
-        "Trials of different tokenizers are ranked by bits per character."
+        "All trials, the best first. '=3': statistically tied with rank 3. ◆ marked, ▲ promoted to a later phase; the "
+        "underlined row is the last one that the study file promotes. The filter takes terms such as lr>=3e-4 "
+        "n_layer:4 state:done -batch_size:32, free words, and @500 to show the ranking as of step 500. "
+        "Trials with different tokenizers are ranked by bits per character."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="leaderboard.filter"),
         Binding("s", "sort(1)", "Sort", tooltip="Sort by the next column", id="leaderboard.sort"),
-        Binding("less_than_sign", "sort(-1)", "Sort by the column before", show=False, id="leaderboard.sort_before"),
+        Binding("less_than_sign", "sort(-1)", "Sort by the previous column", show=False, id="leaderboard.sort_before"),
         Binding("S", "reverse", "Reverse the order", show=False, id="leaderboard.reverse"),
         Binding("full_stop", "phase(1)", "Phase", key_display=".", tooltip="The next phase", id="leaderboard.phase"),
-        Binding("comma", "phase(-1)", "Phase before", show=False, id="leaderboard.phase_before"),
+        Binding("comma", "phase(-1)", "Previous phase", show=False, id="leaderboard.phase_before"),
         Binding("c", "columns", "Columns", tooltip="Choose columns", show=False, id="leaderboard.columns"),
         Binding("p", "promote", "Promote", id="leaderboard.promote"),
         Binding(
@@ -62,7 +64,7 @@ class LeaderboardScreen(StudyScreen):
         self._ranked_at = 0.0
         self._ranked_state: StudyState | None = None
         self._promoted: set[TrialKey] = set()
-        self._cut: Cut | None = None
+        self._cut: PromotionCut | None = None
         self._detail_timer: Timer | None = None
 
     def compose_panes(self) -> ComposeResult:
@@ -99,7 +101,7 @@ class LeaderboardScreen(StudyScreen):
         return trial is not None and trial.state == "running"
 
     def _rank(self) -> None:
-        """Take the trials anew and show them."""
+        """Rank the trials again and show them."""
         self._ranked_at, self._ranked_state = time.monotonic(), self.feed.state
         if self.view.phase is not None and self.view.phase not in self.feed.state.phases:
             self.view.phase = None
@@ -110,48 +112,48 @@ class LeaderboardScreen(StudyScreen):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Filter, sort and show the rows there are; the cursor stays on its trial."""
+        """Filter, sort and show the ranked rows; the cursor stays on its trial."""
         self._cut = self._find_cut()
         table, view = self.query_one(Table), self.view
         self.board.arrange(view.sort, view.descending, self._filter.query_typed)
         self._columns = self.board.columns(max(20, table.content_size.width), view.of(self.TAB).get("hidden", []))
-        place = self.board.place(view.focus)
-        table.empty = self._sentence()
-        table.show(self._columns, len(self.board.rows), cursor=place, sorted_by=self.board.sort)
+        row = self.board.place(view.focus)
+        table.empty = self._empty_text()
+        table.show(self._columns, len(self.board.rows), cursor=row, sorted_by=self.board.sort)
         table.border_title = self._title()
         table.border_subtitle = self._subtitle()
-        if place is None and self.board.rows:
+        if row is None and self.board.rows:
             view.focus = keys_of(self.board.rows[table.cursor])[0]
         self.feed.want(self._on_screen())
         self._show_detail()
 
     def _on_screen(self) -> set[TrialKey]:
-        """Return the trials whose rows can be seen."""
+        """Return the trials whose rows are visible."""
         return {keys_of(self.board.rows[row])[0] for row in self.query_one(Table).rows_on_screen}
 
     def _title(self) -> str:
-        shown, total = len(self.board.rows), self.board.total
-        trials = f"{shown:,} of {total:,} trials" if shown < total else f"{total:,} trials"
-        at = "" if self.board.step is None else f" · as it was at step {self.board.step:,}"
-        return literal(f"{inert(self.view.phase or 'all phases')} · {trials}{at}")
+        listed, total = len(self.board.rows), self.board.total
+        trials = f"{listed:,} of {total:,} trials" if listed < total else f"{total:,} trials"
+        step = "" if self.board.step is None else f" · as of step {self.board.step:,}"
+        return literal(f"{inert(self.view.phase or 'all phases')} · {trials}{step}")
 
     def _subtitle(self) -> str:
         marks = f"{len(self.view.marks)} marked" if self.view.marks else ""
-        cut = f"{self._cut.target} takes the {self._cut.top} best by {self._cut.by}" if self._cut else ""
+        cut = f"{self._cut.target} promotes the {self._cut.top} best by {self._cut.by}" if self._cut else ""
         return literal(" · ".join(filter(None, (marks, cut))))
 
-    def _sentence(self) -> str:
+    def _empty_text(self) -> str:
         if self.board.total:
-            return "No trial passes the filter; / changes it, esc takes it away."
+            return "No trial matches the filter; / changes it, esc removes it."
         if self.feed.location.study_path is None:
             return self.invitation
-        return "No trials yet: r runs the study, and they appear here as they are planned."
+        return "No trials yet: r runs the study."
 
-    def _find_cut(self) -> Cut | None:
-        """Return where the study file's next promotion from this phase falls."""
+    def _find_cut(self) -> PromotionCut | None:
+        """Return the study file's promotion from this phase."""
         for phase in self.feed.study.phases if self.feed.study else ():
             if phase.promotion is not None and phase.promotion.source == self.view.phase:
-                return Cut(phase.promotion.top, phase.promotion.by, phase.name)
+                return PromotionCut(phase.promotion.top, phase.promotion.by, phase.name)
         return None
 
     def _cells(self, row: int) -> list[Cell]:
@@ -174,10 +176,10 @@ class LeaderboardScreen(StudyScreen):
 
     def _show_detail(self) -> None:
         detail = self.query_one(Detail)
-        key, place = self.view.focus, self.board.place(self.view.focus)
-        if detail.styles.display != "none" and key is not None and place is not None:
+        key, row = self.view.focus, self.board.place(self.view.focus)
+        if detail.styles.display != "none" and key is not None and row is not None:
             detail.show(
-                self.board.rows[place],
+                self.board.rows[row],
                 self.feed.trial(key),
                 self.feed.curve(key),
                 self.feed.samples(key),
@@ -194,12 +196,12 @@ class LeaderboardScreen(StudyScreen):
 
     @on(Chart.CursorMoved, "#detail-chart")
     def _travel(self, event: Chart.CursorMoved) -> None:
-        """Rank the trials as they were where the chart's cursor is."""
+        """Show the ranking as of the step at the chart's cursor."""
         self.view.step = None if event.x is None else int(event.x)
         self._rank()
 
     def action_back(self) -> None:
-        """Leave the detail, the zoom, the range, the filter: one layer at a time."""
+        """Leave one layer: the zoom, the range, the earlier step, the details, then the filter."""
         if self.maximized is not None:
             self.minimize()
         elif self.query_one(MarkedTable).leave_range():
@@ -236,8 +238,8 @@ class LeaderboardScreen(StudyScreen):
     def action_sort(self, by: int) -> None:
         """Sort by the next column."""
         names = [column.name for column in self._columns if column.name not in ("rank", "curve")]
-        at = names.index(self.board.sort) if self.board.sort in names else -1
-        self._sort(names[(at + by) % len(names)])
+        index = names.index(self.board.sort) if self.board.sort in names else -1
+        self._sort(names[(index + by) % len(names)])
 
     def action_reverse(self) -> None:
         self.view.descending = not self.view.descending
@@ -253,12 +255,13 @@ class LeaderboardScreen(StudyScreen):
     def _sort(self, name: str | None) -> None:
         self.view.sort, self.view.descending = name, False
         if name is None or name in RANKINGS:
-            self._rank()  # ranks are by this figure now
+            # The ranks follow this metric.
+            self._rank()
         else:
             self._arrange()
 
     def action_phase(self, by: int) -> None:
-        """Show the next phase; after the last, all."""
+        """Show the next phase; after the last, all phases."""
         self.step_phase(by)
         self._rank()
 
@@ -284,7 +287,7 @@ class LeaderboardScreen(StudyScreen):
         table.refresh_changed()
 
     def action_promote(self) -> None:
-        """Promote the marked trials, or the best, into a new phase."""
+        """Open the dialog that promotes the marked trials, or the best ones."""
         phase = self.view.phase or (self.view.focus[0] if self.view.focus else None)
         if phase is None:
             self.notify("there is nothing to promote yet", severity="warning")
@@ -296,5 +299,5 @@ class LeaderboardScreen(StudyScreen):
         self.app.push_screen(PromotionScreen(self.session, phase, marked, by))
 
     def action_copy(self) -> None:
-        """Copy the rows shown as tab-separated text."""
+        """Copy the listed rows as tab-separated text."""
         copy_text(self.app, "leaderboard.tsv", self.board.text(self._columns))
