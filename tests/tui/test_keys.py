@@ -49,7 +49,7 @@ def test_help_shows_the_keys_of_the_focused_pane(finished: StudyLocation) -> Non
         await pilot.press("2", "question_mark")
         assert isinstance(app.screen, HelpScreen)
         text = text_of(app)
-        assert "Every trial, the best first" in text
+        assert "All trials, the best first" in text
         assert "Filter" in text
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)
