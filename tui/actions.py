@@ -83,7 +83,7 @@ def _launch(app: App[Any], session: Session, path: Path) -> None:
         app.call_from_thread(app.notify, "nothing is left to run: every trial of this study has ended")
         return
     app.call_from_thread(app.notify, "launching the study in the background")
-    _run_command(app, _command(session, "run", str(path), "--detach"))
+    _run_litegpt(app, session, "run", str(path), "--detach")
 
 
 def _is_over(path: Path, state: StudyState) -> bool:
@@ -97,13 +97,10 @@ def _is_over(path: Path, state: StudyState) -> bool:
         return False
 
 
-def _command(session: Session, *arguments: str) -> list[str]:
-    """Return the command line of `litegpt` for the study's results."""
-    return module_command("litegpt.cli.main", *arguments, "--results", str(session.location.folder.root))
-
-
-def _run_command(app: App[Any], command: list[str]) -> None:
-    """Run a command to its end and show the last line of its stderr; runs in a thread."""
+def _run_litegpt(app: App[Any], session: Session, name: str, *arguments: str) -> None:
+    """Run a `litegpt` command to its end and show the last line of its stderr; runs in a thread."""
+    root = str(session.location.folder.root)
+    command = module_command("litegpt.cli.main", name, *arguments, "--results", root)
     try:
         process = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LAUNCH_SECONDS, check=False
@@ -113,7 +110,7 @@ def _run_command(app: App[Any], command: list[str]) -> None:
         message, failed = str(error), True
     if failed or message:
         severity = "error" if failed else "information"
-        last_line = inert(message.splitlines()[-1] if message else f"{command[3]} failed")
+        last_line = inert(message.splitlines()[-1] if message else f"litegpt {name} failed")
         app.call_from_thread(app.notify, last_line, severity=severity, markup=False)
 
 
@@ -131,8 +128,10 @@ def control(app: App[Any], session: Session, kind: str) -> None:
         app.notify("this study is not running; r starts it", severity="warning")
     elif feed.runner.state != "running":
         trials = [trial for _, trial in marked]
-        command = _command(session, "retry", str(session.location.study_path), *trials)
-        app.run_worker(lambda: _run_command(app, command), thread=True, group="call", exclusive=True)
+        path = str(session.location.study_path)
+        app.run_worker(
+            lambda: _run_litegpt(app, session, "retry", path, *trials), thread=True, group="call", exclusive=True
+        )
     elif kind == "pause":
         _send(app, session, "resume" if feed.state.paused else "pause", [])
     elif kind == "stop":

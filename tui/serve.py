@@ -1,4 +1,4 @@
-"""`litegpt-tui --serve`: the console in a browser, on this machine only, at an address that nobody can guess."""
+"""`litegpt-tui --serve`: the console in a browser on this machine, at an address with a secret token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from litegpt.processes import module_command
 if TYPE_CHECKING:
     from aiohttp import web
 
-HOST = "127.0.0.1"  # this machine only: whoever reaches the page can launch studies
+# Only this machine: everyone with access to the page can launch studies.
+HOST = "127.0.0.1"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SHUTDOWN_SECONDS = 2.0
 
@@ -36,18 +37,21 @@ def serve(arguments: argparse.Namespace) -> None:
             served,
             host=HOST,
             port=arguments.port,
-            access_log=None,  # it would keep the address
+            # A log would contain the secret address.
+            access_log=None,
             shutdown_timeout=SHUTDOWN_SECONDS,
-            print=lambda *_: _tell(address),
+            print=lambda *_: _announce(address),
         )
     except OSError as error:
-        raise InputError(f"cannot listen on port {arguments.port} ({error.strerror}); --port takes another") from None
+        raise InputError(
+            f"cannot listen on port {arguments.port} ({error.strerror}); choose another one with --port"
+        ) from None
 
 
 async def application(command: str, port: int, token: str) -> web.Application:
-    """Return textual-serve's pages below /<token>/ of a server that answers 403 to everything else.
+    """Return a server with textual-serve's pages below /<token>/. It answers 403 to everything else.
 
-    The token is in the path because the page's own links, its WebSocket among them, carry it on by themselves.
+    The token is in the path, so that the page's relative links and its WebSocket contain it automatically.
     """
     from aiohttp import web
     from textual_serve.server import Server
@@ -57,9 +61,10 @@ async def application(command: str, port: int, token: str) -> web.Application:
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         given = request.path.removeprefix("/").partition("/")[0]
-        is_here = urlsplit(f"//{request.host}").hostname in LOOPBACK  # not a name that was pointed to this machine
-        if not is_here or not secrets.compare_digest(given.encode(), token.encode()):
-            raise web.HTTPForbidden(text="The address of the console has a token in it; litegpt-tui printed it.\n")
+        # Refuse foreign host names that resolve to this machine (DNS rebinding).
+        is_local = urlsplit(f"//{request.host}").hostname in LOOPBACK
+        if not is_local or not secrets.compare_digest(given.encode(), token.encode()):
+            raise web.HTTPForbidden(text="The address of the console contains a token; litegpt-tui printed it.\n")
         return await handler(request)
 
     async def keep_secret(request: web.Request, response: web.StreamResponse) -> None:
@@ -74,7 +79,7 @@ async def application(command: str, port: int, token: str) -> web.Application:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    """Return what runs for each page that is opened."""
+    """Return the command that runs for each opened page."""
     command = module_command("tui.app", "--results", str(arguments.results))
     command += ["--readonly"] if arguments.readonly else []
     command += ["--replay", str(arguments.replay)] if arguments.replay else []
@@ -82,6 +87,6 @@ def _command(arguments: argparse.Namespace) -> str:
     return shlex.join(command)
 
 
-def _tell(address: str) -> None:
-    print(address, flush=True)  # noqa: T201 - what the user asked for
-    print("Whoever has this address can run studies as you. ctrl+c ends it.", file=sys.stderr)  # noqa: T201
+def _announce(address: str) -> None:
+    print(address, flush=True)  # noqa: T201
+    print("Anyone with this address can run studies as you. ctrl+c ends the server.", file=sys.stderr)  # noqa: T201

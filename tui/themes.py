@@ -1,4 +1,4 @@
-"""The colours: dark, light, safe for the colour-blind; Textual's `ansi-dark` and `ansi-light` use the terminal's."""
+"""Themes: dark, light, colour-blind safe. Textual's `ansi-dark` and `ansi-light` use the terminal's colours."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ NAMES = (*(theme.name for theme in THEMES), "ansi-dark", "ansi-light")
 
 
 def series_colours(app: App[Any]) -> tuple[str, ...]:
-    """Return the colours for lines, the most distinct first."""
+    """Return the colours of lines, the most distinct first."""
     theme = app.current_theme
     if theme.ansi:
         return ANSI_SERIES
@@ -114,18 +114,18 @@ ROLES: dict[str, tuple[str, str, str]] = {
     "strong": ("foreground", "ansi_default", "bold"),
     "": ("foreground", "ansi_default", ""),
 }
-"""What a piece of drawn text is for: its theme variable, its colour in a terminal's own palette, its manner."""
+"""Roles of text: the theme variable, the colour in the terminal's own palette, and the text style."""
 
 ROWS: dict[str, tuple[str, float, str]] = {
     "here": ("primary", 0.32, "reverse"),
     "here_blurred": ("primary", 0.14, "bold"),
     "marked": ("accent", 0.18, "bold"),
 }
-"""Rows with a background: the theme variable, how much of it, and the manner where there are no such shades."""
+"""Rows with a background: the theme variable, its opacity, and the text style for terminals without shades."""
 
 
 def drawn_style(app: App[Any], role: str) -> Style:
-    """Return the style for a role, or for a colour by its name; cheap to ask again and again."""
+    """Return the style of a role or of a colour name. Styles are cached."""
     key = (app.theme, app.no_color, role)
     style = _STYLES.get(key)
     if style is None:
@@ -134,7 +134,7 @@ def drawn_style(app: App[Any], role: str) -> Style:
 
 
 def has_shades(app: App[Any]) -> bool:
-    """Tell whether there are colours between the theme's, for backgrounds."""
+    """True if backgrounds can have shades of the theme's colours."""
     return not (app.no_color or app.current_theme.ansi)
 
 
@@ -142,15 +142,15 @@ _STYLES: dict[tuple[str, bool, str], Style] = {}
 
 
 def _style(app: App[Any], role: str) -> Style:
-    known, is_ansi = app.theme_variables, app.current_theme.ansi
+    variables, is_ansi = app.theme_variables, app.current_theme.ansi
     if role == "cut":
         return Style(underline=True)
     if role in ROWS:
-        name, share, manner = ROWS[role]
+        name, share, text_style = ROWS[role]
         if not has_shades(app):
-            return Style.parse(manner)
-        background = Color.parse(known["background"]).blend(Color.parse(known[name]), share)
+            return Style.parse(text_style)
+        background = Color.parse(variables["background"]).blend(Color.parse(variables[name]), share)
         return Style.from_color(None, background.rich_color)
-    name, ansi, manner = ROLES.get(role, (role, role, ""))
-    colour = Color.parse(ansi if is_ansi else known.get(name, name))
-    return Style.from_color(colour.rich_color) + Style.parse(manner or "none")
+    name, ansi, text_style = ROLES.get(role, (role, role, ""))
+    colour = Color.parse(ansi if is_ansi else variables.get(name, name))
+    return Style.from_color(colour.rich_color) + Style.parse(text_style or "none")

@@ -229,14 +229,14 @@ def test_settings_that_are_wrong_are_named_and_left_out(tmp_path: Path) -> None:
     assert not settings.bell
     assert settings.theme == Settings.theme
     assert settings.problem is not None
-    assert settings.problem.endswith("passed over colour, refresh_seconds, theme")
+    assert settings.problem.endswith("ignored colour, refresh_seconds, theme")
     path.write_text("theme =")
     assert load_settings(path).problem
 
 
 def test_r_launches_detached(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
-    launched: list[list[str]] = []
-    monkeypatch.setattr(actions, "_run_command", lambda app, command: launched.append(command))
+    launched: list[tuple[str, ...]] = []
+    monkeypatch.setattr(actions, "_run_litegpt", lambda app, session, *arguments: launched.append(arguments))
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -249,8 +249,7 @@ def test_r_launches_detached(finished: StudyLocation, monkeypatch: pytest.Monkey
         finished.study_path.write_text(text.replace("top = 3", "top = 4"), "utf-8")
         await pilot.press("r")
         await settled(app, pilot, lambda: bool(launched))
-        assert launched[0][1:4] == ["-m", "litegpt.cli.main", "run"]
-        assert launched[0][4:6] == [str(finished.study_path), "--detach"]
+        assert launched[0] == ("run", str(finished.study_path), "--detach")
 
     run(app, drive)
 
@@ -284,7 +283,7 @@ def test_a_pause_is_seen_by_every_console_and_ended_by_any(finished: StudyLocati
 
 
 def test_readonly_touches_nothing(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "_run_command", lambda app, command: pytest.fail("launched"))
+    monkeypatch.setattr(actions, "_run_litegpt", lambda *_: pytest.fail("launched"))
     before = {path: path.stat().st_mtime_ns for path in finished.folder.path.rglob("*")}
     app = ConsoleApp(finished, settings=QUICK, readonly=True)
 

@@ -69,8 +69,8 @@ def test_the_preview_follows_the_choices(finished: StudyLocation, size: tuple[in
 
 
 def test_enter_writes_the_rule_and_offers_to_run(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
-    launched: list[list[str]] = []
-    monkeypatch.setattr(actions, "_run_command", lambda app, command: launched.append(command))
+    launched: list[tuple[str, ...]] = []
+    monkeypatch.setattr(actions, "_run_litegpt", lambda app, session, *arguments: launched.append(arguments))
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:

@@ -1,4 +1,4 @@
-"""Lines, bands and axes on a canvas: a frame of cells."""
+"""Draws lines, areas and axes as rows of text. It knows nothing of Textual."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from tui.charts.canvas import SPARSE, Canvas
 from tui.charts.scales import Scale, extent, padded, scaled, ticks, unscaled
 
 Cells = list[tuple[str, str]]
-"""A row of a frame: stretches of text, each with the name of its colour ('' is the plain one)."""
+"""A row of a frame: pieces of text, each with the name of its colour; '' is the plain colour."""
 
 Values = Sequence[float]
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A series: its points by ascending x (nan is a gap), its colour, the sign at its end."""
+    """A series of points with ascending x; nan in y is a gap. The sign is drawn at its end."""
 
     name: str
     xs: Values
     ys: Values
     colour: str
     sign: str = ""
-    dash: int = 0  # dots; 0 is a solid line
+    # The length of the dashes in dots; 0 is a solid line.
+    dash: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Area:
-    """An area between two lines, drawn below all lines."""
+    """An area between two series, drawn below all lines."""
 
     xs: Values
     lows: Values
@@ -42,7 +43,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Frame:
-    """A drawn plot, and where its x axis lies in it: cells from the left, and the limits."""
+    """A drawn plot, and the position of its x axis: the cells left of it, its width and its limits."""
 
     rows: list[Cells]
     left: int
@@ -51,7 +52,7 @@ class Frame:
     x_scale: Scale
 
     def x_at(self, cell: int) -> float:
-        """Return the x that a cell of the frame stands for."""
+        """Return the x at a cell of the frame."""
         low, high = self.x_limits
         share = min(1.0, max(0.0, (cell - self.left) / max(1, self.width - 1)))
         return unscaled(low + (high - low) * share, self.x_scale)
@@ -59,7 +60,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Axes:
-    """How a plot is scaled and what of it is shown; None for a limit is what the data asks for."""
+    """Scales, limits and marks of a plot. The data sets the limits that are None."""
 
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
@@ -67,16 +68,18 @@ class Axes:
     y_limits: tuple[float, float] | None = None
     x_title: str = ""
     cursor: float | None = None
-    verticals: Sequence[tuple[float, str]] = ()  # x and a word: where a phase ends
+    # Vertical lines with a label, such as the end of a phase.
+    verticals: Sequence[tuple[float, str]] = ()
 
 
-def draw(lines: Sequence[Line], width: int, height: int, axes: Axes, bands: Sequence[Area] = ()) -> Frame:
+def draw(lines: Sequence[Line], width: int, height: int, axes: Axes, areas: Sequence[Area] = ()) -> Frame:
     """Draw a frame of `width` x `height` cells, axes included."""
-    x_limits = _x_limits((*lines, *bands), axes)
-    laid = [(line, _lay(axes, line.xs, line.ys)) for line in lines]
-    areas = [(band, _lay(axes, band.xs, band.lows, band.highs)) for band in bands]
-    drawn = [(xs, ys) for _, (xs, ys) in laid] or [(xs, ys) for _, (xs, *both) in areas for ys in both]
-    low, high = _y_limits(drawn, axes, x_limits)  # an area may reach beyond: an outlier in it must not flatten lines
+    x_limits = _x_limits((*lines, *areas), axes)
+    placed = [(line, _place(axes, line.xs, line.ys)) for line in lines]
+    scaled_areas = [(area, _place(axes, area.xs, area.lows, area.highs)) for area in areas]
+    drawn = [(xs, ys) for _, (xs, ys) in placed] or [(xs, ys) for _, (xs, *both) in scaled_areas for ys in both]
+    # Only lines set the limits of y: an outlier in an area must not flatten them.
+    low, high = _y_limits(drawn, axes, x_limits)
     rows = max(1, height - 2)
     y_ticks = ticks(low, high, max(2, rows // 3), axes.y_scale)
     left = max((len(label) for _, label in y_ticks), default=1) + 1
@@ -84,15 +87,15 @@ def draw(lines: Sequence[Line], width: int, height: int, axes: Axes, bands: Sequ
     canvas = Canvas(columns, rows)
     slope = (rows * 4 - 1) / (high - low) if high > low else 0.0
     colours = {"": 0, "axis": 1, "cursor": 2}
-    for band, (xs, lows, highs) in areas:
-        colour = colours.setdefault(band.colour, len(colours))
+    for area, (xs, lows, highs) in scaled_areas:
+        colour = colours.setdefault(area.colour, len(colours))
         bottom = reduce_columns(xs, lows, columns * 2, *x_limits)
         top = reduce_columns(xs, highs, columns * 2, *x_limits)
         for column, least, greatest in _filled(bottom, top):
             canvas.run(column, int((high - greatest) * slope), int((high - least) * slope), colour, SPARSE)
     overlay = _Overlay(columns, rows, axes.x_scale, x_limits)
     overlay.add_axes(axes)
-    for line, (xs, ys) in laid:
+    for line, (xs, ys) in placed:
         colour = colours.setdefault(line.colour, len(colours))
         buckets = reduce_columns(xs, ys, columns * 2, *x_limits)
         canvas.path(buckets, high, slope, colour, line.dash)
@@ -105,22 +108,22 @@ def draw(lines: Sequence[Line], width: int, height: int, axes: Axes, bands: Sequ
     for row in range(rows):
         label = labels.get(row, "")
         axis = (f"{label:>{left - 1}}{'┤' if label else '│'}", "axis")
-        picture.append([axis, *_stretches(*canvas.row(row), overlay.rows.get(row, {}), names)])
+        picture.append([axis, *_pieces(*canvas.row(row), overlay.rows.get(row, {}), names)])
     picture += _x_axis(axes, left, columns, x_limits)
     return Frame(picture[:height], left, columns, x_limits, axes.x_scale)
 
 
-def _lay(axes: Axes, xs: Values, *columns: Values) -> list[list[float]]:
-    """Return x and columns of y as they lie on the scales; what has no place in x is left out, in y it is a gap."""
-    laid = [scaled(xs, axes.x_scale), *(scaled(ys, axes.y_scale) for ys in columns)]
-    if all(math.isfinite(sum(column)) for column in laid):
-        return laid
-    places = [index for index, x in enumerate(laid[0]) if math.isfinite(x)]
-    return [[column[index] if math.isfinite(column[index]) else math.nan for index in places] for column in laid]
+def _place(axes: Axes, xs: Values, *columns: Values) -> list[list[float]]:
+    """Apply the scales. Points without a position in x are dropped; values without a position in y are gaps."""
+    placed = [scaled(xs, axes.x_scale), *(scaled(ys, axes.y_scale) for ys in columns)]
+    if all(math.isfinite(sum(column)) for column in placed):
+        return placed
+    kept = [index for index, x in enumerate(placed[0]) if math.isfinite(x)]
+    return [[column[index] if math.isfinite(column[index]) else math.nan for index in kept] for column in placed]
 
 
 class _Overlay:
-    """The single characters above the dots: verticals, the cursor, the signs at the lines' ends."""
+    """Single characters drawn over the dots: vertical lines, the cursor, the signs at the ends of lines."""
 
     def __init__(self, columns: int, rows: int, x_scale: Scale, x_limits: tuple[float, float]) -> None:
         self.rows: dict[int, dict[int, tuple[str, int]]] = {}
@@ -130,17 +133,17 @@ class _Overlay:
         self._limits = x_limits
 
     def add_axes(self, axes: Axes) -> None:
-        for x, word in axes.verticals:
+        for x, label in axes.verticals:
             column = self._column(x)
             if column is not None:
                 self._add_vertical(column, "┊", 1)
-                for index, letter in enumerate(word[: self._columns - column - 1], start=column + 1):
+                for index, letter in enumerate(label[: self._columns - column - 1], start=column + 1):
                     self._put(0, index, letter, 1)
         if axes.cursor is not None and (column := self._column(axes.cursor)) is not None:
             self._add_vertical(column, "│", 2)
 
     def add_sign(self, column: int, row: int, sign: str, colour: int) -> None:
-        """Put a sign where a line ends, to the left of those that are there already."""
+        """Put a sign at the end of a line, to the left of signs that are already there."""
         row = min(self._rows - 1, max(0, row))
         column = min(self._columns - 1, column)
         while column > 0 and self.rows.get(row, {}).get(column, ("", 0))[1] > 2:
@@ -156,14 +159,14 @@ class _Overlay:
 
     def _column(self, x: float) -> int | None:
         low, high = self._limits
-        (at,) = scaled((x,), self._scale)
-        if not low <= at <= high or high <= low:
+        (position,) = scaled((x,), self._scale)
+        if not low <= position <= high or high <= low:
             return None
-        return min(self._columns - 1, int((at - low) / (high - low) * (self._columns - 1) + 0.5))
+        return min(self._columns - 1, int((position - low) / (high - low) * (self._columns - 1) + 0.5))
 
 
-def _stretches(text: str, colours: bytearray, over: dict[int, tuple[str, int]], names: Sequence[str]) -> Cells:
-    """Return a row as stretches of one colour."""
+def _pieces(text: str, colours: bytearray, over: dict[int, tuple[str, int]], names: Sequence[str]) -> Cells:
+    """Split a row into pieces of one colour, after putting the characters of `over` on top."""
     if over:
         letters, colours = list(text), bytearray(colours)
         for column, (letter, colour) in over.items():
@@ -196,21 +199,21 @@ def _x_axis(axes: Axes, left: int, columns: int, limits: tuple[float, float]) ->
 
 
 def _filled(lows: Sequence[Bucket], highs: Sequence[Bucket]) -> Iterator[tuple[int, float, float]]:
-    """Yield every column from the first to the last that both sides have, those between straight."""
+    """Yield the limits of an area for every column, with straight lines between the given columns."""
     bottom = {column: low for column, _, low, *_ in lows}
     top = {column: high for column, _, _, high, *_ in highs}
-    known = sorted(bottom.keys() & top.keys())
-    for before, after in pairwise(known):
+    shared = sorted(bottom.keys() & top.keys())
+    for before, after in pairwise(shared):
         for column in range(before, after):
             share = (column - before) / (after - before)
             least = bottom[before] + (bottom[after] - bottom[before]) * share
             yield column, least, top[before] + (top[after] - top[before]) * share
-    if known:
-        yield known[-1], bottom[known[-1]], top[known[-1]]
+    if shared:
+        yield shared[-1], bottom[shared[-1]], top[shared[-1]]
 
 
 def _x_limits(drawn: Sequence[Line | Area], axes: Axes) -> tuple[float, float]:
-    """Return the limits on the scale."""
+    """Return the limits of x, in units of the scale."""
     if axes.x_limits is not None:
         low, high = scaled(axes.x_limits, axes.x_scale)
     else:
@@ -222,10 +225,10 @@ def _x_limits(drawn: Sequence[Line | Area], axes: Axes) -> tuple[float, float]:
 def _y_limits(
     columns: Sequence[tuple[Values, Values]], axes: Axes, x_limits: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return the limits on the scale, of what lies between the x limits."""
+    """Return the limits of y between the limits of x, in units of the scale."""
     if axes.y_limits is not None:
         low, high = scaled(axes.y_limits, axes.y_scale)
         return low, high
-    shown = [ys[bisect_left(xs, x_limits[0]) : bisect_right(xs, x_limits[1])] for xs, ys in columns]
-    found = extent(shown)
-    return padded(*found) if found else (0.0, 1.0)
+    visible = [ys[bisect_left(xs, x_limits[0]) : bisect_right(xs, x_limits[1])] for xs, ys in columns]
+    limits = extent(visible)
+    return padded(*limits) if limits else (0.0, 1.0)

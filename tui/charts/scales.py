@@ -1,4 +1,4 @@
-"""Scales and the ticks on them."""
+"""Linear, logarithmic and symlog scales, and their ticks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Literal
 Scale = Literal["linear", "log", "symlog"]
 SCALES: tuple[Scale, ...] = ("linear", "log", "symlog")
 
-LARGEST = 300.0  # the power of ten beyond which there are no numbers
-SYMLOG_THRESHOLD = 1.0  # linear within, logarithmic outside
+# Larger powers of ten are not representable.
+LARGEST = 300.0
+# A symlog scale is linear up to this value and logarithmic beyond.
+SYMLOG_THRESHOLD = 1.0
 
 
 def scaled(values: Iterable[float], scale: Scale) -> list[float]:
-    """Return values as they lie on a scale; what the scale cannot show (log of 0) is nan: a gap."""
+    """Map values onto a scale; values without a position, such as log of 0, become nan."""
     if scale == "linear":
         return list(values)
     if scale == "log":
@@ -24,7 +26,7 @@ def scaled(values: Iterable[float], scale: Scale) -> list[float]:
 
 
 def unscaled(value: float, scale: Scale) -> float:
-    """Return the value that lies there on a scale."""
+    """Return the value at a position on a scale."""
     value = min(LARGEST, max(-LARGEST, value)) if scale != "linear" else value
     if scale == "log":
         return float(10**value)
@@ -34,7 +36,7 @@ def unscaled(value: float, scale: Scale) -> float:
 
 
 def extent(columns: Iterable[Sequence[float]]) -> tuple[float, float] | None:
-    """Return the least and the greatest of the finite values, None where there is none."""
+    """Return the smallest and the largest finite value, None if there is none."""
     low, high = math.inf, -math.inf
     for column in columns:
         finite = column if math.isfinite(sum(column)) else [value for value in column if math.isfinite(value)]
@@ -44,13 +46,13 @@ def extent(columns: Iterable[Sequence[float]]) -> tuple[float, float] | None:
 
 
 def padded(low: float, high: float) -> tuple[float, float]:
-    """Return limits a little wider than the values; a flat line gets room above and below."""
+    """Return limits slightly wider than the values; a flat line gets space above and below."""
     margin = (high - low) * 0.03 if high > low else max(abs(low) * 0.1, 0.5)
     return low - margin, high + margin
 
 
 def ticks(low: float, high: float, most: int, scale: Scale = "linear") -> list[tuple[float, str]]:
-    """Return up to `most` places on a scale, between limits that lie on it, each with its label."""
+    """Return up to `most` positions between two limits on a scale, each with its label."""
     if most < 1 or not high > low:
         return []
     if scale != "linear":
@@ -58,43 +60,45 @@ def ticks(low: float, high: float, most: int, scale: Scale = "linear") -> list[t
         if len(logarithmic) >= 2:
             return logarithmic
         values = [value for value, _ in ticks(unscaled(low, scale), unscaled(high, scale), most)]
-        places = scaled(values, scale)
-        return [(at, label(value, high)) for at, value in zip(places, values, strict=True) if low <= at <= high]
+        positions = zip(scaled(values, scale), values, strict=True)
+        return [(position, label(value, high)) for position, value in positions if low <= position <= high]
     step = nice_step((high - low) / most)
     first = math.ceil(low / step - 1e-9)
-    places = [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
-    return [(min(high, max(low, place)), label(place, step)) for place in places]  # rounding must not lead outside
+    values = [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
+    # Rounding errors must not move a tick outside the limits.
+    return [(min(high, max(low, value)), label(value, step)) for value in values]
 
 
 def nice_step(least: float) -> float:
-    """Return the smallest of 1, 2, 2.5 and 5 times a power of ten that is no less."""
+    """Return the smallest number of the form 1, 2, 2.5 or 5 times a power of ten that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least)) if least > 0 else 1.0
     return next((power * factor for factor in (1, 2, 2.5, 5) if power * factor >= least * (1 - 1e-9)), power * 10)
 
 
 def label(value: float, step: float) -> str:
-    """Return a value as short as the distance between ticks allows."""
+    """Format a value as short as the distance between ticks allows."""
     size = abs(value)
     if size >= 1e6 or (0 < size < 1e-3):
         return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e")
     if size >= 10_000:
         return f"{value / 1000:.3g}k"
     decimals = max(0, min(4, -math.floor(math.log10(step) + 1e-9))) if 0 < step < 10 else 0
-    if round(step, decimals) != step:  # 2.5, 0.25
+    # Steps such as 2.5 and 0.25 need one more decimal.
+    if round(step, decimals) != step:
         decimals += 1
     return f"{value:.{min(decimals, 4)}f}"
 
 
 def _log_ticks(low: float, high: float, most: int, scale: Scale) -> list[tuple[float, str]]:
-    """Return ticks at 1, 2 and 5 times powers of ten, at the powers alone where that is too many."""
+    """Return ticks at multiples of powers of ten, with as many multiples as fit."""
     for factors in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         values = [factor * 10.0**power for power in range(-9, 10) for factor in factors]
         if scale == "symlog":
             values = [0.0, *values, *(-value for value in values)]
-        places = [(at, f"{value:g}") for at, value in zip(scaled(values, scale), values, strict=True)]
-        shown = sorted(place for place in places if low <= place[0] <= high)
-        if len(shown) <= most:
-            return shown
+        positions = zip(scaled(values, scale), values, strict=True)
+        visible = sorted((position, f"{value:g}") for position, value in positions if low <= position <= high)
+        if len(visible) <= most:
+            return visible
     return []
 
 

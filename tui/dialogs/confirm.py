@@ -1,4 +1,4 @@
-"""A question before something is lost."""
+"""A question before an action that cannot be undone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tui.terminal import literal
 
 
 class ConfirmScreen(ModalScreen[bool]):
-    """Returns whether the user agreed."""
+    """Returns True if the user agreed."""
 
-    HELP = "A question; enter chooses the lit answer."
+    HELP = "A question. Enter chooses the highlighted answer."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,n", "answer(False)", "No", id="confirm.no"),
         Binding("y", "answer(True)", "Yes", id="confirm.yes"),
-        Binding("left,h", "app.focus_previous", "Other answer", show=False, id="confirm.left"),
-        Binding("right,l", "app.focus_next", "Other answer", show=False, id="confirm.right"),
+        Binding("left,h", "app.focus_previous", "Switch", show=False, id="confirm.left"),
+        Binding("right,l", "app.focus_next", "Switch", show=False, id="confirm.right"),
     ]
 
     def __init__(self, question: str, consequence: str, action: str) -> None:

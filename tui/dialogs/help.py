@@ -1,4 +1,4 @@
-"""The keys of where the focus is: `?`."""
+"""The help dialog: the keys of the focused pane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 
 class HelpScreen(ModalScreen[None]):
-    """What the focused pane is for and every key that works there, the nearest first."""
+    """The purpose of the focused pane, and the keys that work there, its own keys first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,f1", "dismiss", "Close", id="help.close"),
@@ -28,7 +28,7 @@ class HelpScreen(ModalScreen[None]):
 
     @classmethod
     def of(cls, screen: Screen[object]) -> HelpScreen:
-        """Return the help for what has the focus on a screen."""
+        """Return the help for the focused pane of a screen."""
         focused: DOMNode = screen.focused or screen
         parts = [f"[bold]{escape(_title(focused))}[/]"]
         parts += [escape(text.strip()) for node in focused.ancestors_with_self if (text := getattr(node, "HELP", None))]
@@ -36,14 +36,15 @@ class HelpScreen(ModalScreen[None]):
         meanings: dict[str, str] = {}
         for key, active in screen.active_bindings.items():
             binding = active.binding
-            if binding.id is not None:  # the others are Textual's own
+            # Bindings without an id are Textual's own.
+            if binding.id is not None:
                 sections.setdefault(active.node, {}).setdefault(binding.id, []).append(key)
                 meanings.setdefault(binding.id, binding.tooltip or binding.description)
         for node, group in sections.items():
             lines = [f"[$text-muted]{escape(_title(node))}[/]"]
             for name, keys in group.items():
-                shown = " ".join(screen.app.get_key_display(Binding(key, "")) for key in sorted(keys, key=len)[:3])
-                lines.append(f"  [$accent]{escape(shown):<14}[/] {escape(meanings[name])}")
+                displayed = " ".join(screen.app.get_key_display(Binding(key, "")) for key in sorted(keys, key=len)[:3])
+                lines.append(f"  [$accent]{escape(displayed):<14}[/] {escape(meanings[name])}")
             parts.append("\n".join(lines))
         return cls("\n\n".join(parts))
 

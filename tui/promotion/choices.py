@@ -1,4 +1,4 @@
-"""A short form in lines: each line a choice, or a whole number that is typed."""
+"""A short form. Each line is a choice, or a whole number that is typed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 @dataclass
 class Choice:
-    """One line: its options, or (none of them) a whole number of at least 1."""
+    """One line. Without options it is a whole number of at least 1."""
 
     label: str
     value: str
@@ -24,42 +24,43 @@ class Choice:
 
     @property
     def number(self) -> int:
-        """The number that has been typed; 1 while there is none."""
+        """The typed number; 1 for an empty line."""
         return max(1, int(self.value or 1))
 
 
 class Choices(Static, can_focus=True):
-    """Lines with a cursor; the owner reads `choices` after `Changed`."""
+    """The lines, with a cursor. The dialog reads `choices` after `Changed`."""
 
-    HELP = "Up and down choose the line, left and right its value; numbers are typed."
+    HELP = "Up and down select the line, left and right its value. Type numbers."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Line up", show=False, id="choices.up"),
         Binding("down,j", "move(1)", "Line down", show=False, id="choices.down"),
-        Binding("left,h", "turn(-1)", "Value before", show=False, id="choices.before"),
+        Binding("left,h", "turn(-1)", "Previous value", show=False, id="choices.before"),
         Binding("right,l,space", "turn(1)", "Next value", show=False, id="choices.next"),
         Binding("backspace", "erase", "Erase a digit", show=False, id="choices.erase"),
         *(Binding(digit, f"type('{digit}')", "Type a number", show=False, id="choices.type") for digit in "0123456789"),
     ]
 
     class Changed(Message):
-        """A value is another one."""
+        """A value has changed."""
 
     def __init__(self, choices: Sequence[Choice], *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.choices = choices
         self._row = 0
-        self._is_fresh = True  # the first digit replaces what is there
+        # The first digit replaces the old number.
+        self._is_fresh = True
 
     def on_mount(self) -> None:
         self.draw()
 
     def draw(self) -> None:
         """Draw the lines."""
-        room = max(len(choice.label) for choice in self.choices)
+        label_width = max(len(choice.label) for choice in self.choices)
         parts: list[str | tuple[str, str]] = []
         for row, choice in enumerate(self.choices):
             is_here = row == self._row
-            parts.append((f"{choice.label:<{room}}  ", "bold $primary" if is_here else "$text-muted"))
+            parts.append((f"{choice.label:<{label_width}}  ", "bold $primary" if is_here else "$text-muted"))
             left, right = ("◂ ", " ▸") if is_here else ("  ", "  ")
             parts += [
                 (left, "$accent"),
@@ -75,11 +76,11 @@ class Choices(Static, can_focus=True):
         self.draw()
 
     def action_turn(self, by: int) -> None:
-        """Take the next option, or count up."""
+        """Select the next option, or count up."""
         choice = self.choices[self._row]
         if choice.options:
-            at = choice.options.index(choice.value)
-            self._set(choice.options[(at + by) % len(choice.options)])
+            index = choice.options.index(choice.value)
+            self._set(choice.options[(index + by) % len(choice.options)])
         else:
             self._set(str(max(1, choice.number + by)))
 

@@ -1,1 +1,1 @@
-"""What the screens are made of. Widgets take data and post messages; they read nothing."""
+"""Widgets that several tabs use. They take data and post messages; they read no files."""

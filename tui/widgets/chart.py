@@ -1,4 +1,4 @@
-"""A chart with a cursor, zoom and a legend, drawn only when what it shows has changed."""
+"""A chart with a cursor, a zoom and a legend. It is drawn again only after a change."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ from tui.charts.plot import Area, Axes, Cells, Frame, Line, draw
 from tui.charts.scales import SCALES, Scale, label, scaled, unscaled
 from tui.themes import drawn_style
 
-ZOOM = 0.5  # of the range on screen
-LEGEND_SHARE = 4  # at most one line in so many is the legend's
+# One zoom step shows this share of the visible range.
+ZOOM = 0.5
+# The legend takes at most one in this many rows.
+LEGEND_SHARE = 4
 
 
 class Chart(Widget, can_focus=True):
-    """Lines over a common x. `show` takes what to draw; colours are names of theme variables, or any colour."""
+    """Lines over a common x axis. Colours are roles of `tui.themes`, theme variables or plain colours."""
 
     HELP = (
-        "A chart. The cursor (or a click) reads values; + and - zoom around it, 0 shows all; s changes the scale of y."
+        "A chart. The cursor (or a click) reads values; + and - zoom around it, 0 shows the whole range; s changes the "
+        "scale of y."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "move(-1)", "Cursor left", show=False, id="chart.left"),
@@ -46,7 +49,7 @@ class Chart(Widget, can_focus=True):
 
     @dataclass
     class CursorMoved(Message):
-        """The cursor is at another x; None when it has been taken away."""
+        """The cursor has moved to another x; None when it has been removed."""
 
         chart: Chart
         x: float | None
@@ -61,7 +64,7 @@ class Chart(Widget, can_focus=True):
         self.x_scale: Scale = "linear"
         self.cursor: float | None = None
         self._lines: Sequence[Line] = ()
-        self._bands: Sequence[Area] = ()
+        self._areas: Sequence[Area] = ()
         self._verticals: Sequence[tuple[float, str]] = ()
         self._x_title = ""
         self._empty = ""
@@ -72,22 +75,25 @@ class Chart(Widget, can_focus=True):
     def show(
         self,
         lines: Sequence[Line],
-        bands: Sequence[Area] = (),
+        areas: Sequence[Area] = (),
         *,
         verticals: Sequence[tuple[float, str]] = (),
         x_title: str = "step",
         x_scale: Scale = "linear",
         empty: str = "nothing to draw yet",
     ) -> None:
-        """Draw these; the last lines lie on top. `empty` is the sentence for when there is no point to draw."""
-        self._lines, self._bands, self._verticals = lines, bands, verticals
-        self._x_title, self._empty = x_title, empty
+        """Draw areas and lines, the last line on top. `empty` is shown if there is nothing to draw."""
+        self._lines = lines
+        self._areas = areas
+        self._verticals = verticals
+        self._x_title = x_title
+        self._empty = empty
         if x_scale != self.x_scale:
             self.x_scale, self._zoomed = x_scale, None
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw anew before the next frame."""
+        """Draw again before the next frame."""
         self._strips = None
         self.refresh()
 
@@ -107,7 +113,7 @@ class Chart(Widget, can_focus=True):
         width, height = size
         if width < 8 or height < 3:
             return []
-        if not any(len(line.xs) for line in self._lines) and not self._bands:
+        if not any(len(line.xs) for line in self._lines) and not self._areas:
             self._frame = None
             plain = self.rich_style + drawn_style(self.app, "axis")
             lines = wrap(self._empty, width)
@@ -123,7 +129,7 @@ class Chart(Widget, can_focus=True):
             cursor=self.cursor,
             verticals=self._verticals,
         )
-        self._frame = draw(self._lines, width, height - len(legend), axes, self._bands)
+        self._frame = draw(self._lines, width, height - len(legend), axes, self._areas)
         base = self.rich_style
         styles: dict[str, Style] = {}
         strips = []
@@ -137,7 +143,7 @@ class Chart(Widget, can_focus=True):
         return strips
 
     def _legend(self, width: int, most: int) -> list[Cells]:
-        """Return the names of the lines with the value at the cursor, or the last; as many as fit."""
+        """Return the names of the lines with their values at the cursor (or their last values), as many as fit."""
         rows: list[Cells] = [[]]
         used = 0
         for line in self._lines:
@@ -159,24 +165,24 @@ class Chart(Widget, can_focus=True):
         return rows if rows[0] else []
 
     def _value(self, line: Line) -> float | None:
-        """Return a line's latest value by the cursor; its last one without a cursor."""
+        """Return a line's last value at or before the cursor; without a cursor, the last of all."""
         end = len(line.xs) if self.cursor is None else bisect_right(line.xs, self.cursor)
         return next((y for y in reversed(line.ys[:end]) if not math.isnan(y)), None)
 
     def action_move(self, by: int) -> None:
-        """Move the cursor by cells; the first press puts it in the middle."""
+        """Move the cursor by a number of cells. The first press puts it in the middle."""
         if self._frame is None:
             return
         if self.cursor is None:
             self._put_cursor(self._frame.x_at(self._frame.left + self._frame.width // 2))
             return
         low, high = self._frame.x_limits
-        (at,) = scaled((self.cursor,), self.x_scale)
+        (position,) = scaled((self.cursor,), self.x_scale)
         step = (high - low) / max(1, self._frame.width - 1)
-        self._put_cursor(unscaled(min(high, max(low, at + by * step)), self.x_scale))
+        self._put_cursor(unscaled(min(high, max(low, position + by * step)), self.x_scale))
 
     def action_zoom(self, way: int) -> None:
-        """Show half or twice the range of x around the cursor, or around the middle."""
+        """Halve or double the visible range of x around the cursor, or around the middle."""
         if self._frame is None:
             return
         low, high = self._frame.x_limits
@@ -189,12 +195,12 @@ class Chart(Widget, can_focus=True):
         self.redraw()
 
     def action_reset(self) -> None:
-        """Show the whole range and take the cursor away."""
+        """Show the whole range and remove the cursor."""
         self._zoomed = None
         self._put_cursor(None)
 
     def action_scale(self) -> None:
-        """Change the scale of y to the next."""
+        """Select the next scale of y."""
         self.y_scale = SCALES[(SCALES.index(self.y_scale) + 1) % len(SCALES)]
         self.border_subtitle = "" if self.y_scale == "linear" else self.y_scale
         self.redraw()
@@ -219,7 +225,7 @@ class Chart(Widget, can_focus=True):
         self.post_message(self.CursorMoved(self, self.cursor))
 
     def _nearest(self, x: float) -> float:
-        """Return the x that a cursor at this cell means: a point's own where one is that near."""
+        """Return the x of the nearest point if it is in the same cell as `x`, otherwise `x`."""
         if self._frame is None:
             return x
         low, high = self._frame.x_limits
@@ -234,7 +240,7 @@ class Chart(Widget, can_focus=True):
         return best
 
     def _whole_range(self) -> tuple[float, float]:
-        drawn = [entry.xs for entry in self._lines] + [entry.xs for entry in self._bands]
+        drawn = [entry.xs for entry in self._lines] + [entry.xs for entry in self._areas]
         ends = [end for xs in drawn if len(xs) for end in (xs[0], xs[-1])]
-        places = [place for place in scaled(ends, self.x_scale) if not math.isnan(place)]
-        return (min(places), max(places)) if places else (0.0, 1.0)
+        positions = [position for position in scaled(ends, self.x_scale) if not math.isnan(position)]
+        return (min(positions), max(positions)) if positions else (0.0, 1.0)

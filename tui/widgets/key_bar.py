@@ -1,4 +1,4 @@
-"""The bar below every tab: the keys of where the focus is."""
+"""The bar at the bottom of every tab: the keys of the focused pane."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-GAP = 2  # cells between two keys
+# Cells between two keys.
+GAP = 2
 
 
 class KeyBar(Static):
-    """One line of text, because a widget for each key would be a new layout each time the focus moves.
+    """One line of keys, which can be clicked. If they do not fit, the last keys of the pane are dropped.
 
-    The keys can be clicked. Where they do not all fit, the last of the pane go, those of everywhere stay.
+    It is one widget, because one widget per key would need a new layout whenever the focus moves.
     """
 
     ALLOW_SELECT = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        # The column at which each key's text ends, and the key.
+        self._ends: list[tuple[int, str]] = []
+
     def on_mount(self) -> None:
-        self._ends: list[tuple[int, str]] = []  # where each key's text ends, and the key
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def on_resize(self) -> None:
@@ -28,20 +33,20 @@ class KeyBar(Static):
     def _changed(self, screen: Screen[object]) -> None:
         if not self.is_attached or screen is not self.screen:
             return
-        own: dict[str, tuple[str, str, str]] = {}
+        of_pane: dict[str, tuple[str, str, str]] = {}
         everywhere: dict[str, tuple[str, str, str]] = {}
         is_typing = isinstance(screen.focused, Input)
         for active in screen.active_bindings.values():
             binding = active.binding
-            shown = self.app.get_key_display(binding)
-            if binding.show and not (is_typing and len(shown) == 1):
-                group = everywhere if active.node is self.app else own
-                group.setdefault(binding.action, (binding.key, shown, binding.description))
-        while own and sum(map(_width, [*own.values(), *everywhere.values()])) > self.size.width:
-            own.popitem()
+            key = self.app.get_key_display(binding)
+            if binding.show and not (is_typing and len(key) == 1):
+                group = everywhere if active.node is self.app else of_pane
+                group.setdefault(binding.action, (binding.key, key, binding.description))
+        while of_pane and sum(map(_width, [*of_pane.values(), *everywhere.values()])) > self.size.width:
+            of_pane.popitem()
         parts: list[str | tuple[str, str]] = []
         self._ends, end = [], 0
-        for entry in (*own.values(), *everywhere.values()):
+        for entry in (*of_pane.values(), *everywhere.values()):
             key, shown, description = entry
             parts += [" ", (shown, "bold $accent"), f" {description} "]
             end += _width(entry)

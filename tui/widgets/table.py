@@ -1,4 +1,4 @@
-"""A table of any length: only the rows on screen are made."""
+"""A table of any length. Only the visible rows are created."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from textual.strip import Strip
 from tui.themes import drawn_style, has_shades
 
 Cell = tuple[str, str]
-"""A cell's text and what it is for: a role of `tui.themes`, '' for plain text."""
+"""A cell's text and its role, one of `tui.themes`; '' is plain text."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, the heading over it, its width in cells."""
+    """A column. The width counts cells."""
 
     name: str
     heading: str
@@ -34,7 +34,7 @@ class Column:
 
 
 class Table(ScrollView, can_focus=True):
-    """Rows under a heading, with a cursor. `show` takes columns and a number of rows; `cells` makes one."""
+    """Rows below a heading, with a cursor. `show` takes the columns and the number of rows; `cells` creates a row."""
 
     HELP = "A table. Click a heading to sort by it."
     DEFAULT_CSS = "Table { height: 1fr; overflow-x: hidden; }"
@@ -50,7 +50,7 @@ class Table(ScrollView, can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """The cursor is on another row."""
+        """The cursor has moved to another row."""
 
         table: Table
         row: int
@@ -76,7 +76,7 @@ class Table(ScrollView, can_focus=True):
 
     @dataclass
     class Resized(Message):
-        """There is another width for the columns."""
+        """The width for the columns has changed."""
 
         table: Table
 
@@ -101,11 +101,13 @@ class Table(ScrollView, can_focus=True):
         self.empty = ""
         self._cells = cells
         self._flags = flags
-        self._painted: dict[int, Strip] = {}  # lines as they are on screen
-        self._room = 0  # cells that the columns were last given
+        # The lines that are on screen.
+        self._painted: dict[int, Strip] = {}
+        # The width at the last `Resized`.
+        self._width = 0
 
     def show(self, columns: Sequence[Column], count: int, *, cursor: int | None = None, sorted_by: str = "") -> None:
-        """Show so many rows, with the cursor on one of them; what `cells` returns may have changed throughout."""
+        """Show `count` rows with the cursor on one of them. Any cell may have changed."""
         self.columns, self.count, self.sorted_by = columns, count, sorted_by
         self.cursor = max(0, min(count - 1, self.cursor if cursor is None else cursor))
         size = Size(max(1, self.content_size.width), count + 1)
@@ -116,7 +118,7 @@ class Table(ScrollView, can_focus=True):
 
     @property
     def rows_on_screen(self) -> range:
-        """The rows that can be seen now."""
+        """The rows that are visible now."""
         top = self.scroll_offset.y
         return range(top, min(self.count, top + max(0, self.content_size.height - 1)))
 
@@ -127,8 +129,8 @@ class Table(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._painted.clear()
         self._follow_cursor()
-        if self.content_size.width != self._room:
-            self._room = self.content_size.width
+        if self.content_size.width != self._width:
+            self._width = self.content_size.width
             self.post_message(self.Resized(self))
 
     def render_line(self, y: int) -> Strip:
@@ -152,15 +154,16 @@ class Table(ScrollView, can_focus=True):
         is_here = row == self.cursor
         if is_here:
             whole += drawn_style(self.app, "here" if self.has_focus else "here_blurred")
-        is_plain = is_here and not has_shades(self.app)  # a reversed row whose cells had colours would fall apart
+        # Without background shades, the row of the cursor is reversed. Coloured cells would break it into pieces.
+        is_plain = is_here and not has_shades(self.app)
         segments = []
         for column, (text, style) in zip(self.columns, self._cells(row), strict=True):
-            shown = fit(text, column.width, column.is_left) + " "
-            segments.append(Segment(shown, whole if is_plain else whole + drawn_style(self.app, style)))
+            padded = fit(text, column.width, column.is_left) + " "
+            segments.append(Segment(padded, whole if is_plain else whole + drawn_style(self.app, style)))
         return Strip(segments).adjust_cell_length(width, whole)
 
     def refresh_changed(self) -> None:
-        """Paint the lines that look other than they did."""
+        """Paint the lines that have changed."""
         base = self.rich_style
         for y in range(self.content_size.height):
             strip = self._line(y, base)
@@ -193,13 +196,13 @@ class Table(ScrollView, can_focus=True):
         self.post_message(self.Moved(self, row))
 
     def _follow_cursor(self) -> None:
-        """Scroll as little as shows the cursor."""
-        room = max(1, self.content_size.height - 1)
+        """Scroll just enough to show the cursor."""
+        rows = max(1, self.content_size.height - 1)
         top = self.scroll_offset.y
         if self.cursor < top:
             self.scroll_to(y=self.cursor, animate=False)
-        elif self.cursor >= top + room:
-            self.scroll_to(y=self.cursor - room + 1, animate=False)
+        elif self.cursor >= top + rows:
+            self.scroll_to(y=self.cursor - rows + 1, animate=False)
 
     def action_move(self, by: int) -> None:
         self.move_to(self.cursor + by)
@@ -211,7 +214,7 @@ class Table(ScrollView, can_focus=True):
         self.move_to(0 if where == "first" else self.count - 1)
 
     def action_open(self) -> None:
-        """Open the row the cursor is on."""
+        """Open the row at the cursor."""
         if self.count:
             self.post_message(self.Opened(self, self.cursor))
 
@@ -233,14 +236,14 @@ class Table(ScrollView, can_focus=True):
                 self.move_to(row)
 
 
-def fitting(columns: Sequence[Column], room: int) -> list[Column]:
-    """Return the first columns, as many as there is room for."""
+def fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """Return the first columns, as many as fit into `width` cells."""
     ends = accumulate(column.width + 1 for column in columns)
-    return [column for column, end in zip(columns, ends, strict=True) if end <= room + 1]
+    return [column for column, end in zip(columns, ends, strict=True) if end <= width + 1]
 
 
 def fit(text: str, width: int, is_left: bool) -> str:
-    """Return text in exactly `width` cells; single-width characters are assumed."""
+    """Cut or pad a text to exactly `width` cells. Its characters must have single width."""
     if len(text) > width:
         return text[: width - 1] + "…"
     return text.ljust(width) if is_left else text.rjust(width)
