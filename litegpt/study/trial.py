@@ -144,6 +144,26 @@ class Trial:
             "RMS [norms of queries and keys](https://arxiv.org/abs/2302.05442), per head", "shape", short="qk norm"
         ),
     ] = False
+    attention_scale: Annotated[
+        str,
+        Hyperparameter(
+            "size by whose square root attention scores are divided: `head` (its channels per head) or `width` "
+            "(`n_embd`, as in the original study)",
+            "shape",
+            choices=("head", "width"),
+            short="scale",
+        ),
+    ] = "head"
+    initialisation: Annotated[
+        str,
+        Hyperparameter(
+            "initial weights: `scaled` (zeros into the residual stream, smaller embeddings in narrow models) or "
+            "`torch` (the defaults of torch's layers, as in the original study)",
+            "trial",
+            choices=("scaled", "torch"),
+            short="init",
+        ),
+    ] = "scaled"
     optimizer: Annotated[
         str,
         Hyperparameter(

@@ -39,6 +39,8 @@ VOCABULARY_TILE = 64  # columns; bf16 products of other widths miss the tensor c
 SDPA_BATCH = 49152  # sequences times heads per call: the second axis of a CUDA grid ends at 65,535
 SDPA_ELEMENTS = 2**31 - 1  # per tensor in one call, in whole tiles of 128 tokens: the kernels count in 32 bits
 ALIGNMENT = 64  # elements; every view of a row starts on a 256-byte boundary, which fast matrix kernels need
+NORM_WEIGHTS = ("norm.weight", "norm1.weight", "norm2.weight")
+NORM_BIASES = ("norm.bias", "norm1.bias", "norm2.bias")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class ModelShape:
     positions: str
     tied_weights: bool
     qk_norm: bool
+    attention_scale: str
 
     @classmethod
     def of(cls, trial: Trial, vocab_size: int) -> ModelShape:
@@ -139,10 +142,22 @@ class GPT:
         }
 
     @torch.no_grad()
-    def initialise(self, seeds: list[int]) -> None:
-        """Draw each trial's weights from its seed alone.
+    def initialise(self, trials: Sequence[Trial]) -> None:
+        """Draw each trial's weights from its seed alone, in the way that its `initialisation` names.
 
         They are drawn on the CPU, so that they do not depend on the pack, the slot or the machine.
+        """
+        rows: dict[tuple[int, str], Tensor] = {}
+        keys = [(trial.seed, trial.initialisation) for trial in trials]
+        for seed, initialisation in dict.fromkeys(keys):
+            row = torch.zeros(1, self.weights.shape[1])
+            draw = self._draw_as_torch if initialisation == "torch" else self._draw_scaled
+            draw(self.views(row), torch.Generator().manual_seed(seed))
+            rows[seed, initialisation] = row
+        self.weights.copy_(torch.cat([rows[key] for key in keys]))
+
+    def _draw_scaled(self, views: dict[str, Tensor], generator: torch.Generator) -> None:
+        """Draw initial weights for which every block starts as the identity.
 
         A matrix is normal with the standard deviation of torch's linear layers, 1 / sqrt(3 inputs). The two matrices
         that write into the residual stream are zero, so that every block starts as the identity (Zhang et al. 2019,
@@ -150,25 +165,32 @@ class GPT:
         wide models learn faster from the original's 1, narrow ones from less (docs/LOG.md has the figures). If the
         output layer shares the embedding, it is 0.5 / sqrt(n_embd), which gives GPT-2's 0.02 at its width.
         """
-        rows: dict[int, Tensor] = {}
-        for seed in seeds:
-            if seed not in rows:
-                rows[seed] = self._initial_row(seed)
-        self.weights.copy_(torch.cat([rows[seed] for seed in seeds]))
-
-    def _initial_row(self, seed: int) -> Tensor:
-        row = torch.zeros(1, self.weights.shape[1])
         C = self.shape.n_embd
         embedding_std = 0.5 * C**-0.5 if self.shape.tied_weights else min(1.0, C / 512)
-        generator = torch.Generator().manual_seed(seed)
-        for name, view in self.views(row).items():
-            if name.endswith(("norm.weight", "norm1.weight", "norm2.weight")):
+        for name, view in views.items():
+            if name.endswith(NORM_WEIGHTS):
                 view.fill_(1.0)
             elif name.endswith("embedding"):
                 view.normal_(0.0, embedding_std, generator=generator)
             elif not name.endswith(("bias", "attention.output.weight", "mlp.down.weight")):
                 view.normal_(0.0, (3 * view.shape[1]) ** -0.5, generator=generator)
-        return row
+
+    def _draw_as_torch(self, views: dict[str, Tensor], generator: torch.Generator) -> None:
+        """Draw initial weights as torch's layers do by default, which the original study used.
+
+        Embeddings are normal with a standard deviation of one. Matrices and biases of linear layers are uniform up to
+        1 / sqrt(inputs). Norms start with weights of one and biases of zero. An output layer that shares the embedding
+        has the embedding's values.
+        """
+        C = self.shape.n_embd
+        for name, view in views.items():
+            if name.endswith(NORM_WEIGHTS):
+                view.fill_(1.0)
+            elif name.endswith("embedding"):
+                view.normal_(0.0, 1.0, generator=generator)
+            elif not name.endswith(NORM_BIASES):
+                inputs = self.shape.mlp_widths.down if "mlp.down" in name else C
+                view.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
 
     def losses(self, tokens: Tensor, targets: Tensor, dropout: Dropout | None = None) -> Tensor:
         """Return each trial's mean cross-entropy [P], in nats per token, for tokens and targets [P, B, T]."""
@@ -230,6 +252,7 @@ class GPT:
         P, BT, C = x.shape  # trials, tokens of all sequences, channels
         T, H = BT // B, self.shape.n_head  # tokens per sequence, heads
         D = C // H  # channels per head
+        scale = self._attention_scale
         name = f"blocks.{layer}.attention"
 
         # One matrix product computes the queries, keys and values of all heads.
@@ -246,27 +269,33 @@ class GPT:
             cosines, sines = (table[:T] for table in self.rotary)  # [T, D/2]
             q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
 
-        # softmax(q k^T / sqrt(D)) v, where no token sees a later one. A fused kernel draws dropout by itself, at one
+        # softmax(scale q k^T) v, where no token sees a later one. A fused kernel draws dropout by itself, at one
         # rate per call; the masks of a CPU need the attention weights as a tensor.
         if dropout is None:
-            y = attend(q, k, v, [(P * B, 0.0)])  # [P*B, H, T, D]
+            y = attend(q, k, v, [(P * B, 0.0)], scale)  # [P*B, H, T, D]
         elif dropout.fused_attention_rates is not None:
-            y = attend(q, k, v, [(n_trials * B, rate) for n_trials, rate in dropout.fused_attention_rates])
+            y = attend(q, k, v, [(n_trials * B, rate) for n_trials, rate in dropout.fused_attention_rates], scale)
         else:
-            y = self._masked_attention(q, k, v, P, dropout)
+            y = self._masked_attention(q, k, v, P, dropout, scale)
 
         # The heads of a token become its channels again, and a last product mixes them.
         y = y.transpose(1, 2).reshape(P, BT, C)
         return drop(self._linear(f"{name}.output", y), dropout)
 
-    def _masked_attention(self, q: Tensor, k: Tensor, v: Tensor, P: int, dropout: Dropout) -> Tensor:
+    @property
+    def _attention_scale(self) -> float:
+        """The factor of attention scores before the softmax."""
+        C, H = self.shape.n_embd, self.shape.n_head
+        return 1 / math.sqrt(C if self.shape.attention_scale == "width" else C // H)
+
+    def _masked_attention(self, q: Tensor, k: Tensor, v: Tensor, P: int, dropout: Dropout, scale: float) -> Tensor:
         """Attention with dropout from given masks: q, k, v and the result are [P*B, H, T, D]."""
         PB, H, T, D = q.shape
         q, k, v = (x.reshape(PB * H, T, D) for x in (q, k, v))
 
         # The bias of a later token is minus infinity, so its weight after the softmax is zero.
         causal_bias = self.causal_bias[:T, :T].to(q.dtype).expand(PB * H, -1, -1)
-        scores = torch.baddbmm(causal_bias, q, k.transpose(1, 2), alpha=D**-0.5)  # [P*B*H, T, T]
+        scores = torch.baddbmm(causal_bias, q, k.transpose(1, 2), alpha=scale)  # [P*B*H, T, T]
 
         # Masks belong to trials, so dropout needs the trial axis first.
         weights = drop(scores.softmax(dim=-1).view(P, -1), dropout)  # [P, B*H*T*T]
@@ -332,16 +361,19 @@ def drop(x: Tensor, dropout: Dropout | None) -> Tensor:
     return x if dropout is None else dropout.drop(x)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, rates: Sequence[tuple[int, float]]) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, rates: Sequence[tuple[int, float]], scale: float | None = None) -> Tensor:
     """Return causal attention [N, H, T, D] by torch's fused kernels.
 
     `rates` are (sequences, dropout rate) pairs that cover the N sequences in order. Each rate needs a call of its own,
-    and so does every multiple of what the kernels take in one call.
+    and so does every multiple of what the kernels take in one call. `scale` multiplies the scores; None is 1 / sqrt(D).
     """
     most = sequences_per_call(q.shape[1], q.shape[2], q.shape[3])
     calls = [(min(most, count - start), rate) for count, rate in rates for start in range(0, count, most)]
     parts = zip(*(torch.split(x, [size for size, _ in calls]) for x in (q, k, v)), calls, strict=True)
-    outputs = [F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True) for q, k, v, (_, rate) in parts]
+    outputs = [
+        F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True, scale=scale)
+        for q, k, v, (_, rate) in parts
+    ]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 

@@ -64,7 +64,7 @@ class Pack:
             activation_checkpointing=trials[0].activation_checkpointing,
         )
         if initialise:
-            self.model.initialise([trial.seed for trial in trials])
+            self.model.initialise(trials)
         self.optimizer = make_optimizer(trials, self.model)
         self.loss_scale = LossScale(len(trials), self.device) if precision == "fp16" else None
         self.alive = torch.ones(len(trials), dtype=torch.bool, device=self.device)

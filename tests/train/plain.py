@@ -47,7 +47,7 @@ def plain_logits(trial: Trial, weights: dict[str, Tensor], tokens: Tensor) -> Te
                 key = F.normalize(key, dim=1) * size**0.5 * weights[f"{block}.attention.key_norm.weight"]
             if trial.positions == "rope":
                 query, key = rotated(query), rotated(key)
-            scores = query @ key.T / math.sqrt(size)
+            scores = query @ key.T / math.sqrt(trial.n_embd if trial.attention_scale == "width" else size)
             hidden = torch.ones_like(scores, dtype=torch.bool).triu(1)
             heads.append(scores.masked_fill(hidden, -math.inf).softmax(dim=1) @ v[:, channels])
         y = torch.cat(heads, dim=1)

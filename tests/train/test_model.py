@@ -16,7 +16,7 @@ from litegpt.study.trial import Trial
 from litegpt.train import model as model_module
 from litegpt.train.model import GPT, ModelShape, attend, parameter_shapes, sequences_per_call
 from litegpt.train.optimizer import learning_rate
-from litegpt.train.random import batch_starts
+from litegpt.train.random import DropoutMasks, batch_starts
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 
 VOCAB = 21
@@ -137,7 +137,7 @@ def test_logits_losses_and_gradients_equal_a_plain_models(
 
 def test_attention_is_causal(small: Trial) -> None:
     model = GPT(ModelShape.of(small, VOCAB), 1)
-    model.initialise([1])
+    model.initialise([small])
     tokens = tokens_for(small, 1)
     changed = tokens.clone()
     changed[..., 5] = (changed[..., 5] + 1) % VOCAB
@@ -151,7 +151,7 @@ def test_a_trial_with_bad_weights_does_not_affect_others(small: Trial, poison: f
     shape, tokens, targets = ModelShape.of(small, VOCAB), tokens_for(small, 3), tokens_for(small, 3, seed=1)
     control, diverging = GPT(shape, 3), GPT(shape, 3)
     for model in (control, diverging):
-        model.initialise([1, 2, 3])
+        model.initialise(trials_like(small, [1, 2, 3]))
     with torch.no_grad():
         diverging.weights[1] = poison
     for model in (control, diverging):
@@ -163,10 +163,10 @@ def test_a_trial_with_bad_weights_does_not_affect_others(small: Trial, poison: f
 
 
 def test_initial_weights_depend_only_on_the_seed(small: Trial) -> None:
-    shape = ModelShape.of(dataclasses.replace(small, n_layer=2), VOCAB)
+    shape = ModelShape.of(small, VOCAB)
     alone, packed = GPT(shape, 1), GPT(shape, 3)
-    alone.initialise([5])
-    packed.initialise([4, 5, 5])
+    alone.initialise(trials_like(small, [5]))
+    packed.initialise(trials_like(small, [4, 5, 5]))
     assert torch.equal(alone.weights[0], packed.weights[1])
     assert torch.equal(packed.weights[1], packed.weights[2])
     assert not torch.equal(packed.weights[0], packed.weights[1])
@@ -177,7 +177,7 @@ def test_a_new_model_predicts_at_chance(small: Trial, width: int) -> None:
     """Its loss is that of guessing; biases are zero and norm weights one."""
     trial = dataclasses.replace(small, n_layer=3, n_embd=width, batch_size=64)
     model = GPT(ModelShape.of(trial, VOCAB), 2)
-    model.initialise([1, 2])
+    model.initialise(trials_like(trial, [1, 2]))
     losses = model.losses(tokens_for(trial, 2), tokens_for(trial, 2, seed=1))
     assert losses.tolist() == pytest.approx([math.log(VOCAB)] * 2, abs=0.4)
     for name, parameter in model.parameters.items():
@@ -185,6 +185,56 @@ def test_a_new_model_predicts_at_chance(small: Trial, width: int) -> None:
             assert (parameter == 0).all(), name
         elif "norm" in name:
             assert (parameter == 1).all(), name
+
+
+def test_initial_weights_of_torch_have_the_distributions_of_its_layers(small: Trial) -> None:
+    trial = dataclasses.replace(small, n_layer=2, n_embd=192, n_head=3, block_size=64, initialisation="torch")
+    model = GPT(ModelShape.of(trial, VOCAB), 1)
+    model.initialise([trial])
+    torch.manual_seed(1)
+    drawn, expected = PlainGPT(trial), PlainGPT(trial)
+    drawn.copy_from(model, 0)
+    for (name, mine), torchs in zip(drawn.named_parameters(), expected.parameters(), strict=True):
+        if "norm" in name:
+            assert torch.equal(mine, torchs), name
+            continue
+        # A uniform distribution is nearly as wide as its largest element, a normal one four times narrower.
+        rtol = 0.05 if mine.numel() > 2000 else 0.35
+        assert mine.std().item() == pytest.approx(torchs.std().item(), rel=rtol), name
+        assert mine.abs().max().item() == pytest.approx(torchs.abs().max().item(), rel=0.35), name
+        assert mine.mean().abs() < 4 * mine.std() / mine.numel() ** 0.5, name
+
+
+def test_a_pack_can_mix_initialisations(small: Trial) -> None:
+    shape = ModelShape.of(small, VOCAB)
+    trials = [dataclasses.replace(small, initialisation=name) for name in ("torch", "scaled", "torch")]
+    packed, alone = GPT(shape, 3), GPT(shape, 1)
+    packed.initialise(trials)
+    for index, trial in enumerate(trials):
+        alone.initialise([trial])
+        assert torch.equal(packed.weights[index], alone.weights[0])
+    assert not torch.equal(packed.weights[0], packed.weights[1])
+
+
+@pytest.mark.parametrize("scale", ["head", "width"])
+def test_attention_with_dropout_masks_has_the_same_scale(small: Trial, scale: str) -> None:
+    trial = dataclasses.replace(small, n_embd=48, n_head=3, attention_scale=scale, initialisation="torch")
+    model = GPT(ModelShape.of(trial, VOCAB), 2)
+    model.initialise(trials_like(trial, [1, 2]))
+    tokens = tokens_for(trial, 2)
+    masks = DropoutMasks([1, 2], [0.0, 0.0], 1 << 18, torch.device("cpu"))
+    masks.draw(0)
+    torch.testing.assert_close(model.logits(tokens, masks), model.logits(tokens), atol=1e-5, rtol=1e-5)
+
+
+def test_the_width_as_scale_changes_the_model(small: Trial) -> None:
+    trial = dataclasses.replace(small, n_embd=48, n_head=3, initialisation="torch")
+    logits = []
+    for scale in ("head", "width"):
+        model = GPT(ModelShape.of(dataclasses.replace(trial, attention_scale=scale), VOCAB), 1)
+        model.initialise([trial])
+        logits.append(model.logits(tokens_for(trial, 1)))
+    assert not torch.allclose(*logits)
 
 
 def test_training_equals_a_plain_models(small: Trial, pack_of, corpus: TokenizedCorpus) -> None:

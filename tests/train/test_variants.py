@@ -30,6 +30,7 @@ VARIANTS: list[dict[str, object]] = [
     {"positions": "rope"},
     {"tied_weights": True},
     {"qk_norm": True},
+    {"attention_scale": "width"},
     {"activation": "swiglu", "norm": "rms", "positions": "rope", "tied_weights": True, "qk_norm": True},
 ]
 
@@ -78,7 +79,7 @@ def test_parameter_count_equals_the_variants_parameters(variant: Trial) -> None:
 def test_a_new_model_predicts_at_chance(variant: Trial) -> None:
     wide = dataclasses.replace(variant, n_embd=256, batch_size=32)
     model = GPT(ModelShape.of(wide, VOCAB), 1)
-    model.initialise([1])
+    model.initialise([wide])
     tokens = torch.randint(VOCAB, (1, 32, wide.block_size + 1), generator=torch.Generator().manual_seed(2))
     loss = model.losses(tokens[..., :-1], tokens[..., 1:]).item()
     if variant.tied_weights:  # its logits favour the current token
