@@ -22,7 +22,7 @@ from speed import eager, flops_per_update, name_of, packs, read_novella, shape
 from litegpt.estimate.packs import Tuning
 from litegpt.results.tuning import TunedShape
 from litegpt.run.device_discovery import WorkerSlot, present_device
-from litegpt.train.pack import resolve_precision
+from litegpt.train.pack import configure_torch, resolve_precision
 from litegpt.train.tune import PLATEAU
 
 RESULTS = Path(__file__).parent / "results"
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    configure_torch()
     device = torch.device("cpu")
     device_spec, precision = present_device([WorkerSlot("cpu", 1)]), resolve_precision("auto", device)
     corpus = read_novella(device)

@@ -36,7 +36,7 @@ from litegpt.estimate.packs import Tuning
 from litegpt.results.tuning import TunedShape
 from litegpt.run.device_discovery import WorkerSlot, present_device
 from litegpt.study.trial import Trial
-from litegpt.train.pack import resolve_precision
+from litegpt.train.pack import configure_torch, resolve_precision
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tune import KERNELS, PLATEAU
 
@@ -231,7 +231,7 @@ def main() -> int:
     device = torch.device(arguments.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.backends.cuda.matmul.allow_tf32 = True
+    configure_torch()
     figures = Bench(device, arguments.budget, arguments.quick).run()
     print_figures(figures)
     file = re.sub(r"[^a-z0-9]+", "-", figures["device"].lower()).strip("-")

@@ -129,14 +129,14 @@ def training(folder: Path) -> dict[str, float]:
     from speed import in_turns, packs, read_novella, shape
 
     from litegpt.estimate.packs import Tuning
-    from litegpt.train.pack import resolve_precision
+    from litegpt.train.pack import configure_torch, resolve_precision
     from litegpt.train.tokenized_corpus import TokenizedCorpus
     from litegpt.train.tokenizer import CharacterTokenizer
     from litegpt.train.tokens import tokenised
 
     trial = shape(128, 16, 64, 4)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_flush_denormal(True)
+    configure_torch()
     text = SplitText(read_corpus("text.txt", folder), SplitRule())
     tokens = tokenised(text, CharacterTokenizer(text.corpus.symbols), folder / "tokens")
     novella = read_novella(device)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from speed import shape
 
+from litegpt.estimate.packs import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train.model import SDPA_BATCH, attend
 from litegpt.train.pack import Pack
@@ -83,9 +84,13 @@ def solo(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
 
 
 def graph(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:
-    captured, eager = (Pack(trials_of(small), corpus, precision) for _ in range(2))
-    eager._can_capture = False
-    return (losses(captured) - losses(eager)).abs().max().item()
+    """Compare captured steps with eager ones; a step that cannot be captured raises."""
+    captured = Pack(trials_of(small), corpus, precision)
+    eager = Pack(trials_of(small), corpus, precision, tuning=Tuning(graph=False))
+    difference = (losses(captured) - losses(eager)).abs().max().item()
+    if corpus.device.type == "cuda" and captured._graph is None:
+        raise RuntimeError("the step was not captured")
+    return difference
 
 
 def dropout(small: Trial, corpus: TokenizedCorpus, precision: str) -> float:

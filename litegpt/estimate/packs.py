@@ -29,6 +29,7 @@ class Tuning:
     width: int | None = None  # trials in a pack; None: as wide as the pack comes
     attention: str | None = None  # one of ATTENTIONS; None: torch chooses
     compiled: bool = False
+    graph: bool = True  # capture the step as a CUDA graph
     micro_batches: int = 1  # parts of a batch that are computed one after another
 
 

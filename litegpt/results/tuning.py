@@ -52,6 +52,7 @@ class TunedShape:
             "width": self.tuning.width,
             "attention": self.tuning.attention,
             "compiled": self.tuning.compiled,
+            "graph": self.tuning.graph,
             "flops_per_second": self.flops_per_second,
         }
 
@@ -105,6 +106,6 @@ def _tuned(record: dict[str, Any]) -> TunedShape | None:
         precision,
         fields.whole(vocab_size) or 0,
         trial,
-        Tuning(fields.whole(width), attention, record.get("compiled") is True),
+        Tuning(fields.whole(width), attention, record.get("compiled") is True, record.get("graph") is not False),
         fields.number(record.get("flops_per_second")),
     )

@@ -82,7 +82,7 @@ class Packing:
             tuned.precision,
             vocabulary_size(trial, self._n_symbols),
             trial,
-            Tuning(tuned.width, tuned.attention, tuned.compiled),
+            Tuning(tuned.width, tuned.attention, tuned.compiled, tuned.graph),
             tuned.flops_per_second,
         )
         with contextlib.suppress(OSError):

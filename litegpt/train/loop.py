@@ -133,6 +133,8 @@ class Training:
         else:
             self._save_ended(range(len(self.pack.trials)))
             self._end("done")
+        finally:
+            self.pack.release_graph()
 
     def _train(self) -> None:
         """Train until the last evaluation. Raises _StopRequestedError."""

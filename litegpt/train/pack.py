@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,10 @@ ATTENTIONS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "math": SDPBackend.MATH,
 }
+
+
+class CaptureFailedError(RuntimeError):
+    """A step cannot be captured as a CUDA graph. The process is unusable, because torch may still be capturing."""
 
 
 class Pack:
@@ -83,7 +88,8 @@ class Pack:
 
         # Checkpointing restores the generator's state, which a graph cannot hold. Models large enough to need it gain
         # nothing from a graph.
-        self._can_capture = self.device.type == "cuda" and not self.model.activation_checkpointing
+        self._can_capture = self.device.type == "cuda" and self.tuning.graph
+        self._can_capture &= not self.model.activation_checkpointing
         self._sum_losses: Callable[..., Tensor] = self.model.sum_losses
         if self.tuning.compiled:
             # The compiler keeps a few versions of a function and then gives up. Only this pack's version is needed.
@@ -162,15 +168,14 @@ class Pack:
             self.loss_scale.adjust(~finite, self.alive)
         self.minibatch_losses.copy_(losses)
 
-    def _capture(self) -> torch.cuda.CUDAGraph | None:
-        """Return the step as a CUDA graph, or None if it cannot be captured.
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Return the step as a CUDA graph; raises CaptureFailedError.
 
         Capturing runs nothing. The steps that warm it up see no trial alive, so they do not change weights or moments.
         """
-        self._can_capture = False  # one attempt is enough, whether it succeeds or not
         alive, losses = self.alive.clone(), self.minibatch_losses.clone()
         self.alive.zero_()
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream = _capture_stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_STEPS):
@@ -180,14 +185,19 @@ class Pack:
         self.minibatch_losses.copy_(losses)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=stream):
                 self._make_step()
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            warnings.warn(f"this step cannot be a CUDA graph: {error}", stacklevel=2)
-            return None
+            raise CaptureFailedError(f"a step cannot be captured as a CUDA graph: {error}") from error
         return graph
+
+    def release_graph(self) -> None:
+        """Free the CUDA graph. Graphs share workspaces, so an old one must not outlive the next capture."""
+        if self._graph is not None:
+            self._graph.reset()
+            self._graph = None
 
     def _attention(self) -> contextlib.AbstractContextManager[object]:
         kernel = self.tuning.attention
@@ -244,7 +254,26 @@ class Pack:
         for name, tensor in narrower.row_state().items():
             tensor.copy_(self.row_state()[name][index])
         narrower.step = self.step
+        self.release_graph()
         return narrower
+
+
+@functools.cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the one stream on which a process captures: torch keeps a workspace for each stream it has seen."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def configure_torch() -> None:
+    """Set the switches of torch that training relies on, for the whole process."""
+    # Gradients are stored in rows beside each other, like the weights. Autograd warns about it without need.
+    warnings.filterwarnings("ignore", message="grad and param do not obey")
+    # Denormal numbers in the optimizer's moments would slow a CPU down.
+    torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    # cuDNN's attention would be torch's first choice on recent GPUs. It builds a plan of about a second for each shape,
+    # and some versions round the dropout rate without a warning. A tuning can still ask for it.
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def resolve_precision(wanted: str, device: torch.device) -> str:
@@ -270,4 +299,13 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
             return True
         error = error.__cause__ or error.__context__
+    return False
+
+
+def device_has_failed(device: torch.device) -> bool:
+    """Return whether a device answers no more: after some errors, every later call of the process fails."""
+    try:
+        torch.zeros(1, device=device).item()
+    except RuntimeError as error:
+        return not is_out_of_memory(error)
     return False

@@ -14,13 +14,14 @@ import signal
 import sys
 import threading
 import time
-import warnings
+import traceback
 from collections.abc import Callable
 from functools import partial
 
 from litegpt.worker.messages import Heartbeat, Message, Ready, StopPack, TrainPack, Unusable, parse
 
 HEARTBEAT_SECONDS = 1.0
+DEVICE_FAILED = 75  # exit status; the runner queues the trials again
 
 
 def main() -> int:
@@ -57,11 +58,15 @@ def main() -> int:
     send(ready)
     if isinstance(ready, Unusable):
         return 1
-    from litegpt.worker.trainer import PackTrainer
+    from litegpt.worker.trainer import DeviceFailedError, PackTrainer
 
     trainer = PackTrainer(arguments.device, send)
     while (pack := inbox.packs.get()) is not None:
-        trainer.train(pack, partial(inbox.should_stop, pack.pack))
+        try:
+            trainer.train(pack, partial(inbox.should_stop, pack.pack))
+        except DeviceFailedError:
+            traceback.print_exc()
+            os._exit(DEVICE_FAILED)
     # An ordinary exit would abort, because the listening thread holds the lock of stdin.
     os._exit(0)
 
@@ -105,13 +110,10 @@ def _beat(send: Callable[[Message], None]) -> None:
 def _prepare(device_name: str, threads: int) -> Ready | Unusable:
     import torch
 
-    from litegpt.train.pack import resolve_precision
+    from litegpt.train.pack import configure_torch, resolve_precision
 
-    # Gradients are stored in rows beside each other, like the weights. Autograd warns about it without need.
-    warnings.filterwarnings("ignore", message="grad and param do not obey")
+    configure_torch()
     torch.set_num_threads(threads)
-    # Denormal numbers in the optimizer's moments would slow a CPU down.
-    torch.set_flush_denormal(True)
     device = torch.device(device_name)
     if device.type == "cuda":
         try:
@@ -120,7 +122,6 @@ def _prepare(device_name: str, threads: int) -> Ready | Unusable:
             torch.zeros(1, device=device)
         except (RuntimeError, AssertionError) as error:
             return Unusable(reason=str(error).splitlines()[0])
-        torch.backends.cuda.matmul.allow_tf32 = True
     return Ready(
         pid=os.getpid(),
         device=device_name,

@@ -98,6 +98,7 @@ class ShapeTuned(Message):
     attention: str | None
     compiled: bool
     flops_per_second: float | None
+    graph: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,16 @@ from litegpt.study.evaluation import SAMPLE_CHARACTERS
 from litegpt.study.trial import Trial
 from litegpt.train.generate import generate
 from litegpt.train.loop import Beat, Ended, Evaluated, Training
-from litegpt.train.pack import Pack, is_out_of_memory, resolve_precision
-from litegpt.train.tune import tune, updates_per_second
+from litegpt.train.pack import CaptureFailedError, Pack, device_has_failed, is_out_of_memory, resolve_precision
+from litegpt.train.tune import agrees_with_default, tune, updates_per_second
 from litegpt.worker.attempt import SAMPLE_SEED, SAMPLE_TEMPERATURE, Attempt
 from litegpt.worker.messages import Message, PackOver, ShapeTuned, TrainPack
 from litegpt.worker.pack_job import PackJob, StoppedError
 from litegpt.worker.prepared_text import PreparedText, free_memory
+
+
+class DeviceFailedError(Exception):
+    """The device fails every further call of this process, so the process must end. Another can resume its trials."""
 
 
 class PackTrainer:
@@ -49,6 +53,8 @@ class PackTrainer:
             for attempt in job.unfinished:
                 attempt.stop()
         except Exception as error:
+            if isinstance(error, CaptureFailedError) or device_has_failed(self.device):
+                raise DeviceFailedError(str(error)) from error
             for attempt in job.unfinished:
                 attempt.fail(error)
         finally:
@@ -58,16 +64,22 @@ class PackTrainer:
     def _train_packs(self, job: PackJob, group: Sequence[Attempt]) -> None:
         """Train attempts that resume at the same step, as wide and as fast as their tuning says."""
         tuning = Tuning(**job.request.tuning)
-        if job.request.tune:
-            tuning = self._tune([attempt.trial for attempt in group]) or tuning
-        for part in evenly(group, min(tuning.width or len(group), len(group))):
-            free_memory(self.device)
-            self._train_group(job, list(part), tuning)
+        try:
+            if job.request.tune:
+                tuning = self._tune([attempt.trial for attempt in group]) or tuning
+            for part in evenly(group, min(tuning.width or len(group), len(group))):
+                free_memory(self.device)
+                self._train_group(job, list(part), tuning)
+        except CaptureFailedError:
+            # The process is about to end. The next one trains this shape without a CUDA graph.
+            self._report_tuning(group[0].trial, replace(tuning, width=len(group), graph=False), None)
+            raise
 
     def _tune(self, trials: Sequence[Trial]) -> Tuning | None:
         corpus = self.text.corpus
         precision = resolve_precision(trials[0].precision, self.device)
-        tuned = tune(trials, partial(updates_per_second, trials, corpus, precision))
+        arguments = (trials, corpus, precision)
+        tuned = tune(trials, partial(updates_per_second, *arguments), partial(agrees_with_default, *arguments))
         if tuned is None:
             return None
         flops = training_flops(trials[0], corpus.vocab_size) / trials[0].max_iters * tuned.updates_per_second
@@ -82,6 +94,7 @@ class PackTrainer:
                 width=tuning.width or 1,
                 attention=tuning.attention,
                 compiled=tuning.compiled,
+                graph=tuning.graph,
                 flops_per_second=flops_per_second,
             )
         )

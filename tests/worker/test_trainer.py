@@ -19,12 +19,12 @@ from litegpt.study.split import SplitRule
 from litegpt.study.trial import Trial
 from litegpt.text.split import SplitText
 from litegpt.train.checkpoint import read_checkpoint
-from litegpt.train.pack import Pack
+from litegpt.train.pack import CaptureFailedError, Pack
 from litegpt.train.tokens import CacheError, Tokens
 from litegpt.worker import prepared_text
 from litegpt.worker import trainer as trainer_module
 from litegpt.worker.messages import BAD_CORPUS, CACHE, Message, PackOver, ShapeTuned, TrainPack, TrialOver, TrialRequest
-from litegpt.worker.trainer import PackTrainer
+from litegpt.worker.trainer import DeviceFailedError, PackTrainer
 from tests.run.study_files import SMALL, Record, read_records
 
 TRIAL = replace(SMALL, dropout=0.0)
@@ -46,6 +46,7 @@ def run(
     split: SplitRule = LAST,
     trainer: PackTrainer | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    sent: list[Message] | None = None,
 ) -> tuple[list[Message], dict[str, list[Record]]]:
     """Train trials as one pack; return the messages and each trial's metrics without times."""
     text = "the cat sat on the mat and the dog ran over the hill " * 20
@@ -55,7 +56,7 @@ def run(
         TrialRequest(phase="p", settings=trial.settings(), folder=str(folder / "p" / trial.id), attempt=1)
         for trial in trials
     ]
-    sent: list[Message] = []
+    sent = [] if sent is None else sent
     trainer = trainer or PackTrainer("cpu", sent.append)
     trainer.send = sent.append
     trainer.train(
@@ -123,6 +124,47 @@ def test_a_pack_splits_where_memory_runs_out(tmp_path: Path, allocator: Callable
     assert isinstance(sent[-1], PackOver)
     assert metrics == undisturbed
     assert widths(sent) == [3, 2], "the runner learns how wide such packs may be"
+
+
+@pytest.mark.parametrize("tune", [False, True])
+def test_a_failed_capture_ends_the_worker_and_the_next_one_trains_without_a_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tune: bool
+) -> None:
+    def fail(pack: Pack) -> None:
+        raise CaptureFailedError("a step cannot be captured as a CUDA graph")
+
+    monkeypatch.setattr(Pack, "advance", fail)
+    sent: list[Message] = []
+    with pytest.raises(DeviceFailedError, match="cannot be captured"):
+        run(_new_folder(tmp_path), TRIALS[:2], tune=tune, trainer=PackTrainer("cpu", sent.append), sent=sent)
+    (report,) = [message for message in sent if isinstance(message, ShapeTuned)]
+    assert (report.graph, report.width, report.flops_per_second) == (False, 2, None)
+    assert ends(sent) == [], "the runner queues the trials again"
+
+
+def test_a_failed_device_ends_the_worker_and_fails_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an illegal address, every later call of the process would fail."""
+
+    def fail(pack: Pack) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Pack, "advance", fail)
+    monkeypatch.setattr(trainer_module, "device_has_failed", lambda device: True)
+    sent: list[Message] = []
+    with pytest.raises(DeviceFailedError, match="illegal memory access"):
+        run(_new_folder(tmp_path), TRIALS[:2], sent=sent)
+    assert ends(sent) == []
+    assert not any(isinstance(message, PackOver) for message in sent)
+
+
+def test_an_error_of_a_healthy_device_fails_its_trials_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(pack: Pack) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Pack, "advance", fail)
+    sent, _ = run(_new_folder(tmp_path), TRIALS[:2])
+    assert ends(sent) == ["failed"] * 2
+    assert isinstance(sent[-1], PackOver)
 
 
 def test_the_batch_of_a_single_trial_is_divided(tmp_path: Path, allocator: Callable[[Break], None]) -> None:
