@@ -1,22 +1,26 @@
-"""Files on disk: reading them, compressed or not, and replacing them whole."""
+"""Files on disk: reading them within bounds, compressed or not, and replacing them whole."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
+import json
 import os
 import shutil
+import stat
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from litegpt.errors import InputError
 
 LOCK_SECONDS = 10.0
 LOCK_RETRY_SECONDS = 0.01
+INTEGER_DIGITS_MAX = 20  # those of a 64-bit integer
 
 
 @contextmanager
@@ -74,6 +78,67 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+SMALL_FILE_BYTES = 1 << 20
+"""A limit for files that are small by nature, such as a lock or a request."""
+
+
+def open_regular(path: Path, *, follow_links: bool = False) -> BinaryIO:
+    """Open a file that may come from a stranger. OSError: missing, a symlink, a pipe, a device or a folder.
+
+    A link could publish a private file, and a pipe or a device would block the reader or fill its memory. Everything
+    in a results folder is read through this function.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError as error:
+        # A name with a null character.
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "is a symlink, which is not followed here", str(path)) from None
+        raise
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, limit: int, *, follow_links: bool = False) -> bytes:
+    """Return the content of a file that may come from a stranger.
+
+    OSError: as `open_regular`, or the file is larger than `limit` bytes.
+    """
+    with open_regular(path, follow_links=follow_links) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"is larger than {limit:,} bytes", str(path))
+    return data
+
+
+def read_json(path: Path, limit: int = SMALL_FILE_BYTES) -> Any:
+    """Return the value in a JSON file that may come from a stranger.
+
+    OSError: as `read_regular`. ValueError: not JSON, nested too deeply, or with numbers of absurd length.
+    """
+    try:
+        return json.loads(read_regular(path, limit), parse_int=_bounded_int)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > INTEGER_DIGITS_MAX:
+        raise ValueError("a number has too many digits")
+    return int(digits)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -133,7 +133,7 @@ def control(app: App[Any], session: Session, kind: str) -> None:
             lambda: _run_litegpt(app, session, "retry", path, *trials), thread=True, group="call", exclusive=True
         )
     elif kind == "pause":
-        _send(app, session, "resume" if feed.state.paused else "pause", [])
+        _send(app, session, "resume" if feed.state.paused or feed.runner.waiting else "pause", [])
     elif kind == "stop":
         _confirm_stop(app, session, marked)
     else:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from litegpt.errors import InputError
+from litegpt.files import read_regular
 from litegpt.results.folder import StudyFolder
+from litegpt.study.document import TEXT_BYTES_MAX
 
 DEFAULT_STUDY = Path("experiments.toml")
 
@@ -36,7 +38,8 @@ def find_location(study: Path | None, results: Path) -> StudyLocation:
         study = DEFAULT_STUDY
     if study.is_dir():
         folder = StudyFolder.find(study)
-        return StudyLocation(folder.snapshot if folder.snapshot.is_file() else None, folder)
+        has_snapshot = folder.snapshot.is_file() and not folder.snapshot.is_symlink()
+        return StudyLocation(folder.snapshot if has_snapshot else None, folder)
     if not study.exists():
         raise InputError("no such study file; `litegpt-tui` alone opens the default one", study)
     return StudyLocation(study, StudyFolder(results, _study_name(study)))
@@ -45,7 +48,7 @@ def find_location(study: Path | None, results: Path) -> StudyLocation:
 def _study_name(path: Path) -> str:
     """Read only the study's name, so that the console also opens a file with a mistake further down."""
     try:
-        head = tomllib.loads(path.read_text(encoding="utf-8")).get("study", {})
+        head = tomllib.loads(read_regular(path, TEXT_BYTES_MAX, follow_links=True).decode()).get("study", {})
         name = head.get("name", path.stem)
     except (OSError, ValueError, AttributeError):
         # Imported only here: a file without mistakes does not need the parser at start-up.

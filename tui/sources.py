@@ -10,6 +10,7 @@ from typing import Literal
 
 from litegpt.display import inert
 from litegpt.errors import InputError
+from litegpt.files import open_regular
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import JournalReader
 from litegpt.results.metrics import Evaluation, MetricsReader
@@ -29,6 +30,8 @@ class RunnerStatus:
     state: Literal["none", "running", "crashed", "replay"]
     pid: int | None = None
     host: str | None = None
+    # Why the runner waits for a disk that it cannot write to; the journal cannot record that.
+    waiting: str | None = None
 
 
 class Files:
@@ -71,7 +74,7 @@ class Files:
         if not self._is_new(self.folder.log):
             return None
         try:
-            with self.folder.log.open("rb") as file:
+            with open_regular(self.folder.log) as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
@@ -84,7 +87,13 @@ class Files:
         pid, host = holder.get("pid"), holder.get("host")
         if not isinstance(pid, int) or not isinstance(host, str):
             return RunnerStatus("none")
-        return RunnerStatus("running" if is_at_work(self.folder.lock, holder) else "crashed", pid, host)
+        waiting = holder.get("waiting")
+        return RunnerStatus(
+            "running" if is_at_work(self.folder.lock, holder) else "crashed",
+            pid,
+            host,
+            waiting if isinstance(waiting, str) else None,
+        )
 
     def now(self) -> datetime:
         return datetime.now(UTC)

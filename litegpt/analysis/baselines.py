@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from litegpt.analysis.study_text import read_study_text
 from litegpt.errors import InputError
-from litegpt.files import write_whole
+from litegpt.files import read_json, write_whole
 from litegpt.results.folder import StudyFolder
 from litegpt.results.metric import METRICS, bits_per_char
 from litegpt.results.state import StudyState
@@ -65,7 +65,7 @@ def measure_baselines(folder: StudyFolder, split: SplitText) -> Baselines:
 
 def _read(folder: StudyFolder, sha256: str, rule: SplitRule | None = None) -> Baselines | None:
     try:
-        record = json.loads((folder.path / FILE_NAME).read_text(encoding="utf-8"))
+        record = read_json(folder.path / FILE_NAME)
         losses = {str(name): float(loss) for name, loss in record["val_loss"].items()}
         known = record["sha256"] == sha256
         if rule is not None:

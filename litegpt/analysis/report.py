@@ -37,6 +37,7 @@ from litegpt.results.metric import METRICS
 from litegpt.results.ranking import measured, rank, ranking_of
 from litegpt.results.samples import Copied, read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.study.document import read_text
 from litegpt.study.phase import default_ranking
 from litegpt.study.trial import Trial, vocabulary_size
 
@@ -348,8 +349,8 @@ def _again(material: Material) -> Iterator[Block]:
     if state.corpus is not None:
         yield Paragraph(f"Corpus: SHA-256 {state.corpus.sha256}")
     try:
-        yield Listing(material.folder.snapshot.read_text(encoding="utf-8"))
-    except OSError:
+        yield Listing(read_text(material.folder.snapshot, follow_links=False))
+    except InputError:
         yield Paragraph("The results hold no study file.")
 
 

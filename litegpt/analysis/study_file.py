@@ -35,7 +35,7 @@ def write_study_file(folder: StudyFolder, phases: Sequence[ImportedPhase], sourc
     their values would not make a legal study.
     """
     path = folder.snapshot
-    original = read_text(path) if path.exists() else None
+    original = read_text(path, follow_links=False) if path.exists() else None
     text = original or f"[study]\nname = {value_text(folder.study)}\n{CORPUS}"
     for phase, source in zip(phases, sources, strict=True):
         table = _phase_table(phase.name, [trial.settings for trial in phase.trials])

@@ -23,7 +23,7 @@ def read_study_text(folder: StudyFolder, state: StudyState) -> tuple[Study, Corp
     The text of an imported study is the one that its study file names.
     """
     try:
-        study = read_study(folder.snapshot)
+        study = read_study(folder.snapshot, follow_links=False)
         corpus = read_corpus(study.corpus, study.corpus_base)
         has_changed = state.corpus is not None and corpus.sha256 != state.corpus.sha256
     except InputError:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         _print(arguments, folder, checked, [None] * len(checked.findings), runner)
         return Exit.TRIALS_FAILED if checked.findings else Exit.WELL
     try:
-        with StudyLock(folder.lock):
+        with StudyLock(folder):
             checked = check_study(folder, is_at_work=False)
             done = repair(folder, checked.findings)
             left = check_study(folder, is_at_work=False).findings

@@ -11,6 +11,7 @@ from litegpt.display import inert
 from litegpt.errors import InputError, did_you_mean
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
+from litegpt.results.state import StudyState
 from litegpt.run.lock import StudyHeldError, StudyLock, runner_at_work
 from litegpt.run.phases import requeued
 from litegpt.run.requests import Request, send_request
@@ -42,16 +43,28 @@ def run(arguments: argparse.Namespace) -> Exit:
     folder = StudyFolder(arguments.results, study.name)
     if arguments.phase is not None:
         study.phase(arguments.phase)
-    trial_ids = [trial.id for trial in read_journal(folder.journal).trials()]
+    state = read_journal(folder.journal)
+    trial_ids = [trial.id for trial in state.trials()]
     for trial in arguments.trials:
         if trial not in trial_ids:
             raise InputError(f"no trial '{trial}' in {folder.path}{did_you_mean(trial, trial_ids)}")
+    _check_phase(arguments, state)
     request = Request(arguments.command, arguments.phase, tuple(arguments.trials))
     if runner_at_work(folder.lock) is None:
         if request.kind != "retry":
             raise InputError("no runner holds this study; litegpt-run starts one", folder.path)
         return _retry(study, folder, request)
     return _ask(folder, request)
+
+
+def _check_phase(arguments: argparse.Namespace, state: StudyState) -> None:
+    """Refuse requests that would do nothing, or something else than the user means."""
+    if arguments.command in ("pause", "resume") and (arguments.phase or arguments.trials):
+        raise InputError(f"{arguments.command} concerns the whole run; leave phase and trials out")
+    if arguments.command == "stop" and arguments.phase and not arguments.trials:
+        phase = state.phases.get(arguments.phase)
+        if phase is None or not phase.counts().unfinished:
+            raise InputError(f"phase '{arguments.phase}' has no trial that could be stopped")
 
 
 def _ask(folder: StudyFolder, request: Request) -> Exit:
@@ -75,7 +88,7 @@ def _retry(study: Study, folder: StudyFolder, request: Request) -> Exit:
     if not folder.journal.exists():
         raise InputError("nothing has run yet; litegpt-run starts it", folder.path)
     try:
-        with StudyLock(folder.lock), RunnerJournal(folder) as journal:
+        with StudyLock(folder), RunnerJournal(folder) as journal:
             again = requeued(journal.state, request)
             journal.append(*again)
     except StudyHeldError as error:

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         phases = [read_table(path, mapped) for path in arguments.folders]
     check_new(folder, phases)  # before the lock makes a folder
     try:
-        with StudyLock(folder.lock):
+        with StudyLock(folder):
             sources = [str(path) for path in arguments.folders]
             write_study(folder, phases, sources)
             try:

@@ -83,10 +83,11 @@ def run(arguments: argparse.Namespace) -> Exit:
     if arguments.detach:
         return _detach(arguments, folder)
     try:
-        with StudyLock(folder.lock) as lock:
+        with StudyLock(folder) as lock:
 
             def observe(runner: Runner) -> None:
                 lock.renew()
+                lock.set_waiting(runner.waiting_for_disk)
                 view.observe(runner)
 
             runner = Runner(study, corpus, folder, packing, phases=phases, watch=Watch(patience))

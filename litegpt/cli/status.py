@@ -79,7 +79,7 @@ def status(study: Study, state: StudyState, folder: StudyFolder) -> dict[str, An
         "study": study.name,
         "runner": runner,
         "killed": holder if runner is None else None,  # a killed runner does not empty its lock
-        "paused": state.paused if runner else None,
+        "paused": (state.paused or runner.get("waiting")) if runner else None,
         "edited": edits(study, state, folder),
         "ranking": ranking_of(state.trials()),  # by which the best trials of all phases compare
         "phases": phases,

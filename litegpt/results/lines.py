@@ -22,7 +22,7 @@ CHUNK_BYTES = 1 << 18
 LONGEST_LINE_BYTES = 1 << 24
 TAIL_BYTES = 64
 
-_NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR)  # nothing there; a link, a socket, a folder
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR)  # missing; a link, socket or folder
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # others write bare NaN tokens
 
 

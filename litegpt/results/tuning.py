@@ -10,12 +10,13 @@ from typing import Any
 
 from litegpt.estimate.forecast import Measurement
 from litegpt.estimate.packs import ATTENTIONS, Tuning
-from litegpt.files import write_whole
+from litegpt.files import read_json, write_whole
 from litegpt.results import fields
 from litegpt.study.trial import Trial, of_scope
 
 FORMAT = 1
 FILE = "autotune.json"
+TUNINGS_BYTES_MAX = 1 << 26
 RESOLVED = ("precision", "tokenizer", "vocab_size")
 """Hyperparameters that a record holds as what they come to on a device and a text."""
 SPEED_KEY = tuple(name for name in of_scope("shape", "step") if name not in RESOLVED)
@@ -78,8 +79,8 @@ class Tunings:
 def read_tuned(path: Path) -> list[TunedShape]:
     """Return the records of an autotune.json or of a bench's figures; those that cannot be read are left out."""
     try:
-        data = fields.mapping(json.loads(path.read_bytes()))
-    except (OSError, ValueError, RecursionError):
+        data = fields.mapping(read_json(path, TUNINGS_BYTES_MAX))
+    except (OSError, ValueError):
         return []
     return [tuned for record in fields.mappings(data.get("shapes")) if (tuned := _tuned(record)) is not None]
 

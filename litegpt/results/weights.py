@@ -6,10 +6,10 @@ import hashlib
 import json
 import math
 import os
-import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from litegpt.files import open_regular
 from litegpt.results import fields
 
 HEADER_BYTES_MAX = 100_000_000  # safetensors' own limit
@@ -19,15 +19,12 @@ CHUNK_BYTES = 1 << 20
 def weights_fault(path: Path) -> str | None:
     """Return what is wrong with a checkpoint or a file of weights; None where its checksum is right."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = open_regular(path)
     except OSError as error:
         return f"cannot be opened: {error.strerror}"
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return "is no plain file"
+    with file:
         try:
-            return _fault(file, status.st_size)
+            return _fault(file, os.fstat(file.fileno()).st_size)
         except (OSError, ValueError, RecursionError) as error:
             return f"is damaged: {error}"
 

@@ -21,7 +21,7 @@ RULES = ("defaults", "fixed", "axes", "excludes", "listed", "promotion")
 def edits(study: Study, state: StudyState, folder: StudyFolder) -> list[str]:
     """Return the differences in words; an empty list if the results have no snapshot yet."""
     try:
-        started = read_study(folder.snapshot)
+        started = read_study(folder.snapshot, follow_links=False)
     except InputError:
         return []
     return [*_study_edits(study, started), *_phase_edits(study, started, state)]
@@ -30,7 +30,7 @@ def edits(study: Study, state: StudyState, folder: StudyFolder) -> list[str]:
 def started_split(folder: StudyFolder) -> SplitRule | None:
     """Return the split that the results were started with, None if they have no snapshot."""
     try:
-        return read_study(folder.snapshot).split
+        return read_study(folder.snapshot, follow_links=False).split
     except InputError:
         return None
 

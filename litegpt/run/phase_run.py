@@ -42,6 +42,7 @@ class _Assignment:
     name: str
     members: tuple[str, ...]  # trial ids
     trials: dict[str, Trial]  # those that have not ended, by id
+    resumes: int  # how many pauses had ended when the pack was sent
     stop_requested: bool = False
     unfinished: list[Trial] = field(default_factory=list)  # queued again as one pack when this one is over
 
@@ -121,7 +122,7 @@ class PhaseRun:
             )
         self._journal.append(*started)
         self._assignments[worker.name] = _Assignment(
-            name, tuple(trial.id for trial in trials), {trial.id: trial for trial in trials}
+            name, tuple(trial.id for trial in trials), {trial.id: trial for trial in trials}, self._journal.resumes
         )
         worker.send(
             messages.TrainPack(
@@ -188,17 +189,23 @@ class PhaseRun:
             assignment.unfinished.append(trial)
             if over.failure == messages.BAD_CORPUS:
                 raise InputError(over.reason or over.failure)
-            if over.failure == messages.CACHE:
-                self.pause(f"{over.reason} and run it again; `litegpt resume` tries once more")
-            else:
-                problem = f"the results cannot be written ({over.reason})"
-                self.pause(f"{problem}; free space or fix the disk, then `litegpt resume`")
+            # A pack sent before the last resume may report the outage that has ended. Then its trials only wait for a
+            # new attempt, which fails again if the disk is still broken.
+            if assignment.resumes == self._journal.resumes:
+                self._pause_for_disk(over)
         elif over.state != "stopped" or trial.id in self._stopped_for_good:
             self._append_end(trial.id, over.state, over.reason, over.failure, over.metrics)
         else:
             is_interrupted = assignment.stop_requested
             self._append_requeued(trial, "the run was interrupted" if is_interrupted else "its worker was ended")
             assignment.unfinished.append(trial)
+
+    def _pause_for_disk(self, over: messages.TrialOver) -> None:
+        if over.failure == messages.CACHE:
+            self.pause(f"{over.reason} and run it again; `litegpt resume` tries once more")
+        else:
+            problem = f"the results cannot be written ({over.reason})"
+            self.pause(f"{problem}; free space or fix the disk, then `litegpt resume`")
 
     def _append_end(
         self,
@@ -274,7 +281,7 @@ class PhaseRun:
             case "pause":
                 self.pause("on request; `litegpt resume` continues")
             case "resume" if self._context.state.paused:
-                self._journal.append(events.StudyResumed())
+                self._journal.resume()
             case "stop":
                 self._stop_trials([trial.id for trial in self._named(request) if not trial.is_ended])
             case "retry":

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from litegpt.files import write_whole
+from litegpt.files import read_json, write_whole
 from litegpt.results.folder import StudyFolder
 
 FORMAT = 1
 KINDS = ("stop", "pause", "resume", "retry")
-LONGEST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,11 @@ class Request:
     kind: str
     phase: str | None = None
     trials: tuple[str, ...] = ()
+
+    @property
+    def concerns_run(self) -> bool:
+        """Whether the request concerns the whole run and not only some trials or one phase."""
+        return self.phase is None and not self.trials
 
     def names(self, phase: str, trial: str) -> bool:
         """Return whether the request includes a trial."""
@@ -63,6 +67,11 @@ def take_requests(folder: StudyFolder) -> list[Request]:
     return taken
 
 
+def discard_requests(folder: StudyFolder) -> None:
+    """Delete the requests that were left for an earlier runner."""
+    take_requests(folder)
+
+
 def requests_folder(folder: StudyFolder) -> Path:
     """Return the folder of a study's requests."""
     return folder.path / "requests"
@@ -70,11 +79,9 @@ def requests_folder(folder: StudyFolder) -> Path:
 
 def _read(path: Path) -> Request | None:
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > LONGEST_BYTES:
-            return None
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         kind, phase, trials = record["kind"], record.get("phase"), record.get("trials") or ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if kind not in KINDS or not isinstance(phase, str | None) or not isinstance(trials, list | tuple):
         return None

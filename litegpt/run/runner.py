@@ -91,6 +91,11 @@ class Runner:
         """Why the run waits for `litegpt resume`; None if it does not wait."""
         return self._disk_pause.reason or self.state.paused
 
+    @property
+    def waiting_for_disk(self) -> str | None:
+        """Why the run waits for a disk that cannot be written; None if it does not."""
+        return self._disk_pause.reason
+
     def interrupt(self, number: signal.Signals) -> None:
         """Stop the run: with checkpoints the first time, at once the second time. Signal handlers may call it."""
         self._disk_pause.stop()
@@ -107,14 +112,12 @@ class Runner:
         """Run until every trial has ended or the run is interrupted; call `observe` often. Raises RunnerError."""
         self._observe = observe or self._observe
         started = time.monotonic()
-        # Requests that were left for an earlier run no longer count.
-        take_requests(self._context.folder)
         with self._journal:
             try:
                 # A killed runner leaves its trials marked as running.
                 self._requeue_running()
                 if self.state.paused:
-                    self._journal.append(events.StudyResumed())
+                    self._journal.resume()
                 while not self.interrupted and (phase := self._next_phase()):
                     self._run_phase(phase)
             finally:
@@ -184,8 +187,8 @@ class Runner:
             Retention(self._context, phase.source.name).delete_unneeded()
 
     def _take_requests(self, phase_run: PhaseRun) -> None:
-        for request in take_requests(self._context.folder):
-            if request.kind == "stop" and not request.trials:
+        for request in (*self._disk_pause.take_postponed(), *take_requests(self._context.folder)):
+            if request.concerns_run and request.kind == "stop":
                 self._stop(phase_run)
             else:
                 phase_run.act(request)

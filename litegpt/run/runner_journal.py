@@ -17,7 +17,7 @@ from litegpt.results.events import FORMAT, Event, StudyPaused, StudyResumed
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal, JournalReader
 from litegpt.results.state import StudyState
-from litegpt.run.requests import take_requests
+from litegpt.run.requests import Request, take_requests
 
 TICK_SECONDS = 0.25
 
@@ -39,6 +39,7 @@ class DiskPause:
         self._folder = folder
         self._show = show
         self._is_stopped = False
+        self._postponed: list[Request] = []
 
     def stop(self) -> None:
         """End this pause and every later one. Signal handlers may call it."""
@@ -54,13 +55,20 @@ class DiskPause:
         while not self._is_stopped:
             self._show()
             time.sleep(TICK_SECONDS)
-            kinds = {request.kind for request in take_requests(self._folder) if not request.trials}
-            if "resume" in kinds:
+            requests = take_requests(self._folder)
+            answers = [request.kind for request in requests if request.concerns_run]
+            self._postponed += [r for r in requests if not (r.concerns_run and r.kind in ("resume", "stop"))]
+            if "resume" in answers:
                 self.reason = None
                 return
-            if "stop" in kinds:
+            if "stop" in answers:
                 break
         raise RunnerError(f"{self._problem(error)}: the next run repairs what the journal lacks") from None
+
+    def take_postponed(self) -> list[Request]:
+        """Return the requests that arrived during a pause and could not be carried out then."""
+        postponed, self._postponed = self._postponed, []
+        return postponed
 
     def _problem(self, error: OSError) -> str:
         return f"{self._folder.path} cannot be written ({error.strerror or error})"
@@ -70,6 +78,7 @@ class RunnerJournal:
     """Reads a study's journal when constructed; as a context manager it also opens the journal for writing.
 
     With a `disk_pause`, a write that the disk refuses is repeated after each pause. Without one it raises RunnerError.
+    `resumes` counts the pauses that have ended in this run.
     """
 
     def __init__(self, folder: StudyFolder, disk_pause: DiskPause | None = None) -> None:
@@ -77,6 +86,7 @@ class RunnerJournal:
         self._disk_pause = disk_pause
         self._reader = JournalReader(folder.journal)
         self._reader.poll()
+        self.resumes = 0
         self._packs = 0
         self._is_abandoned = False
         if (self.state.format or FORMAT) > FORMAT:
@@ -112,6 +122,11 @@ class RunnerJournal:
         if self._reader.state is not before:
             raise RunnerError(f"{self._folder.journal} was deleted or replaced while the study ran")
 
+    def resume(self) -> None:
+        """Record that a pause has ended."""
+        self.resumes += 1
+        self.append(StudyResumed())
+
     def retry(self, write: Callable[[], T]) -> T:
         """Return what `write` returns, after as many disk pauses as it takes."""
         while True:
@@ -134,6 +149,7 @@ class RunnerJournal:
         except BaseException:
             self._is_abandoned = True
             raise
+        self.resumes += 1
         self._append_if_possible(StudyResumed())
 
     def _append_if_possible(self, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from litegpt.errors import InputError, did_you_mean
+from litegpt.files import read_regular
 from litegpt.study.settings import shown
 
 TEXT_BYTES_MAX = 1 << 22
@@ -80,14 +82,14 @@ class Document:
                 raise self.error(f"unknown key {shown(name)} in {_header(key)}{hint}", *key, name)
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a study file with its own line ends. InputError: the file cannot be read."""
+def read_text(path: Path, *, follow_links: bool = True) -> str:
+    """Return the text of a study file with its own line ends. InputError: the file cannot be read.
+
+    A user's own study file may be a link. The one in a results folder, which may come from a stranger, is read with
+    `follow_links=False`.
+    """
     try:
-        with path.open("rb") as file:
-            data = file.read(TEXT_BYTES_MAX + 1)
-        if len(data) > TEXT_BYTES_MAX:
-            raise InputError(f"is larger than {TEXT_BYTES_MAX >> 20} MB: not a study file", path)
-        return data.decode("utf-8-sig")
+        return read_regular(path, TEXT_BYTES_MAX, follow_links=follow_links).decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError("no such file", path) from None
     except IsADirectoryError:
@@ -96,9 +98,11 @@ def read_text(path: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         raise InputError("is not UTF-8 text", path, line) from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise InputError(f"is larger than {TEXT_BYTES_MAX >> 20} MB: not a study file", path) from None
+        if "\0" in str(path):
+            raise InputError("no such file", shown(str(path))) from None
         raise InputError(f"cannot be read: {error.strerror}", path) from None
-    except ValueError:  # the name has a null character
-        raise InputError("no such file", shown(str(path))) from None
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:

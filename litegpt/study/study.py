@@ -58,9 +58,9 @@ class Study:
         return os.path.normpath(self.corpus_base / self.corpus)
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path, *, follow_links: bool = True) -> Study:
     """Read a study file. InputError: the first mistake in it, with the line."""
-    return parse_study(read_text(path), path)
+    return parse_study(read_text(path, follow_links=follow_links), path)
 
 
 def parse_study(text: str, path: Path) -> Study:

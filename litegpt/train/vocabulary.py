@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from litegpt.files import write_whole
+from litegpt.files import read_regular, write_whole
 from litegpt.study.trial import BYTES, Trial
 from litegpt.text.split import SplitText
 from litegpt.train.tokenizer import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LEARNING_CHARACTERS = 1 << 25
 """A vocabulary is learned from at most about this many characters, in parts spread evenly over the training split."""
+DEFINITION_BYTES_MAX = 1 << 26  # of a tokenizer's file
 WORD_CHARACTERS = 64
 """The longest word, in characters. Longer words are cut, because the time for a word's byte pairs grows with the square
 of its length, and a text without spaces would be one word."""
@@ -63,9 +64,9 @@ def tokenizer_for(trial: Trial, text: SplitText, folder: Path, beat: Callable[[]
 def _read_learned(path: Path) -> LearnedTokenizer | None:
     """Return the tokenizer in a file, or None if the file is missing or damaged."""
     try:
-        tokenizer = LearnedTokenizer(path.read_text(encoding="utf-8"))
+        tokenizer = LearnedTokenizer(read_regular(path, DEFINITION_BYTES_MAX).decode())
         tokenizer.encode("")  # makes the library read the definition
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return tokenizer
 

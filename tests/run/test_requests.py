@@ -78,6 +78,20 @@ def test_a_pause_is_recorded_and_a_resume_ends_it(at_work: StudyFiles, capsys: p
     assert read_status(at_work, capsys)["paused"] is None
 
 
+def test_a_stop_of_a_phase_without_unfinished_trials_is_refused(
+    at_work: StudyFiles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert litegpt(at_work, "stop", "--phase", "first") == 2
+    assert "phase 'first' has no trial that could be stopped" in capsys.readouterr().err
+    assert litegpt(at_work, "pause", "--phase", "first") == 2
+    assert "pause concerns the whole run" in capsys.readouterr().err
+    send_request(StudyFolder(at_work.results.parent, "tiny"), "stop", "first")
+    wait_until(lambda: not list(requests_folder(StudyFolder(at_work.results.parent, "tiny")).glob("*")), "it is read")
+    assert read_status(at_work, capsys)["runner"] is not None
+    assert not at_work.events("study_interrupted")
+
+
 def test_a_trial_of_an_ended_phase_can_be_retried(at_work: StudyFiles) -> None:
     (diverged,) = at_work.settings("first")
     assert len(at_work.events("phase_ended", "first")) == 1

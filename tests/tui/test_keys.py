@@ -269,7 +269,7 @@ def test_a_pause_is_seen_by_every_console_and_ended_by_any(finished: StudyLocati
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
-        with StudyLock(finished.folder.lock):  # as a runner holds it
+        with StudyLock(finished.folder):  # as a runner holds it
             await settled(app, pilot, lambda: app.feed.runner.state == "running")
             await pilot.press("P")
             assert [request.kind for request in take_requests(finished.folder)] == ["pause"]

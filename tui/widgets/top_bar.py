@@ -50,6 +50,8 @@ def status(feed: Feed, ended_word: str) -> str:
         training = next((phase.name for phase in feed.state.phases.values() if phase.counts()["running"]), None)
         phase = f"{escape(inert(training))} " if training else ""
         style, sign = ("$warning", "❚❚ paused") if feed.state.paused else ("$success", "●")
+        if feed.runner.waiting:
+            style, sign = "$error", "❚❚ waits for the disk"
         parts.append(f"[{style}]{sign} {phase}{ended:,}/{total:,}[/]")
     elif total:
         parts.append(f"[$text-muted]{ended:,}/{total:,}{ended_word}[/]")
