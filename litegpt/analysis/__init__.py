@@ -1,1 +1,1 @@
-"""What results say: leaderboards, curves, importance, text, reports, and the results of others brought in."""
+"""Analysis of results: leaderboards, curves, importance, samples, reports, import and export."""

@@ -1,4 +1,4 @@
-"""Exact analysis of variance on complete grids: every main effect and two-way interaction, nothing estimated."""
+"""Exact analysis of variance on complete grids: every main effect and two-way interaction, without estimates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Cell = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Effect:
-    """What one factor does on average, or what two do together beyond that."""
+    """The average effect of one factor, or the interaction of two."""
 
     factors: tuple[str, ...]
     share: float  # of the total variance
@@ -33,61 +33,61 @@ class Effect:
 
 @dataclass(frozen=True)
 class Anova:
-    """The variance of a target on a complete grid, split; effects are the largest first."""
+    """The variance of a target on a complete grid, split into effects, the largest first."""
 
     target: str
     phase: str
     effects: tuple[Effect, ...]
-    rest: float  # the share of interactions of three factors and more, and of chance
+    rest: float  # share of interactions of three or more factors, and of chance
     cells: int
-    trials: int  # that the phase has
+    trials: int  # of the phase
     notes: tuple[str, ...]
 
 
 def anova(trials: Iterable[TrialState], target: str = "loss") -> Anova:
     """Return the analysis of the target's first metric in the phase with the largest complete grid among the trials.
 
-    Where a grid lacks combinations, levels are left out until it is complete, and a note says which. Repeats of a
-    setting count as their mean. InputError: not enough data.
+    If combinations are missing, levels are left out until the grid is complete; a note names them. Repeats of a
+    setting count as their mean. InputError: there is not enough data.
     """
     phases: dict[str, list[TrialState]] = defaultdict(list)
     for trial in trials:
         phases[trial.phase].append(trial)
-    found: list[Anova] = []
+    results: list[Anova] = []
     refusal = InputError("not enough data: no trials")
-    for phase, own in phases.items():
+    for phase, phase_trials in phases.items():
         try:
-            found.append(_anova(design(own, target), phase))
+            results.append(_anova(design(phase_trials, target), phase))
         except InputError as error:
             refusal = error
-    if not found:
+    if not results:
         raise refusal
-    return max(found, key=lambda result: result.cells)
+    return max(results, key=lambda result: result.cells)
 
 
-def _anova(known: Design, phase: str) -> Anova:
-    values = next(iter(known.values.values()))
+def _anova(data: Design, phase: str) -> Anova:
+    values = next(iter(data.values.values()))
     groups: dict[Cell, list[float]] = defaultdict(list)
     for index, value in enumerate(values):
-        groups[tuple(tuple(known.columns[n][index] for n in f.members) for f in known.factors)].append(value)
+        groups[tuple(tuple(data.columns[n][index] for n in f.members) for f in data.factors)].append(value)
     means = {cell: statistics.fmean(group) for cell, group in groups.items()}
-    kept, dropped = _complete(set(means), [factor.name for factor in known.factors])
-    levels = [sorted({cell[i] for cell in kept}) for i in range(len(known.factors))]  # type: ignore[type-var]
+    kept, dropped = _complete(set(means), [factor.name for factor in data.factors])
+    levels = [sorted({cell[i] for cell in kept}) for i in range(len(data.factors))]  # type: ignore[type-var]
     varying = [i for i, values in enumerate(levels) if len(values) > 1]
     if len(kept) < 4 or not varying:
         raise InputError(f"not enough data: the grid of phase '{phase}' has no complete part")
     table = np.array([means[cell] for cell in itertools.product(*levels)]).reshape([len(values) for values in levels])
-    effects, rest = _split(table, [factor.name for factor in known.factors], varying)
-    notes = [*known.notes]
+    effects, rest = _split(table, [factor.name for factor in data.factors], varying)
+    notes = [*data.notes]
     if dropped:
         notes.append(
             f"on the complete part of the grid, {len(kept):,} of {len(means):,} settings: {', '.join(dropped)}"
         )
-    return Anova(known.target, phase, effects, rest, len(kept), len(known.trials), tuple(notes))
+    return Anova(data.target, phase, effects, rest, len(kept), len(data.trials), tuple(notes))
 
 
 def _complete(cells: set[Cell], names: list[str]) -> tuple[set[Cell], list[str]]:
-    """Return the cells of a complete grid within, and what was left out: the levels that miss most, one by one."""
+    """Return the cells of a complete grid, and the levels that were left out, those with most cells missing first."""
     dropped: list[str] = []
     while cells:
         levels = [Counter(cell[i] for cell in cells) for i in range(len(names))]

@@ -1,4 +1,4 @@
-"""Curves by hyperparameter: the mean and the range of all trials that share a value, step by step."""
+"""Curves by hyperparameter: mean and range of the trials that share a value, and values compared on equal settings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from litegpt.results.metric import History
 from litegpt.results.state import TrialState
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH
 
-TOKENS = {"tokenizer", "vocab_size"}  # parts of one choice: a size of 0 leaves it to the tokenizer
+TOKENS = {"tokenizer", "vocab_size"}  # one choice: size 0 leaves the size to the tokenizer
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of steps over which the same trials are averaged."""
+    """Consecutive steps at which the same trials are averaged."""
 
     steps: tuple[int, ...]
     mean: tuple[float, ...]
@@ -30,7 +30,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Band:
-    """All trials with one value; a gap between segments is where the set of trials changes."""
+    """All trials with one value. The set of trials changes between two segments."""
 
     value: int | float | str
     segments: tuple[Segment, ...]
@@ -38,24 +38,23 @@ class Band:
 
 @dataclass(frozen=True)
 class Matched:
-    """One value against the others on otherwise equal settings."""
+    """One value compared with the others on otherwise equal settings."""
 
     value: int | float | str
-    mean: float  # of the metric, over the matched settings
-    difference: float  # from the mean of its matched siblings and itself; below 0 is lower than they are
-    margin: float | None  # of the difference, at 95 %; None for a single setting
+    mean: float  # over the matched settings
+    difference: float  # from the mean of all values; below 0 is lower
+    margin: float | None  # half the 95 % interval of the difference; None for one setting
     settings: int
 
     @property
     def against(self) -> str:
-        """The difference with its margin."""
         return f"{self.difference:+.3f}" + ("" if self.margin is None else f" ± {self.margin:.3f}")
 
 
 def bands(trials: Iterable[TrialState], curves: Curves, name: str, metric: str = "train_loss") -> list[Band]:
-    """Return a band per value of a hyperparameter, in the order of the values.
+    """Return one band per value of a hyperparameter, sorted by value.
 
-    Means over different trials are not joined: where a phase ends, or a trial stops, a new segment begins.
+    Means over different trials are not joined: a new segment begins when a phase ends or a trial stops.
     """
     by_value: dict[int | float | str, list[TrialState]] = defaultdict(list)
     for trial in trials:
@@ -74,7 +73,8 @@ def _segments(trials: Sequence[TrialState], curves: Curves, metric: str) -> tupl
     values: dict[int, dict[Key, float]] = {}
     for step in sorted({step for measured in known.values() for step in measured}):
         present = [key for key, (first, last) in spans.items() if first <= step <= last]
-        if all(step in known[key] for key in present):  # trials evaluated less often set the steps
+        # Trials that are evaluated less often determine the steps.
+        if all(step in known[key] for key in present):
             values[step] = {key: known[key][step] for key in present}
     segments: list[list[int]] = []
     members: set[Key] | None = None
@@ -114,34 +114,34 @@ def median_course(curves: Iterable[History], metric: str = "val_loss") -> tuple[
 
 
 def matched_groups(trials: Iterable[TrialState], name: str) -> list[dict[int | float | str, TrialState]]:
-    """Return the settings that differ in one hyperparameter alone and have all its values, within a phase each.
+    """Group trials that differ in one hyperparameter alone; each group is within a phase and has all values.
 
-    What follows from it one to one (heads from the width) goes with it, and a vocabulary's size with its tokenizer.
+    Hyperparameters that follow from it one to one, such as the heads from the width, may differ too.
     """
     phases: dict[str, list[TrialState]] = defaultdict(list)
     for trial in trials:
         phases[trial.phase].append(trial)
     groups: list[dict[int | float | str, TrialState]] = []
-    for own in phases.values():
-        values = {getattr(trial.settings, name) for trial in own}
+    for phase_trials in phases.values():
+        values = {getattr(trial.settings, name) for trial in phase_trials}
         if len(values) < 2:
             continue
-        followers = [other for other in HYPERPARAMETERS if other not in LENGTH and _follows(own, name, other)]
-        found: dict[object, dict[int | float | str, TrialState]] = defaultdict(dict)
-        for trial in own:
+        followers = [other for other in HYPERPARAMETERS if other not in LENGTH and _follows(phase_trials, name, other)]
+        settings: dict[object, dict[int | float | str, TrialState]] = defaultdict(dict)
+        for trial in phase_trials:
             rest = {key: value for key, value in dataclasses.asdict(trial.settings).items() if key not in followers}
-            found[tuple(rest.items())][getattr(trial.settings, name)] = trial
-        groups += [group for group in found.values() if len(group) == len(values)]
+            settings[tuple(rest.items())][getattr(trial.settings, name)] = trial
+        groups += [group for group in settings.values() if len(group) == len(values)]
     return groups
 
 
 def matched_trials(trials: Iterable[TrialState], name: str) -> list[TrialState]:
-    """Return the trials of `matched_groups`: their bands compare like with like."""
+    """Return the trials that have a counterpart for every value of a hyperparameter."""
     return [trial for group in matched_groups(trials, name) for trial in group.values()]
 
 
 def matched(trials: Iterable[TrialState], name: str, metric: str = "best_val_loss") -> list[Matched]:
-    """Return how each value of a hyperparameter does against the others on otherwise equal settings."""
+    """Compare each value of a hyperparameter with the others on otherwise equal settings."""
     differences: dict[int | float | str, list[tuple[float, float]]] = defaultdict(list)
     for group in matched_groups((trial for trial in trials if trial.state == "done"), name):
         values = {
@@ -153,21 +153,27 @@ def matched(trials: Iterable[TrialState], name: str, metric: str = "best_val_los
                 differences[value].append((number, number - middle))
     rows = []
     for value in sorted(differences):
-        numbers, own = zip(*differences[value], strict=True)
-        margin = 1.96 * statistics.stdev(own) / math.sqrt(len(own)) if len(own) > 1 else None
-        rows.append(Matched(value, statistics.fmean(numbers), statistics.fmean(own), margin, len(own)))
+        numbers, offsets = zip(*differences[value], strict=True)
+        margin = 1.96 * statistics.stdev(offsets) / math.sqrt(len(offsets)) if len(offsets) > 1 else None
+        rows.append(Matched(value, statistics.fmean(numbers), statistics.fmean(offsets), margin, len(offsets)))
     return rows
 
 
 def unmatched(trials: Iterable[TrialState], name: str) -> str:
-    """Return a sentence on why a hyperparameter's values have no equal settings: what else changes with them."""
+    """Say why no settings are equal but for a hyperparameter: which others change with it."""
     phases: dict[str, list[TrialState]] = defaultdict(list)
     for trial in trials:
         phases[trial.phase].append(trial)
-    varied = [own for own in phases.values() if len({getattr(trial.settings, name) for trial in own}) > 1]
+    varied = [
+        phase_trials
+        for phase_trials in phases.values()
+        if len({getattr(trial.settings, name) for trial in phase_trials}) > 1
+    ]
     others = [other for other in HYPERPARAMETERS if other not in (name, *LENGTH)] if varied else []
-    told = " and ".join(other for other in others if all(_determines(own, other, name) for own in varied))
-    return f"No settings are equal but for {name}{told and f', which goes with {told}'}."
+    others_text = " and ".join(
+        other for other in others if all(_determines(phase_trials, other, name) for phase_trials in varied)
+    )
+    return f"No settings are equal but for {name}{others_text and f', which changes with {others_text}'}."
 
 
 def _follows(trials: Sequence[TrialState], name: str, other: str) -> bool:
@@ -175,6 +181,6 @@ def _follows(trials: Sequence[TrialState], name: str, other: str) -> bool:
 
 
 def _determines(trials: Sequence[TrialState], name: str, other: str) -> bool:
-    """Whether each value of `name` goes with one value of `other`."""
+    """Return whether each value of `name` occurs with one value of `other`."""
     pairs = {(getattr(trial.settings, name), getattr(trial.settings, other)) for trial in trials}
     return len(pairs) == len({first for first, _ in pairs})

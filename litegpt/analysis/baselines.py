@@ -1,6 +1,6 @@
 """The n-gram baselines of a study: measured once, then read from `results/<study>/baselines.json`.
 
-Reading them loads nothing heavy; measuring them loads numpy and takes a second for each few million characters.
+Reading them is fast. Measuring them loads NumPy and takes about a second per few million characters.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from litegpt.study.trial import Trial
 from litegpt.text.split import SplitText
 
 BAR = "trigram"
-"""What a trial should beat: it has seen more than two characters."""
+"""The baseline that a trial should beat, because a model sees more than two characters."""
 FILE_NAME = "baselines.json"
 
 Baselines = Mapping[str, float]
-"""The validation loss of each baseline by its name, in nats a character."""
+"""The validation loss of each baseline by name, in nats per character."""
 
 
 def read_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
-    """Return the baselines on record for the text that a study ran on; None where there are none."""
+    """Return the recorded baselines of a study's text, None without a record."""
     return None if state.corpus is None else _read(folder, state.corpus.sha256)
 
 
 def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
-    """Return the baselines of a study, measured and put on record if need be; None where its text is not at hand."""
+    """Return a study's baselines; measure and record them if necessary. None if the text is missing."""
     known = read_baselines(folder, state)
     if known is not None:
         return known
@@ -44,21 +44,23 @@ def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
     study, corpus = found
     try:
         return measure_baselines(folder, SplitText(corpus, study.split))
-    except InputError:  # too short to have any
+    except InputError:
+        # The text is too short.
         return None
 
 
 def measure_baselines(folder: StudyFolder, split: SplitText) -> Baselines:
-    """Return the baselines of a text, measured and put on record unless they are. InputError: it is too short."""
+    """Return the baselines of a text; measure and record them if necessary. InputError: the text is too short."""
     known = _read(folder, split.corpus.sha256, split.rule)
     if known is not None:
         return known
     split.check_length(1)
-    from litegpt.text.ngram import ngram_losses  # it loads numpy
+    from litegpt.text.ngram import ngram_losses  # loads NumPy
 
     losses = ngram_losses(split)
     record = {"sha256": split.corpus.sha256, **split.rule.keys, "val_loss": losses}
-    with contextlib.suppress(OSError):  # results that may only be read are measured each time
+    # Without write access the baselines are measured again each time.
+    with contextlib.suppress(OSError):
         write_whole(folder.path / FILE_NAME, json.dumps(record, indent=1).encode() + b"\n")
     return losses
 
@@ -70,19 +72,20 @@ def _read(folder: StudyFolder, sha256: str, rule: SplitRule | None = None) -> Ba
         known = record["sha256"] == sha256
         if rule is not None:
             known &= all(record[key] == value for key, value in rule.keys.items())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or damaged: measured again
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        # The file is missing or damaged.
         return None
     return losses if known and all(map(math.isfinite, losses.values())) else None
 
 
 def beats_bar(bits: float | None, baselines: Baselines | None) -> bool | None:
-    """Whether bits per character are fewer than the trigram's; None where one of them is unknown."""
+    """Return whether a trial has fewer bits per character than the trigram; None if one of them is unknown."""
     bar = bits_per_char(baselines.get(BAR)) if baselines else None
     return None if bits is None or bar is None else bits < bar
 
 
 def baseline_levels(baselines: Baselines | None, trials: Iterable[Trial], metric: str) -> Baselines:
-    """Return the baselines in a metric of the validation text; none if the trials' losses are of other tokens."""
+    """Return the baselines in a metric; none if the metric is per token and tokens are not characters."""
     if not baselines:
         return {}
     if not METRICS[metric].per_token:

@@ -1,7 +1,7 @@
 """The report's charts as SVG. Import it late: it loads matplotlib, which the extra `report` installs.
 
-Everything but the data is drawn in one marker colour, which becomes that of the text around an inline chart, and a grey
-where a chart is a file of its own.
+Axes and text are drawn in one marker colour. It is replaced by the colour of the surrounding text in an inline chart,
+and by grey in a chart file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from litegpt.analysis.bands import Band
 from litegpt.analysis.importance import Importance
 from litegpt.analysis.page import MARKER, Chart
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1")  # safe for the colour-blind
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#8c6bb1",
+)  # safe for the colour-blind
 DASHES = ("-", "--", "-.", ":")
 INCHES = (7.0, 3.6)
 BAND_ALPHA = 0.12
@@ -28,10 +36,10 @@ LEGEND_MAX = 12
 
 
 def draw(name: str, caption: str, paint: Callable[[Axes], None], left: float = 0.09) -> Chart:
-    """Return a chart with what `paint` draws on its axes; `left` is the width of the margin, a share of the whole."""
+    """Return a chart that `paint` draws; `left` is the left margin as a share of the width."""
     style: Any = {
-        "svg.fonttype": "none",  # text stays text
-        "svg.hashsalt": name,  # the same chart is the same file, and no two share an id
+        "svg.fonttype": "none",  # text as text, not as paths
+        "svg.hashsalt": name,  # reproducible, and different between charts
         "font.family": "sans-serif",
         "text.color": MARKER,
         "axes.edgecolor": MARKER,
@@ -55,12 +63,12 @@ def draw(name: str, caption: str, paint: Callable[[Axes], None], left: float = 0
     return Chart(name, caption, text[text.index("<svg") :])
 
 
-def bands_chart(found: Sequence[Band], hyperparameter: str, figure: str, label: str) -> Chart:
-    """Return mean and range over the steps, a colour a value; a line ends where the set of trials changes."""
+def bands_chart(bands: Sequence[Band], hyperparameter: str, figure: str, label: str) -> Chart:
+    """Draw mean and range by step, one colour per value; a line ends where the set of trials changes."""
 
     def paint(axes: Axes) -> None:
         styles = itertools.product(DASHES, COLOURS)
-        for band, (dash, colour) in zip(found, styles, strict=False):
+        for band, (dash, colour) in zip(bands, styles, strict=False):
             label_once: str | None = f"{band.value:g}" if isinstance(band.value, float) else str(band.value)
             for segment in band.segments:
                 mark = "o" if len(segment.steps) == 1 else None
@@ -69,28 +77,31 @@ def bands_chart(found: Sequence[Band], hyperparameter: str, figure: str, label: 
                 label_once = None
         axes.set_xlabel("step")
         axes.set_ylabel(label)
-        if len(found) <= LEGEND_MAX:
+        if len(bands) <= LEGEND_MAX:
             axes.legend(title=hyperparameter, loc="best", ncols=2, fontsize=8)
 
     return draw(f"{figure}_by_{hyperparameter}", f"{label} by {hyperparameter}: mean and range of all trials", paint)
 
 
-def importance_chart(found: Importance) -> Chart:
-    """Return a bar a factor, with its interval where the method has one."""
+def importance_chart(importance: Importance) -> Chart:
+    """Draw one bar per factor, with its interval if the method has one."""
 
     def paint(axes: Axes) -> None:
-        bars = list(reversed(found.bars))
+        bars = list(reversed(importance.bars))
         axes.barh([bar.name for bar in bars], [bar.value for bar in bars], color=COLOURS[0], height=0.6)
         for row, bar in enumerate(bars):
             if bar.low is not None and bar.high is not None:
                 axes.plot([bar.low, bar.high], [row, row], color=MARKER, lw=1.5)
-        axes.set_xlabel("share" if found.method == "forest" else "loss of R² when shuffled")
+        axes.set_xlabel("share" if importance.method == "forest" else "loss of R² when shuffled")
         axes.grid(axis="y", visible=False)
 
-    name = f"importance_{found.method}_{found.target.replace(' ', '_')}"
-    interval = ", with 95 % intervals" if any(bar.low is not None for bar in found.bars) else ""
+    name = f"importance_{importance.method}_{importance.target.replace(' ', '_')}"
+    interval = ", with 95 % intervals" if any(bar.low is not None for bar in importance.bars) else ""
     return draw(
-        name, f"Importance for {found.target}, {found.method}{interval} ({found.trials:,} trials)", paint, left=0.24
+        name,
+        f"Importance for {importance.target}, {importance.method}{interval} ({importance.trials:,} trials)",
+        paint,
+        left=0.24,
     )
 
 
@@ -99,7 +110,7 @@ def front_chart(
     front: Sequence[tuple[float, float]],
     label: str = "best validation loss",
 ) -> Chart:
-    """Return loss against seconds, a colour a phase, and the line that nothing is below and left of."""
+    """Draw loss against seconds, one colour per phase, and the line of the trials that no other beats."""
 
     def paint(axes: Axes) -> None:
         for (phase, points), colour in zip(groups, itertools.cycle(COLOURS), strict=False):
@@ -113,7 +124,7 @@ def front_chart(
         axes.set_ylabel(label)
         axes.legend(fontsize=8)
 
-    return draw("front", f"{label.capitalize()} against time; nothing is below and left of the line", paint)
+    return draw("front", f"{label.capitalize()} against time; no trial beats those on the line", paint)
 
 
 def courses_chart(
@@ -122,9 +133,9 @@ def courses_chart(
     baselines: Mapping[str, float] = MappingProxyType({}),
     label: str = "loss",
 ) -> Chart:
-    """Return the median losses of each phase's trials over the steps, among what guessing and counting come to.
+    """Draw the median losses of each phase by step, with guessing and the n-gram baselines.
 
-    A group is (phase, steps, training, validation); without training losses it has one line.
+    A group is (phase, steps, training, validation); the training losses may be empty.
     """
     levels = {**({} if guess is None else {"uniform guess": guess}), **baselines}
 

@@ -14,10 +14,10 @@ Curves = Mapping[Key, History]
 
 
 def key_of(trial: TrialState) -> Key:
-    """Return what a trial is known by in a study."""
+    """Return the phase and id of a trial, which identify it in a study."""
     return (trial.phase, trial.id)
 
 
 def read_curves(folder: StudyFolder, trials: Iterable[TrialState]) -> dict[Key, Evaluations]:
-    """Return the evaluations of each trial by step."""
+    """Read the evaluations of trials."""
     return {key_of(trial): read_metrics(folder.trial(trial.phase, trial.id).metrics) for trial in trials}

@@ -1,4 +1,4 @@
-"""Was the cut of a promotion safe: did the ranking it cut by foretell the ranking it led to?"""
+"""Whether the cut of a promotion was safe: how the winners of a phase had ranked in the phase before."""
 
 from __future__ import annotations
 
@@ -16,79 +16,78 @@ COMMON_MIN = 3
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Two phases that have settings in common, ranked by one figure."""
+class CutSafety:
+    """Two phases with common settings, ranked by one metric."""
 
     source: str
     target: str
     by: str
-    top: int | None  # where the promotion cut; None where the target was not promoted from the source
-    common: int  # settings that both phases have trained to the end
-    correlation: float | None  # Spearman's, over those; None where they are under 3, or either is all ties
-    places: tuple[int, ...]  # of the target's winners, best first: the rank each had in the source
-    sources: int  # how many trials the source ranks
+    top: int | None  # trials promoted from source to target; None without a promotion
+    common: int  # settings that are done in both phases
+    correlation: float | None  # Spearman's, over the common settings; None below 3 or if one side is constant
+    ranks: tuple[int, ...]  # ranks in the source of the target's winners, best winner first
+    sources: int  # ranked trials of the source
 
     def kept(self, top: int) -> int:
-        """Return how many of the target's winners a cut at `top` would have kept."""
-        return sum(place <= top for place in self.places)
+        """Count the winners that a cut at `top` would have kept."""
+        return sum(place <= top for place in self.ranks)
 
     @property
     def safe_top(self) -> int | None:
-        """The least cut that would have kept every winner."""
-        return max(self.places, default=None)
+        """The smallest cut that would have kept every winner."""
+        return max(self.ranks, default=None)
 
     def sentence(self) -> str:
-        """Return the finding in words."""
-        if not self.places:
+        if not self.ranks:
             return f"{self.source} and {self.target} have no settings in common."
-        winners = len(self.places)
-        half = next((k for k in sorted(self.places) if self.kept(k) * 2 >= winners), self.places[0])
-        stood = ", ".join(map(str, sorted(self.places)))
+        winners = len(self.ranks)
+        half = next((k for k in sorted(self.ranks) if self.kept(k) * 2 >= winners), self.ranks[0])
+        stood = ", ".join(map(str, sorted(self.ranks)))
         words = f"The {winners} best of {self.target} stood at {stood} of {self.sources} in {self.source}"
         words += f"; cutting at {half} would have kept {self.kept(half)} of them, at {self.safe_top} all."
         return words
 
 
-def cut_safety(state: StudyState, by: str | None = None, winners: int = WINNERS) -> list[Cut]:
-    """Return a cut for every promotion, and for every two phases in a row that have settings in common.
+def cut_safety(state: StudyState, by: str | None = None, winners: int = WINNERS) -> list[CutSafety]:
+    """Judge every promotion, and every two consecutive phases with common settings.
 
-    A promotion is judged by its own figure; `by` is for phases that none joins (None: by what suits their trials).
+    A promotion is judged by its own metric, other phases by `by` (None: the metric that compares between their trials).
     """
     phases = list(state.phases.values())
-    cuts: list[Cut] = []
+    cuts: list[CutSafety] = []
     for earlier, target in zip([None, *phases], phases, strict=False):
         source = state.phases.get(target.promotion.source) if target.promotion else earlier
         if source is None:
             continue
         promotion = target.promotion
-        figure = promotion.by if promotion else by or ranking_of([*source.current(), *target.current()])
-        cut = _cut(source, target, figure, promotion.top if promotion else None, winners)
+        metric = promotion.by if promotion else by or ranking_of([*source.current(), *target.current()])
+        cut = _cut(source, target, metric, promotion.top if promotion else None, winners)
         if cut is not None:
             cuts.append(cut)
     return cuts
 
 
-def _cut(source: PhaseState, target: PhaseState, by: str, top: int | None, winners: int) -> Cut | None:
+def _cut(source: PhaseState, target: PhaseState, by: str, top: int | None, winners: int) -> CutSafety | None:
     sources = rank(source.current(), by)
-    places = {_setting(trial.settings): place for place, trial in enumerate(sources, 1)}
+    ranks = {_setting(trial.settings): place for place, trial in enumerate(sources, 1)}
     values = {_setting(trial.settings): value for trial, value in measured(sources, by)}
-    targets = [trial for trial in rank(target.current(), by) if _setting(trial.settings) in places]
+    targets = [trial for trial in rank(target.current(), by) if _setting(trial.settings) in ranks]
     if not targets:
         return None
     before = [values[_setting(trial.settings)] for trial in targets]
     after = [value for _, value in measured(targets, by)]
-    found = tuple(places[_setting(trial.settings)] for trial in targets[:winners])
+    winner_ranks = tuple(ranks[_setting(trial.settings)] for trial in targets[:winners])
     correlation = spearman(before, after) if len(targets) >= COMMON_MIN else None
-    return Cut(source.name, target.name, by, top, len(targets), correlation, found, len(sources))
+    return CutSafety(source.name, target.name, by, top, len(targets), correlation, winner_ranks, len(sources))
 
 
 def _setting(trial: Trial) -> Trial:
-    """Return what two trials of different phases share: all but their length and where their weights are from."""
+    """Return the settings without length and initial weights, which differ between phases."""
     return dataclasses.replace(trial, max_iters=0, eval_interval=0, start_from=None)
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation, ties at their mean rank; None where one side does not vary."""
+    """Return Spearman's rank correlation with ties at their mean rank; None if one side is constant."""
     a, b = _ranks(first), _ranks(second)
     mean = (len(a) + 1) / 2
     cross = math.fsum((x - mean) * (y - mean) for x, y in zip(a, b, strict=True))

@@ -1,4 +1,4 @@
-"""What varied in a set of trials, and which of it varied together."""
+"""The hyperparameters that vary in a set of trials, as numbers, and those that vary together."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from litegpt.study.phase import RANKINGS, default_ranking
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH, tokens_differ
 
 TRIALS_MIN = 8
-ORDER = ("learning_rate", "n_head", "n_embd", "block_size", "batch_size", "n_layer")  # the original's columns
-NO_CAUSES = (*LENGTH, "seed")  # how long, and by which dice: not what a setting is judged by
+ORDER = ("learning_rate", "n_head", "n_embd", "block_size", "batch_size", "n_layer")  # as in the original
+UNJUDGED = (*LENGTH, "seed")  # length and chance are not part of a setting
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "loss": ("final_loss",),
@@ -22,7 +22,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "loss and time": ("final_loss", "seconds"),
     **{name: (name,) for name in RANKINGS},
 }
-"""What importance can be asked about, each with its metrics."""
+"""The targets of importance, each with its metrics."""
 
 
 def comparable_targets(trials: Iterable[TrialState]) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def target_label(target: str) -> str:
 
 @dataclass(frozen=True)
 class Factor:
-    """A hyperparameter, or several that cannot be told apart because they vary together."""
+    """A hyperparameter, or several whose effects cannot be separated because they vary together."""
 
     members: tuple[str, ...]
 
@@ -51,26 +51,26 @@ class Factor:
 
 @dataclass(frozen=True)
 class Design:
-    """Trials that are done and have the target's metrics, their settings as numbers, and their factors."""
+    """The finished trials that have the target's metrics, their settings as numbers, and their factors."""
 
     target: str
     trials: tuple[TrialState, ...]
-    columns: dict[str, tuple[float, ...]]  # by hyperparameter, in ORDER; texts as the place of their value
+    columns: dict[str, tuple[float, ...]]  # by hyperparameter, in ORDER; texts as the index of their value
     values: dict[str, tuple[float, ...]]  # by metric of the target
     factors: tuple[Factor, ...]
     notes: tuple[str, ...]
 
     @property
     def categories(self) -> set[str]:
-        """The hyperparameters whose values are no amounts: texts, and vocabularies, of which 0 is none of its own."""
+        """The hyperparameters without an order: texts, and vocabulary sizes, where 0 means the default."""
         settings = self.trials[0].settings
         return {name for name in self.columns if name == "vocab_size" or isinstance(getattr(settings, name), str)}
 
 
 def design(trials: Iterable[TrialState], target: str = "loss", *, with_length: bool = False) -> Design:
-    """Return the design of trials for a target of TARGETS. InputError: no such target, or not enough data.
+    """Return the design of trials for a target. InputError: an unknown target, or not enough data.
 
-    `with_length` counts `max_iters` among the hyperparameters; without it trials of any length are pooled.
+    `with_length` treats `max_iters` as a hyperparameter; otherwise trials of all lengths are pooled.
     """
     if target not in TARGETS:
         raise InputError(f"no importance for '{target}'{did_you_mean(target, TARGETS)}: one of {', '.join(TARGETS)}")
@@ -78,8 +78,10 @@ def design(trials: Iterable[TrialState], target: str = "loss", *, with_length: b
     known = [t for t in trials if t.state == "done" and all(t.metrics.value(name) is not None for name in names)]
     columns = _columns(known, (*ORDER, "max_iters") if with_length else ORDER)
     if len(known) < TRIALS_MIN or not columns:
-        reason = f"{len(known)} trials that are done and have {' and '.join(names)}"
-        reason += ", in which nothing varies" if len(known) >= TRIALS_MIN else f", and it takes {TRIALS_MIN}"
+        reason = f"{len(known)} finished trials with {' and '.join(names)}"
+        reason += (
+            ", and no hyperparameter varies" if len(known) >= TRIALS_MIN else f"; at least {TRIALS_MIN} are needed"
+        )
         raise InputError(f"not enough data: {reason}")
     factors = _factors(columns)
     return Design(
@@ -93,7 +95,7 @@ def design(trials: Iterable[TrialState], target: str = "loss", *, with_length: b
 
 
 def _columns(trials: Sequence[TrialState], first: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    names = (*first, *(name for name in HYPERPARAMETERS if name not in (*first, *NO_CAUSES)))
+    names = (*first, *(name for name in HYPERPARAMETERS if name not in (*first, *UNJUDGED)))
     columns: dict[str, tuple[float, ...]] = {}
     for name in names:
         values = [getattr(trial.settings, name) for trial in trials]
@@ -116,18 +118,16 @@ def _factors(columns: dict[str, tuple[float, ...]]) -> tuple[Factor, ...]:
 
 
 def _varies_with(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether either follows from the other, with values enough in common to be more than chance."""
+    """Return whether each follows from the other, with enough repeated values to exclude chance."""
     pairs = len(set(zip(first, second, strict=True)))
     levels = max(len(set(first)), len(set(second)))
     return pairs == levels and 2 * levels <= len(first)
 
 
 def _notes(trials: Sequence[TrialState], factors: Sequence[Factor], with_length: bool) -> tuple[str, ...]:
-    notes = [
-        f"{factor.name}: one follows from the other, so their effect is one" for factor in factors if factor.members[1:]
-    ]
+    notes = [f"{factor.name}: they vary together, so they have one effect" for factor in factors if factor.members[1:]]
     lengths = sorted({trial.settings.max_iters for trial in trials})
     if len(lengths) > 1 and not with_length:
-        told = ", ".join(f"{length:,}" for length in lengths)
-        notes.append(f"trials of {told} iterations are pooled, as if equal: a single phase tells more")
+        lengths_text = ", ".join(f"{length:,}" for length in lengths)
+        notes.append(f"trials of {lengths_text} iterations are pooled; --phase NAME analyses one phase")
     return tuple(notes)

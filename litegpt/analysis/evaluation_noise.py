@@ -1,4 +1,4 @@
-"""How far a figure lies from itself, measured again."""
+"""The noise of a metric between evaluations, and the margin within which trials tie."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from litegpt.results.metric import METRICS, History
 
 THIRD_DIFFERENCE = (1, -3, 3, -1)
 NORMAL_MAD = 0.6745  # the median absolute deviation of a standard normal distribution
-TIE_SIGMAS = 1.96 * math.sqrt(2)  # of the difference of two figures, at 95 %
+TIE_SIGMAS = 1.96 * math.sqrt(2)  # 95 % margin of the difference of two values
 
 
-def evaluation_noise(curves: Iterable[History], figure: str) -> float | None:
-    """Return the standard deviation of a figure around the smooth course of its curves, pooled; None where too few.
+def evaluation_noise(curves: Iterable[History], metric: str) -> float | None:
+    """Return the standard deviation of a metric around its smooth curves, pooled; None with too few evaluations.
 
-    From third differences over the later half of each curve: they leave out any course up to a parabola. On curves of a
-    handful of evaluations some of the course remains, and this is an upper estimate.
+    Third differences over the later half of each curve remove every trend up to a parabola. On curves with few
+    evaluations some of the trend remains, so the estimate is too high.
     """
-    if figure == "seconds":  # it only grows
+    if metric == "seconds":  # only grows
         return None
     scale = math.sqrt(sum(weight**2 for weight in THIRD_DIFFERENCE))
     differences: list[float] = []
     for curve in curves:
-        values = [value for _, value in curve.points(METRICS[figure].curve.name)]
+        values = [value for _, value in curve.points(METRICS[metric].curve.name)]
         values = values[min(len(values) // 2, max(1, len(values) - 4)) :]
         for start in range(len(values) - 3):
             differences.append(
@@ -36,7 +36,7 @@ def evaluation_noise(curves: Iterable[History], figure: str) -> float | None:
 
 
 def pooled_deviation(groups: Iterable[Sequence[float]]) -> float | None:
-    """Return the standard deviation within groups of repeats, pooled; None without a repeat."""
+    """Return the pooled standard deviation within groups of repeats; None without repeats."""
     repeated = [group for group in groups if len(group) > 1]
     freedom = sum(len(group) - 1 for group in repeated)
     if not freedom:

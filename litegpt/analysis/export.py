@@ -1,4 +1,4 @@
-"""A study for the tools people already have. Import it late: it loads pandas, and what the extra `export` installs."""
+"""Results as CSV, Parquet and TensorBoard files. Import it late: it loads pandas and the extra `export`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SCALARS = {
 
 
 def trials_frame(state: StudyState) -> pd.DataFrame:
-    """Return a row per trial: phase, trial, state, hyperparameters, figures."""
+    """Return one row per trial: phase, trial, state, hyperparameters, metrics."""
     return pd.DataFrame([_trial_row(trial) for trial in _trials(state)])
 
 
 def metrics_frame(folder: StudyFolder, state: StudyState) -> pd.DataFrame:
-    """Return a row per evaluation: phase, trial, and what `metrics.jsonl` holds."""
+    """Return one row per evaluation: phase, trial, and the fields of `metrics.jsonl`."""
     trials = _trials(state)
     curves = read_curves(folder, trials)
     return pd.DataFrame(
@@ -58,9 +58,9 @@ def write_tables(folder: StudyFolder, state: StudyState, out: Path, kind: str) -
 
 
 def write_tensorboard(folder: StudyFolder, state: StudyState, out: Path) -> list[Path]:
-    """Write an event file per trial, in folders named `<phase>/<trial>`; return the folders.
+    """Write one event file per trial, in folders named `<phase>/<trial>`; return the folders.
 
-    Scalars keep the time at which they were measured; the last sample is under `text`.
+    Scalars keep their time of measurement; the last sample is the `text`.
     """
     from tensorboardX import SummaryWriter
 
@@ -71,8 +71,8 @@ def write_tensorboard(folder: StudyFolder, state: StudyState, out: Path) -> list
         with SummaryWriter(str(path)) as writer:
             for evaluation in curve:
                 at = moment(evaluation.time)
-                for tag, figure in SCALARS.items():
-                    value = getattr(evaluation, figure)
+                for tag, name in SCALARS.items():
+                    value = getattr(evaluation, name)
                     if value is not None:
                         writer.add_scalar(tag, value, evaluation.step, walltime=at and at.timestamp())
             for sample in read_samples(folder.trial(trial.phase, trial.id).samples)[-1:]:

@@ -1,4 +1,4 @@
-"""Which trials are worth their cost, and which deserve a second look."""
+"""Trials that no other beats at their cost, and suspicious trials."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from litegpt.results.ranking import measured
 from litegpt.results.state import TrialState
 from litegpt.study.trial import vocabulary_size
 
-SLOW = 2.0  # times what its siblings took
+SLOW = 2.0  # times the median of comparable trials
 SIBLINGS_MIN = 3
 UNLEARNED = 0.98  # of a uniform guess's loss
-UNKNOWN_VOCABULARY = 64  # only the ratio of costs matters, and the vocabulary's part in it is small
+UNKNOWN_VOCABULARY = 64  # the vocabulary hardly changes the ratio of costs
 
 
 def pareto_front(trials: Iterable[TrialState], loss: str = "best_val_loss", cost: str = "seconds") -> list[TrialState]:
-    """Return the trials that no other beats at their cost or less, the cheapest first; both are names of metrics."""
+    """Return the trials that no other beats at the same cost or less, the cheapest first. Both names are metrics."""
     done = [trial for trial in trials if trial.state == "done"]
     losses = {key_of(trial): value for trial, value in measured(done, loss)}
     costs = [(trial, value) for trial, value in measured(done, cost) if key_of(trial) in losses]
@@ -38,7 +38,7 @@ def pareto_front(trials: Iterable[TrialState], loss: str = "best_val_loss", cost
 
 @dataclass(frozen=True)
 class Suspicion:
-    """A trial and what is odd about it."""
+    """A suspicious trial and the reason."""
 
     phase: str
     trial: str
@@ -49,9 +49,9 @@ class Suspicion:
 def suspicious(
     trials: Iterable[TrialState], curves: Curves | None = None, n_symbols: int | None = None
 ) -> list[Suspicion]:
-    """Return what deserves a second look: trials that are slow, ended badly, or predict worse than guessing.
+    """Return the trials that were slow, failed, or predict worse than guessing.
 
-    `n_symbols` is how many different characters the text has: what a guess chooses from where tokens are characters.
+    `n_symbols` is the number of different characters of the text.
     """
     listed = list(trials)
     found = [s for trial in listed if (s := _badly_ended(trial)) is not None]
@@ -76,7 +76,7 @@ def _badly_ended(trial: TrialState) -> Suspicion | None:
 
 
 def _slow(trials: Sequence[TrialState], n_symbols: int | None) -> list[Suspicion]:
-    """Compare a trial's seconds with those of its phase's trials of the same shape, or else by their arithmetic."""
+    """Compare each trial's seconds with trials of its shape, or, if there are too few, of similar arithmetic cost."""
     timed = [
         (trial, trial.metrics.seconds)
         for trial in trials
@@ -90,17 +90,17 @@ def _slow(trials: Sequence[TrialState], n_symbols: int | None) -> list[Suspicion
     for (trial, seconds), (_, speed) in zip(timed, speeds, strict=True):
         siblings = by_shape[_shape(trial)]
         if len(siblings) > SIBLINGS_MIN:
-            usual, told = statistics.median(siblings), f"{len(siblings) - 1} trials of its shape"
+            usual, others = statistics.median(siblings), f"{len(siblings) - 1} trials of its shape"
         elif len(timed) > SIBLINGS_MIN:
             near = sorted(
                 speeds, key=lambda other: abs(math.log(_flops(other[0], n_symbols) / _flops(trial, n_symbols)))
             )
             rates = [rate for other, rate in near if other is not trial][: 2 * SIBLINGS_MIN]
-            usual, told = statistics.median(rates) * seconds / speed, "trials of about its cost"
+            usual, others = statistics.median(rates) * seconds / speed, "trials of similar cost"
         else:
             continue
         if seconds > SLOW * usual:
-            words = f"{seconds:,.0f} s, {seconds / usual:.1f} times what {told} took"
+            words = f"{seconds:,.0f} s, {seconds / usual:.1f} times the median of {others}"
             found.append(Suspicion(trial.phase, trial.id, "slow", words))
     return found
 

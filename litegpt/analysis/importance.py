@@ -1,4 +1,4 @@
-"""Which hyperparameters mattered: forest, permutation, and the simple scores. Import it late: it loads scikit-learn."""
+"""Importance of hyperparameters: forest, permutation, and simple scores. Import it late: it loads scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from litegpt.analysis.design import Design, design
 from litegpt.results.state import TrialState
 
 TREES = 100  # scikit-learn's default, which the original used
-PERMUTATION_TREES = 50  # one forest a fold
+PERMUTATION_TREES = 50  # one forest per fold
 SECONDS_MIN = 1e-3
 FOLDS = 5
 REPEATS = 10
-INTERVAL = (2.5, 97.5)  # per cent
+INTERVAL = (2.5, 97.5)  # percentiles
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Bar:
 
     name: str
     value: float
-    low: float | None = None  # of the 95 % interval; None where the method gives none
+    low: float | None = None  # of the 95 % interval; None if the method has none
     high: float | None = None
-    members: tuple[tuple[str, float], ...] = ()  # each joint hyperparameter's own share, where the method tells one
+    members: tuple[tuple[str, float], ...] = ()  # the share of each joint hyperparameter, if the method has one
 
 
 @dataclass(frozen=True)
@@ -46,61 +46,62 @@ class Importance:
 
 @dataclass(frozen=True)
 class Score:
-    """How one hyperparameter alone goes with the target: of amounts on a line, of categories by their groups."""
+    """The relation of one hyperparameter alone with the target: linear for numbers, between groups for categories."""
 
     name: str
-    f: float | None  # None where no group has two trials, or all are alike
+    f: float | None  # None if no group has two trials or all trials are equal
     p: float | None
     mutual_information: float  # nats
-    pearson: float | None  # None of a category
+    pearson: float | None  # None for a category
 
 
 def forest(trials: Iterable[TrialState], target: str = "loss", seed: int = 0) -> Importance:
-    """Return the impurity importance of a random forest, as the original published it: the shares add up to one.
+    """Return the impurity importance of a random forest, as the original published it; the shares add up to 1.
 
-    With two metrics as a target the forest predicts both in their own units, as the original's did, so the one with
-    the larger numbers weighs more. Hyperparameters that vary together are one bar, the sum of their shares.
+    A forest for two metrics predicts both in their own units, as in the original, so the one with the larger numbers
+    weighs more. Hyperparameters that vary together are one bar with the sum of their shares.
     """
-    known = design(trials, target)
-    shares = dict(zip(known.columns, _forest(seed).fit(*_arrays(known)).feature_importances_, strict=True))
+    data = design(trials, target)
+    shares = dict(zip(data.columns, _forest(seed).fit(*_arrays(data)).feature_importances_, strict=True))
     bars = [
         Bar(
             factor.name,
             float(sum(shares[name] for name in factor.members)),
             members=tuple((name, float(shares[name])) for name in factor.members if factor.members[1:]),
         )
-        for factor in known.factors
+        for factor in data.factors
     ]
-    notes = known.notes
-    if len(known.values) > 1:
-        notes = (*notes, f"{' and '.join(known.values)} in their own units: the one with larger numbers weighs more")
-    return Importance("forest", target, _sorted(bars), len(known.trials), None, notes)
+    notes = data.notes
+    if len(data.values) > 1:
+        notes = (*notes, f"{' and '.join(data.values)} in their own units: the larger numbers weigh more")
+    return Importance("forest", target, _sorted(bars), len(data.trials), None, notes)
 
 
 def permutation(
     trials: Iterable[TrialState], target: str = "loss", seed: int = 0, repeats: int = REPEATS
 ) -> Importance:
-    """Return by how much R squared on held-out trials falls when a factor is shuffled, with a 95 % interval.
+    """Return the fall of R squared on held-out trials when a factor is shuffled, with a 95 % interval.
 
-    Over 5 folds and `repeats` shuffles each; joint hyperparameters are shuffled together. Trials of different lengths
-    have their length as a factor. Metrics are standardised, so that two of them weigh the same, and seconds are taken
-    on a logarithmic scale, so that one trial that hung does not make the result.
+    The interval is over 5 folds with `repeats` shuffles each. Joint hyperparameters are shuffled together. The length
+    is a factor if trials differ in it. Metrics are standardised, so that two weigh the same, and the logarithm of
+    seconds is predicted, so that a trial that hung does not decide the result.
     """
-    known = design(trials, target, with_length=True)
-    x, y = _arrays(known, logarithmic_time=True)
+    data = design(trials, target, with_length=True)
+    x, y = _arrays(data, logarithmic_time=True)
     y = (y - y.mean(axis=0)) / np.where(y.std(axis=0) > 0, y.std(axis=0), 1)
     y = y.reshape(len(y), -1)
-    places = {name: place for place, name in enumerate(known.columns)}
+    places = {name: place for place, name in enumerate(data.columns)}
     generator = np.random.default_rng(seed)
-    drops: list[list[float]] = [[] for _ in known.factors]
+    drops: list[list[float]] = [[] for _ in data.factors]
     held_out = np.zeros_like(y)
     folds = KFold(min(FOLDS, len(x) // 2), shuffle=True, random_state=seed)
     for fitted, held in folds.split(x):
         model = _forest(seed, PERMUTATION_TREES).fit(x[fitted], y[fitted] if y.shape[1] > 1 else y[fitted, 0])
-        model.n_jobs = 1  # threads add up trees in any order, and the last bits would not be seeded
+        # Threads add up trees in any order, which changes the last bits.
+        model.n_jobs = 1
         held_out[held] = model.predict(x[held]).reshape(len(held), -1)
         error = np.mean((held_out[held] - y[held]) ** 2)
-        for factor, found in zip(known.factors, drops, strict=True):
+        for factor, found in zip(data.factors, drops, strict=True):
             shuffled = np.tile(x[held], (repeats, 1))
             columns = np.array([places[name] for name in factor.members])
             orders = np.concatenate([held[generator.permutation(len(held))] for _ in range(repeats)])
@@ -108,23 +109,27 @@ def permutation(
             errors = (model.predict(shuffled).reshape(repeats, len(held), -1) - y[held]) ** 2
             found.extend((errors.mean(axis=(1, 2)) - error).tolist())
     bars = []
-    for factor, found in zip(known.factors, drops, strict=True):
+    for factor, found in zip(data.factors, drops, strict=True):
         low, high = np.percentile(found, INTERVAL)
         bars.append(Bar(factor.name, float(np.mean(found)), float(low), float(high)))
     fit = 1 - float(np.mean((held_out - y) ** 2))
-    notes = known.notes if fit > 0.5 else (*known.notes, f"the forest explains little (R² {fit:.2f}): take it lightly")
-    return Importance("permutation", target, _sorted(bars), len(known.trials), fit, notes)
+    notes = (
+        data.notes
+        if fit > 0.5
+        else (*data.notes, f"the forest explains little (R² {fit:.2f}), so its importance is uncertain")
+    )
+    return Importance("permutation", target, _sorted(bars), len(data.trials), fit, notes)
 
 
 def scores(trials: Iterable[TrialState], target: str = "loss") -> list[Score]:
     """Return F, mutual information and Pearson's correlation of every hyperparameter with the target's first metric."""
-    known = design(trials, target)
-    x, y = _arrays(known)
+    data = design(trials, target)
+    x, y = _arrays(data)
     y = y.reshape(len(y), -1)[:, 0]
     information = mutual_info_regression(x, y, discrete_features=True, random_state=0)
     found = []
-    for name, column, shared in zip(known.columns, x.T, information, strict=True):
-        is_category = name in known.categories
+    for name, column, shared in zip(data.columns, x.T, information, strict=True):
+        is_category = name in data.categories
         (f,), (p,) = f_classif(y[:, None], column) if is_category else f_regression(column[:, None], y)
         pearson = None if is_category else _finite(r_regression(column[:, None], y)[0])
         found.append(Score(name, _finite(f), _finite(p), float(shared), pearson))
@@ -139,9 +144,9 @@ def _forest(seed: int, trees: int = TREES) -> RandomForestRegressor:
     return RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=2)
 
 
-def _arrays(known: Design, *, logarithmic_time: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    x = np.array(list(known.columns.values())).T
-    values = {name: np.array(values) for name, values in known.values.items()}
+def _arrays(data: Design, *, logarithmic_time: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    x = np.array(list(data.columns.values())).T
+    values = {name: np.array(values) for name, values in data.values.items()}
     if logarithmic_time and "seconds" in values:
         values["seconds"] = np.log(np.maximum(values["seconds"], SECONDS_MIN))
     y = np.array(list(values.values())).T

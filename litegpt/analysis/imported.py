@@ -1,4 +1,4 @@
-"""Trials that another program trained, written as a study of ours."""
+"""Trials of another program, checked and written as a study."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JOURNAL_HEAD_BYTES = 4096
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that could not be imported, and where it stands."""
+    """Something that could not be imported, with file and line."""
 
     path: Path
     line: int | None
@@ -39,13 +39,13 @@ class Damage:
 
 @dataclass
 class RawTrial:
-    """A trial as a file tells it, not yet checked; numbers may be NaN where they were."""
+    """An unchecked trial of a file; its numbers may be NaN."""
 
     path: Path
     line: int
     settings: Mapping[str, Any]
     evaluations: list[Evaluation] = field(default_factory=list)
-    max_iters: int | None = None  # None: the evaluations tell
+    max_iters: int | None = None  # None: derived from the evaluations
     final_loss: float | None = None
     seconds: float | None = None
     text: str = ""
@@ -54,7 +54,7 @@ class RawTrial:
 
 @dataclass(frozen=True)
 class ImportedTrial:
-    """A whole trial."""
+    """A complete trial."""
 
     settings: Trial
     evaluations: tuple[Evaluation, ...]
@@ -63,7 +63,6 @@ class ImportedTrial:
     text: str
 
     def ended(self, phase: str) -> TrialEnded:
-        """Return the event that ends it."""
         last = self.evaluations[-1] if self.evaluations else None
         losses = (self.final_loss, *(last.losses if last else ()))
         diverged = any(loss is not None and not math.isfinite(loss) for loss in losses)
@@ -86,7 +85,7 @@ class ImportedTrial:
 
 @dataclass(frozen=True)
 class ImportedPhase:
-    """The trials of one phase, what could not be read, and the vocabulary's size where the files tell it."""
+    """The trials of one phase, the damage, and the vocabulary size if the files contain it."""
 
     name: str
     trials: tuple[ImportedTrial, ...]
@@ -96,7 +95,7 @@ class ImportedPhase:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyImported(Event):
-    """The phases came from files of another program; no corpus is known, only the size of its vocabulary."""
+    """Phases were imported from files of another program. The corpus is unknown; its vocabulary size may be known."""
 
     event: ClassVar[str] = "study_imported"
     is_promise: ClassVar[bool] = True
@@ -106,7 +105,7 @@ class StudyImported(Event):
 
 
 def check_trials(name: str, raws: Sequence[RawTrial], damages: Sequence[Damage]) -> ImportedPhase:
-    """Return the phase of what a file tells: whole trials, and what is none with the reason."""
+    """Return a phase of the complete trials, with the reason for each one that is not."""
     found = list(damages)
     counts = Counter(len(raw.evaluations) for raw in raws if raw.max_iters is None)
     usual = counts.most_common(1)[0][0] if counts else 0
@@ -125,7 +124,7 @@ def check_trials(name: str, raws: Sequence[RawTrial], damages: Sequence[Damage])
 
 
 def _lack(raw: RawTrial, usual: int) -> str | None:
-    """Return what keeps a trial from being whole."""
+    """Return why a trial is incomplete."""
     if raw.max_iters is not None:
         return None
     steps = [evaluation.step for evaluation in raw.evaluations]
@@ -161,7 +160,7 @@ def _told(settings: Mapping[str, Any]) -> str:
 
 
 def write_study(folder: StudyFolder, phases: Sequence[ImportedPhase], sources: Sequence[str]) -> None:
-    """Write the phases into a results folder. InputError, and nothing is written: one of them is there already.
+    """Write the phases into a results folder. InputError, with nothing written: one of them exists already.
 
     The caller holds the study's lock.
     """
@@ -177,7 +176,7 @@ def write_study(folder: StudyFolder, phases: Sequence[ImportedPhase], sources: S
 
 
 def check_new(folder: StudyFolder, phases: Sequence[ImportedPhase]) -> None:
-    """InputError where a phase has no whole trial, no fit name, or is in the study already."""
+    """Raise InputError if a phase has no complete trial, an illegal name, or exists already."""
     known = read_journal(folder.journal).phases
     names = Counter(phase.name for phase in phases)
     for phase in phases:
@@ -187,7 +186,7 @@ def check_new(folder: StudyFolder, phases: Sequence[ImportedPhase]) -> None:
             raise InputError(f"the study has the phase '{phase.name}' already: nothing was imported", folder.path)
         if not phase.trials:
             first = f"; {phase.damages[0]}" if phase.damages else ""
-            raise InputError(f"no whole trial for the phase '{phase.name}'{first}")
+            raise InputError(f"no complete trial for the phase '{phase.name}'{first}")
         folder.trial(phase.name, phase.trials[0].settings.id)
 
 
@@ -225,7 +224,7 @@ def _events(phase: ImportedPhase) -> list[Event]:
 
 
 def imported_vocab_size(journal: Path) -> int | None:
-    """Return the size of the vocabulary that an imported study's files told; None for a study of our own."""
+    """Return the vocabulary size of an imported study; None if it is unknown or the study was not imported."""
     try:
         with journal.open("rb") as file:
             head = file.read(JOURNAL_HEAD_BYTES)

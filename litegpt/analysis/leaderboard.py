@@ -38,30 +38,30 @@ MEANS = (*RANKINGS, "bits_per_char", "tokens_per_second")
 
 @dataclass(kw_only=True)
 class Row:
-    """A trial, or the trials of one setting that differ in their seed; figures are means over the seeds."""
+    """A trial, or trials that differ in their seed alone, with the means of their metrics."""
 
-    rank: int | None  # from 1; None where there is nothing to rank by
-    tie: int | None  # the rank of the first that noise cannot tell it from; its own where it stands alone
-    id: str  # the best seed's
+    rank: int | None  # from 1; None without a value to rank by
+    tie: int | None  # the first rank that it ties with; its own without a tie
+    id: str  # of the best seed
     ids: tuple[str, ...]
     phase: str
     settings: Trial
     state: TrialStatus
     seeds: int
-    spread: float | None  # the standard deviation over the seeds of what it is ranked by; None for one
+    spread: float | None  # standard deviation of the ranking metric over the seeds; None for one seed
     parameters: int | None
     metrics: TrialMetrics
     later: TrialStatus | None  # how the trial ended after the step that is shown
-    reason: str | None  # why it ended otherwise than well
+    reason: str | None  # why it is not done
 
     @property
     def tied(self) -> bool:
-        """Whether noise cannot tell it from the one it is tied with, another row."""
+        """True if the row ties with a better one: the difference is within the noise."""
         return self.tie is not None and self.tie != self.rank
 
     @property
     def place(self) -> str:
-        """The rank as people read it: '=3' where noise cannot tell it from the third."""
+        """The rank as people read it; '=3' is a tie with the third."""
         return "-" if self.rank is None else f"={self.tie}" if self.tied else str(self.rank)
 
     def value(self, name: str) -> Any:
@@ -102,11 +102,11 @@ def leaderboard(
     noise: float | None = None,
     group_seeds: bool = True,
 ) -> list[Row]:
-    """Return the rows that the query lets through, best first; ranks are among all the trials given.
+    """Return the rows that pass the query, best first; the ranks are among all trials.
 
-    `by` is one of RANKINGS, None what suits these trials (`ranking_of`). `noise` is that figure's standard deviation
-    (`evaluation_noise`); None marks no ties, unless repeated seeds tell it. Trials that have not ended well, or lack
-    the figure, come last without a rank. InputError: `by` ranks nothing.
+    `by` is one of RANKINGS (None: the metric that compares between these trials). `noise` is the standard deviation of
+    that metric (`evaluation_noise`); repeated seeds take precedence, and without either nothing ties. Trials that
+    failed or lack the metric come last, without a rank. InputError: `by` is unknown.
     """
     trials = list(trials)
     by = by or ranking_of(trials)
@@ -124,13 +124,13 @@ def leaderboard(
 
 
 def varying(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the hyperparameters in which rows differ: the columns worth showing."""
+    """Return the hyperparameters in which rows differ."""
     return tuple(name for name in HYPERPARAMETERS if len({getattr(row.settings, name) for row in rows}) > 1)
 
 
 @dataclass(frozen=True)
 class LeaderboardColumn:
-    """A column: the name of the field of `Row` that it shows, its heading, its width in cells."""
+    """A column: a field of `Row`, its heading and its width in cells."""
 
     name: str
     heading: str
@@ -139,7 +139,7 @@ class LeaderboardColumn:
 
 
 def leaderboard_columns(rows: Sequence[Row], by: str) -> list[LeaderboardColumn]:
-    """Return the columns that say something about rows ranked by a metric, in the order in which they stand."""
+    """Return the columns for rows that are ranked by a metric, from left to right."""
     per_token_differs = tokens_differ(row.settings for row in rows)
     only_characters = all(row.settings.tokenizer == "char" for row in rows)
     columns = [LeaderboardColumn("rank", "rank", 5)]
@@ -189,13 +189,13 @@ def _column(name: str, heading: str, rows: Sequence[Row]) -> LeaderboardColumn:
 
 
 def setting(trial: Trial, name: str) -> str:
-    """Return a hyperparameter's value as people read it; a vocabulary that its tokenizer gives has no size."""
+    """Return a hyperparameter's value as people read it; the default vocabulary size is a dash."""
     value = getattr(trial, name)
     return display.MISSING if name == "vocab_size" and not value else display.value(value)
 
 
 def best_elsewhere(phases: Iterable[PhaseState], shown: PhaseState) -> str:
-    """Return a sentence on the best trial of all phases; nothing where it is in the phase that is shown."""
+    """Name the best trial of all phases; the empty string if it is in the phase that is shown."""
     trials = [trial for phase in phases for trial in phase.current()]
     best, by = next(iter(rank(trials)), None), ranking_of(trials)
     if best is None or best.phase == shown.name:
@@ -247,7 +247,7 @@ def _seed_deviation(groups: Iterable[Sequence[TrialState]], by: str) -> float | 
 
 
 def _rank(ranked: Sequence[tuple[float, Row]], deviation: float | None) -> None:
-    """Set rank and tie of sorted rows. A tie is with the first of its run, so that it does not creep downwards."""
+    """Set rank and tie of sorted rows. Every row of a tie is compared with the first, so that ties do not chain."""
     first = 1
     for position, (value, row) in enumerate(ranked, 1):
         margin = 0.0

@@ -1,23 +1,23 @@
-"""Any CSV table as a phase, by a mapping given in TOML.
+"""A CSV table as a phase, by a mapping in TOML.
 
     [columns]                        # our name = the table's column
     learning_rate = "lr"
     n_embd = "width"
-    step = "iteration"               # with it a row is an evaluation, without it a row is a trial
+    step = "iteration"               # with it each row is an evaluation, without it a trial
     train_loss = "loss/train"
     val_loss = "loss/val"
     final_loss = "loss"
     seconds = "elapsed"
     text = "sample"
 
-    [fixed]                          # what no column holds
+    [fixed]                          # values that no column holds
     n_head = 4
     n_layer = 2
     block_size = 64
     batch_size = 32
-    max_iters = 2000                 # left out: the last step
+    max_iters = 2000                 # default: the last step
 
-Rows of one setting are one trial.
+Rows with equal settings are one trial.
 """
 
 from __future__ import annotations
@@ -39,18 +39,19 @@ OTHER_COLUMNS = ("step", "train_loss", "val_loss", "final_loss", "seconds", "tex
 
 @dataclass(frozen=True)
 class Mapped:
-    """Which column holds what, and what no column holds."""
+    """The column of each field, and the fixed values."""
 
     columns: Mapping[str, str]
     fixed: Mapping[str, Any]
 
 
 def read_mapping(path: Path) -> Mapped:
-    """Read a mapping; raises InputError with what is wrong with it."""
+    """Read a mapping. InputError: it is invalid."""
     try:
         document = tomllib.loads(decode(path))
-    except (ValueError, RecursionError) as error:  # an integer of thousands of digits is no TOMLDecodeError
-        raise InputError(f"no TOML: {' '.join(str(error).split())}", path) from None
+    # An integer of thousands of digits raises ValueError, not TOMLDecodeError.
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"invalid TOML: {' '.join(str(error).split())}", path) from None
     _check_names(document, ("columns", "fixed"), path)
     columns, fixed = document.get("columns", {}), document.get("fixed", {})
     if not isinstance(columns, dict) or not isinstance(fixed, dict):
@@ -72,7 +73,7 @@ def _check_names(table: Mapping[str, Any], known: Any, path: Path) -> None:
 
 
 def read_table(path: Path, mapped: Mapped) -> ImportedPhase:
-    """Read a CSV table as a phase of its file's name; raises InputError where a mapped column is missing."""
+    """Read a CSV table as a phase with the file's name. InputError: a mapped column is missing."""
     if not path.is_file():
         raise InputError("no such table: with a mapping, name CSV files", path)
     damages: list[Damage] = []
@@ -104,7 +105,7 @@ def _take_row(new: RawTrial, row: Mapping[str, str], mapped: Mapped, trials: dic
         raise ValueError("repeats a setting; only the first is taken")
     step = parsed(cells["step"], int, "step") if "step" in cells else settings.get("max_iters")
     if step is None:
-        raise ValueError("neither a step nor max_iters tells how long the trial was")
+        raise ValueError("the length of the trial is unknown without a step or max_iters")
     raw = trials.setdefault(tuple(settings.values()), new)
     raw.max_iters = settings.pop("max_iters", None)
     raw.settings = settings
@@ -123,7 +124,7 @@ def _take_row(new: RawTrial, row: Mapping[str, str], mapped: Mapped, trials: dic
 
 
 def parsed(value: Any, kind: type, name: str) -> Any:
-    """Return a cell or a fixed value as the type that a hyperparameter or metric has."""
+    """Convert a cell or a fixed value to the type of its hyperparameter or metric."""
     try:
         if kind is bool:
             return {"true": True, "false": False}[str(value).lower()]

@@ -1,7 +1,7 @@
 """The original program's files: its log (`output.txt`), and the two tables that were parsed from it.
 
-The log has a header per trial, a line per evaluation, the last minibatch's loss, the time and a text. `output.csv` has
-a row per trial, `output_steps.csv` a row per evaluation. How long a trial was follows from its evaluations alone.
+The log has a header per trial, a line per evaluation, the loss of the last minibatch, the time and a text. `output.csv`
+has a row per trial, `output_steps.csv` a row per evaluation. The length of a trial follows from its evaluations.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _TIME = re.compile(r"Total Training Time: (\S+) seconds")
 
 
 def read_folder(folder: Path) -> ImportedPhase:
-    """Read a folder of the original's as a phase of its name: the two tables where it has them, the log otherwise.
+    """Read a folder of the original as a phase of that name, from the two tables if they exist, otherwise from the log.
 
-    Raises InputError where it holds neither.
+    InputError: the folder has neither.
     """
     name = folder.resolve().name
     if (folder / TRIALS).is_file() and (folder / STEPS).is_file():
@@ -52,7 +52,7 @@ def read_folder(folder: Path) -> ImportedPhase:
 
 
 def decode(path: Path) -> str:
-    """Return a file's text; the original's log is in Windows' encoding, its tables are UTF-8."""
+    """Return a file's text. The original's log is in Windows-1252, its tables are in UTF-8."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -79,7 +79,7 @@ def _read_log(path: Path) -> tuple[list[RawTrial], list[Damage]]:
 
 
 def _read_block(path: Path, begin: int, lines: list[str], damages: list[Damage]) -> RawTrial:
-    """Return the trial of one block; raises ValueError with what it lacks."""
+    """Return the trial of one block. ValueError: the block is incomplete."""
     header = _HEADER.fullmatch(lines[0])
     if header is None:
         raise ValueError("its header is damaged")
@@ -165,7 +165,7 @@ def _settings(row: dict[str, str]) -> dict[str, Any]:
 
 
 def read_rows(path: Path, damages: list[Damage]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a table with their line numbers; a row of another length than the head is damaged."""
+    """Yield the rows of a table with their line numbers; a row that is not as long as the head is damaged."""
     reader = csv.reader(decode(path).splitlines(keepends=True))
     try:
         head = next(reader, [])

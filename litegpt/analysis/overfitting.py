@@ -1,4 +1,4 @@
-"""Whether a trial still learns what carries over to unseen text."""
+"""Whether the validation loss of a trial still improves, or the trial overfits."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from litegpt.results.metric import History
 
 Course = Literal["improving", "flat", "overfitting"]
 
-TOLERANCE = 0.01  # of the loss: what evaluations of one model differ by, and more
+TOLERANCE = 0.01  # of the loss: more than the noise of evaluations
 
 
 @dataclass(frozen=True)
 class Overfitting:
-    """How the validation loss went."""
+    """The trend of a validation loss."""
 
     course: Course
     best_val_loss: float
     best_val_step: int
     last_val_loss: float
-    gap: float | None  # validation less training loss at the end
-    since: int | None  # the step after which the validation loss only got worse; None unless overfitting
-    worse_than_guessing: bool  # than a uniform guess over the vocabulary, at the end
+    gap: float | None  # validation minus training loss at the end
+    since: int | None  # the step of the best validation loss; None unless overfitting
+    worse_than_guessing: bool  # at the end, compared with a uniform guess
 
     @property
     def word(self) -> str:
-        """What it is in plain words: improving, flat, overfitting since step N."""
+        """The trend in words, for example: overfitting since step 700."""
         word = self.course if self.since is None else f"overfitting since step {self.since:,}"
         return f"{word}, worse than guessing" if self.worse_than_guessing and self.since is not None else word
 
 
 def overfitting(curve: History, vocabulary: int | None = None, noise: float = 0.0) -> Overfitting | None:
-    """Return how a trial's validation loss went; None with fewer than two evaluations of it.
+    """Return the trend of a trial's validation loss; None with fewer than two evaluations.
 
-    Overfitting: it ends above its best by more than a hundredth and twice the noise. Improving: it ends below what it
-    was halfway, by as much. Flat: neither. `vocabulary` is how many tokens a uniform guess chooses from.
+    The margin is 1 % of the best loss, or twice the noise if that is more. Overfitting: the last loss exceeds the best
+    by more than the margin. Improving: the last loss is that much below the loss at half time. Flat: neither.
+    `vocabulary` is the number of tokens that a uniform guess chooses from.
     """
     points = curve.points("val_loss")
     if len(points) < 2:

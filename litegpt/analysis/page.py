@@ -1,4 +1,4 @@
-"""A report as blocks, and the two ways to write it: one HTML page, and Markdown with charts beside it."""
+"""A report as blocks, written as one HTML page or as Markdown with chart files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from litegpt.display import inert
 
-MARKER = "#010203"  # what a chart draws in besides the colours of its data
-GREY = "#7d8590"  # legible on light and dark
-WRAP_CHARACTERS = 60  # a longer text breaks its line
+MARKER = "#010203"  # the colour of axes and text in charts
+GREY = "#7d8590"  # legible on light and dark backgrounds
+WRAP_CHARACTERS = 60  # longer text is wrapped
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,21 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain words."""
+    """A paragraph of plain text."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Notes:
-    """Plain words, one point each."""
+    """A list of points in plain text."""
 
     points: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; columns whose name is in `wide` are text, the others figures."""
+    """A table; the columns named in `wide` are text, the others numbers."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -46,14 +46,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Listing:
-    """Text as it is."""
+    """Preformatted text."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: its name makes a file name, its caption says what is on it."""
+    """A chart with a caption; its name becomes a file name."""
 
     name: str
     caption: str
@@ -61,12 +61,12 @@ class Chart:
 
     @property
     def inline(self) -> str:
-        """The chart in the colour of the text around it."""
+        """The chart in the colour of the surrounding text."""
         return self.svg.replace(MARKER, "currentColor")
 
     @property
     def file(self) -> str:
-        """The chart as a file of its own."""
+        """The chart as a file."""
         return '<?xml version="1.0" encoding="utf-8"?>\n' + self.svg.replace(MARKER, GREY)
 
 
@@ -93,7 +93,7 @@ pre { overflow-x: auto; border: 1px solid var(--faint); padding: .75rem; font-si
 
 
 def to_html(title: str, blocks: Sequence[Block]) -> str:
-    """Return one page that needs nothing but itself."""
+    """Return one self-contained page."""
     body = "\n".join(map(_html, blocks))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -104,7 +104,7 @@ def to_html(title: str, blocks: Sequence[Block]) -> str:
 
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:
-    """Return the same as Markdown; charts are at `charts/<name>.svg` beside it."""
+    """Return the report as Markdown that refers to `charts/<name>.svg`."""
     return "\n\n".join([f"# {_marked(title)}", *map(_markdown, blocks)]) + "\n"
 
 
@@ -162,5 +162,5 @@ def _safe(text: str) -> str:
 
 
 def _marked(text: str) -> str:
-    """Return text that Markdown shows as it is."""
+    """Escape text for Markdown."""
     return re.sub(r"([\\`*_\[\]<>|#$~])", r"\\\1", inert(text))

@@ -1,4 +1,4 @@
-"""A trial's weights in fewer bits, and what that costs it. Import it late: it loads torch."""
+"""A trial's weights in 8 or 4 bits, and the loss of each file. Import it late: it loads torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from litegpt.train.tokens import CacheError, tokenised
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights; the loss is over the whole validation split, None where the text is not at hand."""
+    """A file of weights. The loss is over the whole validation split, None if the text is missing."""
 
     path: Path
     bits: int
@@ -27,7 +27,7 @@ class Weights:
 
 
 def quantize(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
-    """Write a trial's best weights in 8 or 4 bits beside them; return both. InputError: there are none to read."""
+    """Write a trial's best weights in 8 or 4 bits; return the old and the new file. InputError: no readable weights."""
     original = read_weights(trial.best)
     path = trial.quantized(bits)
     try:
@@ -35,14 +35,14 @@ def quantize(trial: TrialFolder, bits: int) -> tuple[Weights, Weights]:
     except OSError as error:
         raise InputError(f"the weights cannot be written: {error.strerror}", path) from None
     corpus = _corpus(trial, original)
-    return tuple(  # type: ignore[return-value]  # of two
+    return tuple(  # type: ignore[return-value]  # two
         Weights(file, file_bits, file.stat().st_size, _val_loss(checkpoint, corpus))
         for file, file_bits, checkpoint in ((trial.best, 32, original), (path, bits, read_weights(path)))
     )
 
 
 def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> TokenizedCorpus | None:
-    """Return the text the trial was measured on, where it is at hand and has no other characters."""
+    """Return the text of the trial; None if it is missing or has characters that the trial does not know."""
     path = trial.path.resolve().parents[1]
     folder = StudyFolder(path.parent, path.name)
     found = read_study_text(folder, read_journal(folder.journal))

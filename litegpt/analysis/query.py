@@ -1,8 +1,8 @@
 """The filter of a leaderboard: `lr>=3e-4 n_layer:4 state:done -batch_size:32 word @500`.
 
-A term is a field, a comparison (`:` `=` `!=` `<` `<=` `>` `>=`) and a value; `:` takes several (`n_layer:2,4`) and a
-range (`lr:1e-4..3e-4`), and finds text anywhere in a text. A word without a comparison is looked for in phase and id.
-`-` before a term turns it round. `@500` asks for the metrics as they were at step 500. All terms must hold.
+A term is a field, a comparison (`:` `=` `!=` `<` `<=` `>` `>=`) and a value. `:` accepts several values
+(`n_layer:2,4`), a range (`lr:1e-4..3e-4`), or a part of a text. A word without a comparison is searched for in phase
+and id. `-` before a term negates it. `@500` selects the metrics at step 500. All terms must hold.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Term:
-    """One condition; `field` None looks for a word."""
+    """One condition; if `field` is None, a word to search for."""
 
     field: str | None
     comparison: str
@@ -50,7 +50,7 @@ class Term:
     negated: bool = False
 
     def holds(self, record: Mapping[str, object]) -> bool:
-        """Tell whether a record of FIELDS meets it; a field that is missing meets nothing."""
+        """Return whether a record of FIELDS meets the condition; a missing field meets none."""
         return self._plainly(record) != self.negated
 
     def _plainly(self, record: Mapping[str, object]) -> bool:
@@ -68,18 +68,18 @@ class Term:
 
 @dataclass(frozen=True)
 class Query:
-    """A filter, read. An empty one lets everything through."""
+    """A parsed filter. An empty filter accepts every record."""
 
     terms: tuple[Term, ...] = ()
-    step: int | None = None  # metrics as they were at this step
+    step: int | None = None  # show the metrics at this step
 
     def holds(self, record: Mapping[str, object]) -> bool:
-        """Tell whether a record of FIELDS meets every term."""
+        """Return whether a record of FIELDS meets every term."""
         return all(term.holds(record) for term in self.terms)
 
 
 def parse_query(text: str) -> Query:
-    """Read a filter; raises InputError that names the term and what is near it."""
+    """Parse a filter. InputError names the wrong term and a similar name."""
     terms: list[Term] = []
     step: int | None = None
     for word in text.split():
@@ -93,7 +93,7 @@ def parse_query(text: str) -> Query:
 def _step(word: str) -> int:
     number = _number(word[1:])
     if number is None or number < 0 or number != int(number):
-        raise InputError(f"'{word}' names no step: write @500")
+        raise InputError(f"'{word}' is not a step: write @500")
     return int(number)
 
 
@@ -104,11 +104,11 @@ def _term(word: str) -> Term:
     minus, name, comparison, value = matched.groups()
     field = ALIASES.get(name, name)
     if field not in FIELDS:
-        raise InputError(f"'{word}': nothing is called '{name}'{did_you_mean(name, (*FIELDS, *ALIASES))}")
+        raise InputError(f"'{word}': unknown field '{name}'{did_you_mean(name, (*FIELDS, *ALIASES))}")
     if not value:
         raise InputError(f"'{word}' lacks a value")
     if comparison in _COMPARISONS and _number(value) is None:
-        raise InputError(f"'{word}': '{value}' is no number")
+        raise InputError(f"'{word}': '{value}' is not a number")
     negated = bool(minus) != (comparison == "!=")
     if comparison in ("=", "==", "!="):
         comparison = "="

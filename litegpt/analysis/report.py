@@ -1,4 +1,4 @@
-"""The report of a study: what was run, what won and why, what it cost, what it writes, how to reproduce it.
+"""The report of a study: trials, winners, importance, cost, samples and reproduction.
 
 Import it late: it loads matplotlib, pandas and scikit-learn.
 """
@@ -52,42 +52,42 @@ NOISE_CURVES = 48
 
 @dataclass(frozen=True)
 class Material:
-    """A study's results, read whole."""
+    """All results of a study."""
 
     folder: StudyFolder
     state: StudyState
-    phases: tuple[PhaseState, ...]  # those with trials that are done
+    phases: tuple[PhaseState, ...]  # with at least one finished trial
     trials: tuple[TrialState, ...]
     curves: Curves
-    n_symbols: int | None  # how many different characters the text has
+    n_symbols: int | None  # number of different characters of the text
     baselines: Baselines | None = None
 
     @cached_property
     def best(self) -> str:
-        """The figure that trials of all phases compare by: the best validation loss, or its bits per character."""
+        """The metric by which trials of all phases compare."""
         return ranking_of(self.trials)
 
     @property
     def last(self) -> str:
-        """The same figure at the last evaluation, and at each evaluation of a curve."""
+        """The same metric at each evaluation."""
         return METRICS[self.best].curve.name
 
     @property
     def levels(self) -> Baselines:
-        """Where the baselines stand beside that figure."""
+        """The baselines in that metric."""
         return baseline_levels(self.baselines, [trial.settings for trial in self.trials], self.best)
 
     def vocabulary(self, trial: Trial) -> int | None:
-        """Return how many tokens a trial's model knows, None where the files do not tell."""
+        """Return the vocabulary size of a trial's model, None if it is unknown."""
         return vocabulary_size(trial, self.n_symbols or 0) or None
 
 
 def read_material(folder: StudyFolder) -> Material:
-    """Read what a report is written from. InputError: the study has no trial that is done."""
+    """Read the results for a report. InputError: no trial is done."""
     state = read_journal(folder.journal)
     phases = tuple(phase for phase in state.phases.values() if phase.counts()["done"])
     if not phases:
-        raise InputError("no trial is done yet: there is nothing to report", folder.path)
+        raise InputError("no trial is done yet", folder.path)
     trials = tuple(trial for phase in phases for trial in phase.current())
     n_symbols = state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal)
     baselines = study_baselines(folder, state)
@@ -95,9 +95,9 @@ def read_material(folder: StudyFolder) -> Material:
 
 
 def write_report(folder: StudyFolder, out: Path) -> list[Path]:
-    """Write `report.html`, which needs nothing else, and `report.md` with `charts/`; return what was written.
+    """Write the self-contained `report.html`, and `report.md` with `charts/`; return the files.
 
-    InputError: the study has no trial that is done.
+    InputError: no trial is done.
     """
     material = read_material(folder)
     title = f"{material.state.study or folder.study}: report"
@@ -111,8 +111,18 @@ def write_report(folder: StudyFolder, out: Path) -> list[Path]:
 
 
 def report_blocks(material: Material) -> Iterator[Block]:
-    """Yield the report in the order a reader wants it."""
-    for section in (_run, _won, _overfitting, _by_hyperparameter, _importance, _cost, _text, _promotions, _again):
+    """Yield the blocks of the report from top to bottom."""
+    for section in (
+        _run,
+        _won,
+        _overfitting,
+        _by_hyperparameter,
+        _importance,
+        _cost,
+        _text,
+        _promotions,
+        _reproduction,
+    ):
         yield from section(material)
 
 
@@ -184,8 +194,8 @@ def _overfitting(material: Material) -> Iterator[Block]:
         worse = sum(c.worse_than_guessing for c in courses)
         rows.append((phase.name, f"{best:.2f}", f"{step:,.0f}", f"{last:.2f}", *map(str, words), str(worse)))
         if guess is not None and last > guess:
-            told = f"{phase.name} ends worse than a uniform guess ({last:.2f} against {guess:.2f})"
-            yield Paragraph(f"{told}; its best, {best:.2f}, was near step {step:,.0f}.")
+            verdict = f"{phase.name} ends worse than a uniform guess ({last:.2f} against {guess:.2f})"
+            yield Paragraph(f"{verdict}; its best, {best:.2f}, was near step {step:,.0f}.")
         groups.append((phase.name, *median_course([material.curves[key_of(trial)] for trial in done], material.last)))
     is_loss = material.last == "val_loss"
     best_head, last_head = ("best validation", "last validation") if is_loss else ("best bits/char", "last bits/char")
@@ -247,7 +257,7 @@ def _importance(material: Material) -> Iterator[Block]:
     yield Heading("What mattered")
     notes: dict[str, None] = {}
     try:
-        others = ("loss", "loss and time") if material.last == "val_loss" else ()  # a minibatch's loss is a token's
+        others = ("loss", "loss and time") if material.last == "val_loss" else ()  # the minibatch loss is per token
         for target in (*others, material.best):
             if not _has_figures(material, target):
                 continue
@@ -310,7 +320,7 @@ def _text(material: Material) -> Iterator[Block]:
     ]
     yield Grid(head, tuple(rows), ("text", "phase"))
     if not is_measured:
-        yield Notes(("Memorisation is unknown: the corpus is not at hand.",))
+        yield Notes(("Memorisation is unknown, because the corpus is missing.",))
         return
     yield Heading("Memorised")
     yield Paragraph(
@@ -341,7 +351,7 @@ def _promotions(material: Material) -> Iterator[Block]:
         )
 
 
-def _again(material: Material) -> Iterator[Block]:
+def _reproduction(material: Material) -> Iterator[Block]:
     yield Heading("How to reproduce it")
     state = material.state
     versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())

@@ -1,4 +1,4 @@
-"""Text from a trial's weights. Import it late, or in a process of its own: it loads torch."""
+"""Text generated from a trial's weights. Import it late or in a separate process: it loads torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from litegpt.train.checkpoint import read_weights
 from litegpt.train.generate import generate
 from litegpt.train.model import GPT, ModelShape
 
-BYTES_MAX = 4  # of a character in UTF-8: a token may be a byte
+BYTES_MAX = 4  # per character in UTF-8, because a token may be a byte
 
 
 def sample_text(
@@ -25,9 +25,9 @@ def sample_text(
     top_k: int | None = None,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Yield `length` characters, one by one, that the trial with these weights writes after a prompt.
+    """Yield `length` characters that a trial generates after a prompt.
 
-    InputError: the file is missing, damaged or not finite, or the prompt has a character that the trial has never seen.
+    InputError: the weights are missing, damaged or not finite, or the prompt has an unknown character.
     """
     checkpoint = read_weights(weights)
     tokenizer = checkpoint.tokenizer

@@ -1,6 +1,6 @@
-"""Charts for a terminal: series reduced to the columns there are, and what the headless commands print.
+"""Charts for a terminal: series reduced to columns, and the charts that commands print.
 
-plotext draws the printed charts: it costs 60 ms a chart and 0.2 s to import, so it is imported when one is asked for.
+plotext draws the printed charts. It takes 0.2 s to import and 60 ms per chart, so it is imported only for a chart.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 COLOURS = ((76, 194, 255), (255, 180, 84), (126, 231, 135), (255, 123, 156), (199, 146, 234), (86, 212, 192))
 
 Bucket = tuple[int, float, float, float, float, bool]
-"""What a series does within one column: (column, first, least, greatest, last, joined to the bucket before).
+"""The values of a series within one column: (column, first, minimum, maximum, last, joined to the previous bucket).
 
-The spikes are kept, which a mean would hide. A plain tuple, because a frame makes thousands of them.
+Minimum and maximum keep the spikes that a mean would hide. It is a tuple, because a frame needs thousands of them.
 """
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a chart: its name and its points by x; a y of None (or nan) is a gap."""
+    """A line of a chart: its name and its points by x; None or nan as y is a gap."""
 
     name: str
     points: Sequence[tuple[float, float | None]]
@@ -31,7 +31,7 @@ class Series:
 def reduce_columns(
     xs: Sequence[float], ys: Sequence[float | None], columns: int, x_min: float, x_max: float
 ) -> list[Bucket]:
-    """Return one bucket for each of `columns` columns that has a point; x is ascending, points outside are left out."""
+    """Return one bucket per column that has a point. `xs` is ascending; points outside of the range are left out."""
     buckets: list[Bucket] = []
     if columns < 1 or not x_max >= x_min:
         return buckets
@@ -40,7 +40,8 @@ def reduce_columns(
         xs, ys = xs[start:end], ys[start:end]
     scale = (columns - 1) / (x_max - x_min) if x_max > x_min else 0.0
     offset = 0.5 - x_min * scale
-    column, joined = -1, False  # -1: no bucket is open
+    # Column -1 means that no bucket is open.
+    column, joined = -1, False
     first = low = high = last = 0.0
     for x, y in zip(xs, ys, strict=True):
         if y is None or y != y:  # nan
@@ -67,10 +68,9 @@ def reduce_columns(
 
 
 def loss_chart(series: Sequence[Series], width: int, height: int, color: bool) -> str:
-    """Return a chart of losses by step as text: `width` x `height` cells and a legend below, a line a series.
+    """Return a chart of losses by step as text: `width` x `height` cells, and a legend with one line per series.
 
-    Without colour, and to readers who do not see it, the letter at the end of a line names it. Series without a single
-    figure are listed as such; no line ends in blanks.
+    A letter at the end of each line identifies it without colour. Series without a value are only in the legend.
     """
     drawn = [(entry, *_finite(entry.points)) for entry in series]
     if not any(xs for _, xs, _ in drawn):
@@ -87,7 +87,8 @@ def loss_chart(series: Sequence[Series], width: int, height: int, color: bool) -
 def _plot(lines: Sequence[tuple[list[float], list[float]]], width: int, height: int, color: bool) -> str:
     import plotext
 
-    plotext.terminal.limit(False, False)  # the size asked for, whatever the terminal's
+    # The chart may be larger than the terminal.
+    plotext.terminal.limit(False, False)
     figure = plotext.figure
     figure.clear()
     figure.theme("colorless")

@@ -82,7 +82,7 @@ def test_a_vocabulary_goes_with_its_tokenizer() -> None:
     trials = [trial_state(trial, best_val_loss=2.0) for trial in settings]
     assert len(matched_trials(trials, "tokenizer")) == 8
     assert matched_trials(trials, "vocab_size") == []
-    assert unmatched(trials, "vocab_size") == "No settings are equal but for vocab_size, which goes with tokenizer."
+    assert unmatched(trials, "vocab_size") == "No settings are equal but for vocab_size, which changes with tokenizer."
     larger = [Trial(1, 1, 16, 8, 4, 1e-3, 100, tokenizer="bpe", vocab_size=size) for size in (512, 1024)]
     sizes = [trial_state(trial) for trial in larger]
     assert matched_trials([*trials, sizes[1]], "tokenizer") == []  # which of BPE's two is to be compared?
@@ -107,7 +107,7 @@ def test_a_slow_trial_is_suspicious() -> None:
         trials.append(trial_state(trial, phase="phase4", seconds=seconds, val_loss=4.7))
     (slow,) = suspicious(trials)
     assert (slow.kind, slow.trial) == ("slow", trials[3].id)
-    assert "7.1 times what 4 trials of its shape took" in slow.words
+    assert "7.1 times the median of 4 trials of its shape" in slow.words
     alone = [trials[3]] + [
         trial_state(trial, phase="phase4", seconds=seconds)
         for trial, seconds in [
@@ -119,7 +119,7 @@ def test_a_slow_trial_is_suspicious() -> None:
     ]
     (slow,) = suspicious(alone)
     assert slow.trial == trials[3].id
-    assert "trials of about its cost" in slow.words
+    assert "trials of similar cost" in slow.words
 
 
 def test_hung_runs_of_the_original_are_suspicious(original: StudyFolder, seed_study: Path) -> None:

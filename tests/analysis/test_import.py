@@ -89,7 +89,7 @@ def test_a_loss_that_is_not_a_number_means_diverged(tmp_path: Path) -> None:
 def test_a_folder_without_a_complete_trial_writes_nothing(tmp_path: Path, capsys) -> None:
     good, bad = log(tmp_path / "a", BLOCK.format(lr=1)), log(tmp_path / "b", BLOCK.format(lr=1)[:200])
     assert main(["import", str(good), str(bad), "--study", "s", "--results", str(tmp_path / "r")]) == 2
-    assert "no whole trial for the phase 'b'" in capsys.readouterr().err
+    assert "no complete trial for the phase 'b'" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 
@@ -288,7 +288,7 @@ def test_a_row_can_be_a_trial(tmp_path: Path) -> None:
     [
         ("n_head = 4", "", "n_head must be in"),
         ("n_head = 4", "n_heads = 4", "did you mean 'n_head'"),
-        ("[fixed]", "[fix", "no TOML"),
+        ("[fixed]", "[fix", "invalid TOML"),
     ],
 )
 def test_a_wrong_mapping_is_one_clear_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -322,5 +322,5 @@ def test_steps_that_do_not_advance_are_damage(tmp_path: Path) -> None:
 
 def test_a_mapping_with_an_endless_number_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mapping.toml").write_text(f"[fixed]\nn_head = {'9' * 5000}\n")
-    with pytest.raises(InputError, match="no TOML"):
+    with pytest.raises(InputError, match="invalid TOML"):
         read_mapping(tmp_path / "mapping.toml")

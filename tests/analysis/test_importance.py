@@ -56,7 +56,7 @@ def test_the_forest_equals_scikit_learn_on_the_tables(original: StudyFolder, tab
         {"n_head": expected["Heads"], "n_embd": expected["Embeddings"]}, abs=1e-9
     )
     assert sum(bar.value for bar in found.bars) == pytest.approx(1)
-    assert any("n_head + n_embd: one follows from the other" in note for note in found.notes)
+    assert any("n_head + n_embd: they vary together" in note for note in found.notes)
     assert found.trials == 1636
 
 
@@ -198,6 +198,6 @@ def test_the_command_prints_importance(made: StudyFolder, capsys, monkeypatch: p
     assert main(["importance", str(made.path), "--phase", "phase1", "--target", "seconds"]) in (0, 2)
     assert main(["importance", str(made.path), "--target", "best_val_loss"]) == 0
     output = capsys.readouterr()
-    assert "n_head + n_embd: one follows from the other" in output.out + output.err
+    assert "n_head + n_embd: they vary together" in output.out + output.err
     assert "█" in output.out
     assert "…" not in output.out

@@ -124,7 +124,7 @@ def test_a_cut_reports_the_winners_earlier_ranks(tmp_path: Path) -> None:
     late = [imported_trial(reversed_pairs, learning_rate=rate, max_iters=1000) for rate in rates[:8]]
     folder = imported_study(tmp_path, {"early": early, "late": late})
     (cut,) = cut_safety(read_journal(folder.journal), winners=4)
-    assert cut.places == (2, 1, 4, 3)
+    assert cut.ranks == (2, 1, 4, 3)
     assert (cut.common, cut.sources, cut.top) == (8, 10, None)
     assert (cut.kept(1), cut.kept(3), cut.safe_top) == (1, 3, 4)
     expected = scipy.stats.spearmanr(range(8), [place ^ 1 for place in range(8)]).statistic
@@ -142,4 +142,4 @@ def test_the_original_cut_equals_pandas(original: StudyFolder, seed_study: Path)
     assert cut.common == len(both) == 320
     assert cut.correlation == pytest.approx(both.corr(method="spearman").iloc[0, 1])
     ranks = first.rank()
-    assert list(cut.places) == [ranks[key] for key in second.nsmallest(8).index]
+    assert list(cut.ranks) == [ranks[key] for key in second.nsmallest(8).index]

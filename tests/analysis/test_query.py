@@ -70,9 +70,9 @@ def test_a_query_has_a_step() -> None:
     [
         ("n_layers:2", "did you mean 'n_layer'"),
         ("lr>", "lacks a value"),
-        ("lr>fast", "'fast' is no number"),
-        ("@soon", "names no step"),
-        ("@-5", "names no step"),
+        ("lr>fast", "'fast' is not a number"),
+        ("@soon", "is not a step"),
+        ("@-5", "is not a step"),
     ],
 )
 def test_a_wrong_query_is_one_clear_line(text: str, message: str) -> None:

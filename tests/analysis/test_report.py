@@ -85,7 +85,7 @@ def test_a_study_without_results_has_no_report(tmp_path: Path, capsys) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s/journal.jsonl").write_text('{"event": "study_opened", "format": 1, "study": "s"}\n')
     assert main(["report", str(tmp_path / "s"), "--out", str(tmp_path / "out")]) == 2
-    assert "nothing to report" in capsys.readouterr().err
+    assert "no trial is done yet" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -106,7 +106,7 @@ def test_what_varies_together_is_one_bar_with_its_parts() -> None:
     assert {"n_head", "n_layer"} == {name for name, _ in found.bars[0].parts}
     text = bars_content(found, 80, 20).plain
     assert "n_head + n_layer" in text
-    assert "one follows from the other" in text
+    assert "they vary together" in text
 
 
 def test_too_few_trials_are_not_enough_data() -> None:

@@ -76,7 +76,7 @@ def test_a_wrong_filter_says_what_is_wrong(finished: StudyLocation) -> None:
         await pilot.press("slash")
         board_of(app).query_one(Input).value = "leraning_rate:1"
         await pilot.pause()
-        assert "nothing is called" in str(board_of(app).query_one(Table).border_subtitle)
+        assert "unknown field" in str(board_of(app).query_one(Table).border_subtitle)
 
     run(app, drive)
 
