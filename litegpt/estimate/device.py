@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from litegpt.errors import InputError, did_you_mean
 from litegpt.study.settings import shown
@@ -18,6 +18,7 @@ class DeviceSpec:
     name: str
     kind: str  # cpu or cuda
     memory: float  # bytes for each worker
+    occupied: float = field(default=0.0, kw_only=True)  # bytes of that which other programs use
     precision: str  # what 'auto' resolves to on this device
     flops: float | None = None  # FLOP/s: peak of dense matrix products at that precision
     bandwidth: float | None = None  # bytes/s, of the memory
@@ -26,8 +27,8 @@ class DeviceSpec:
 
     @property
     def usable(self) -> float:
-        """The bytes that packs may fill. The rest covers gaps of the allocator and errors of the estimates."""
-        return 0.9 * self.memory
+        """The bytes that packs may fill. The rest is occupied, or for the allocator's gaps and errors of estimates."""
+        return 0.9 * max(0.0, self.memory - self.occupied)
 
 
 def cores() -> int:

@@ -20,6 +20,7 @@ from litegpt.results.tuning import FILE, measurements, read_tuned
 
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+DEVICE_FILES = Path("/dev")
 DRIVER_SECONDS = 10.0  # how long nvidia-smi may take
 BENCHES = Path(litegpt.__file__).parents[1] / "bench" / "results"  # exists only in a checkout
 
@@ -54,8 +55,13 @@ def worker_slots(device: str = "auto", workers: int | None = None) -> list[Worke
 
 
 def count_gpus() -> int:
-    """Return how many NVIDIA GPUs this process may use, from the driver's device files and CUDA_VISIBLE_DEVICES."""
-    present = len([path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdigit()])
+    """Return how many NVIDIA GPUs this process may use, from the driver's device files and CUDA_VISIBLE_DEVICES.
+
+    WSL2 has one device file for all GPUs, so the driver is asked there.
+    """
+    present = len([path for path in DEVICE_FILES.glob("nvidia*") if path.name[6:].isdigit()])
+    if not present and (DEVICE_FILES / "dxg").exists():
+        present = len(_ask_driver("-L").splitlines())
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return present
@@ -66,7 +72,7 @@ def present_device(slots: Sequence[WorkerSlot]) -> DeviceSpec:
     """Return the device of the first slot; the workers on it share its memory evenly."""
     workers = sum(slot.device == slots[0].device for slot in slots)
     device = _cpu() if slots[0].device == "cpu" else _gpu(slots[0].device)
-    return replace(device, memory=device.memory / workers)
+    return replace(device, memory=device.memory / workers, occupied=device.occupied / workers)
 
 
 def throughput_of(device: DeviceSpec, results: Path, workers: int = 1) -> Throughput:
@@ -107,27 +113,41 @@ def _gpu(device: str) -> DeviceSpec:
     number = int(device.partition(":")[2] or 0)
     visible = [entry for entry in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if entry.strip()]
     index = visible[number].strip() if number < len(visible) else str(number)
-    query = [
-        "nvidia-smi",
-        f"--id={index}",
-        "--query-gpu=name,memory.total,compute_cap",
-        "--format=csv,noheader,nounits",
-    ]
+    columns = "name,memory.total,memory.used,compute_cap"
+    answer = _ask_driver(f"--id={index}", f"--query-gpu={columns}", "--format=csv,noheader,nounits")
     try:
-        answer = subprocess.run(
-            query, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=True
-        )
-        name, mebibytes, capability = (part.strip() for part in answer.stdout.splitlines()[0].split(","))
+        name, mebibytes, used, capability = (part.strip() for part in answer.splitlines()[0].split(","))
         reported = DeviceSpec(
             name=name,
             kind="cuda",
             memory=float(mebibytes) * 2**20,
+            occupied=float(used) * 2**20 if used.isdecimal() else 0.0,
             precision="bf16" if float(capability) >= 8 else "fp16",
         )
-    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+    except (ValueError, IndexError):
         return unknown
     profile = profile_of(reported.name)
-    return reported if profile is None else replace(profile, name=reported.name, memory=reported.memory)
+    return (
+        reported
+        if profile is None
+        else replace(profile, name=reported.name, memory=reported.memory, occupied=reported.occupied)
+    )
+
+
+def _ask_driver(*arguments: str) -> str:
+    """Return what nvidia-smi prints, or nothing if it fails."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DRIVER_SECONDS,
+            check=True,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout
 
 
 def _text(path: Path) -> str:

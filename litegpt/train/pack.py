@@ -276,6 +276,12 @@ def configure_torch() -> None:
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 
+def limit_memory(device: torch.device) -> None:
+    """Limit a GPU to its free memory. Windows would move tensors to the host's memory instead of failing."""
+    free, total = torch.cuda.mem_get_info(device)
+    torch.cuda.set_per_process_memory_fraction(free / total, device)
+
+
 def resolve_precision(wanted: str, device: torch.device) -> str:
     """Return fp32, bf16 or fp16; 'auto' is the fastest format that the device computes natively.
 

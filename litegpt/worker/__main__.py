@@ -17,10 +17,12 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from litegpt.worker.messages import Heartbeat, Message, Ready, StopPack, TrainPack, Unusable, parse
 
 HEARTBEAT_SECONDS = 1.0
+WSL_DEVICE = Path("/dev/dxg")  # the GPUs of Windows, in WSL2
 DEVICE_FAILED = 75  # exit status; the runner queues the trials again
 
 
@@ -110,7 +112,7 @@ def _beat(send: Callable[[Message], None]) -> None:
 def _prepare(device_name: str, threads: int) -> Ready | Unusable:
     import torch
 
-    from litegpt.train.pack import configure_torch, resolve_precision
+    from litegpt.train.pack import configure_torch, limit_memory, resolve_precision
 
     configure_torch()
     torch.set_num_threads(threads)
@@ -120,6 +122,8 @@ def _prepare(device_name: str, threads: int) -> Ready | Unusable:
             # Streams, graphs and the random generator belong to the current device.
             torch.cuda.set_device(device)
             torch.zeros(1, device=device)
+            if WSL_DEVICE.exists():
+                limit_memory(device)
         except (RuntimeError, AssertionError) as error:
             return Unusable(reason=str(error).splitlines()[0])
     return Ready(

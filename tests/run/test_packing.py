@@ -14,7 +14,8 @@ from litegpt.estimate.device import PROFILES
 from litegpt.estimate.memory import training_memory
 from litegpt.estimate.packs import Tuning
 from litegpt.results.tuning import FILE, TunedShape, Tunings, read_tuned
-from litegpt.run.device_discovery import WorkerSlot, present_device, throughput_of
+from litegpt.run import device_discovery
+from litegpt.run.device_discovery import WorkerSlot, count_gpus, present_device, throughput_of, worker_slots
 from litegpt.run.packing import Packing
 from litegpt.study.trial import Trial
 from litegpt.worker.messages import ShapeTuned
@@ -45,7 +46,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 @pytest.fixture
 def h100(driver: Driver) -> None:
-    driver('echo "NVIDIA H100 80GB HBM3, 81559, 9.0"')
+    driver('echo "NVIDIA H100 80GB HBM3, 81559, 0, 9.0"')
 
 
 def tuned(trial: Trial, width: int, flops: float | None = 1e12) -> ShapeTuned:
@@ -68,20 +69,51 @@ def test_a_gpu_is_described_by_its_driver() -> None:
     assert present_device(GPU * 2).memory == device.memory / 2, "two workers share it"
 
 
-@pytest.mark.parametrize("words", ["exit 9", "echo nonsense", "echo", "echo 'a, b, c'"])
+@pytest.mark.parametrize("words", ["exit 9", "echo nonsense", "echo", "echo 'a, b, c, d'"])
 def test_a_gpu_without_a_working_driver_tool_has_unlimited_memory(driver: Driver, words: str) -> None:
     driver(words)
     device = present_device(GPU)
     assert (device.name, device.memory, device.flops) == ("cuda:0", math.inf, None)
 
 
+@pytest.mark.parametrize(("used", "occupied"), [("1500", 1500.0), ("[N/A]", 0.0)])
+def test_packs_get_the_memory_that_other_programs_leave(
+    driver: Driver, tmp_path: Path, used: str, occupied: float
+) -> None:
+    """A desktop occupies 0.5 to 1.5 of 8 GB. On WSL2 the driver does not say how much."""
+    driver(f'echo "NVIDIA GeForce RTX 2070, 8192, {used}, 7.5"')
+    device = present_device(GPU)
+    assert device.usable == pytest.approx(0.9 * (8192 - occupied) * 2**20)
+    assert present_device(GPU * 2).usable == pytest.approx(device.usable / 2)
+    medium = replace(TINY, n_layer=6, n_head=4, n_embd=256, block_size=128, batch_size=32)
+    widths = []
+    for occupied_megabytes in (0, 4000):
+        driver(f'echo "NVIDIA GeForce RTX 2070, 8192, {occupied_megabytes}, 7.5"')
+        widths.append(Packing(GPU, VOCAB, tmp_path).width(medium))
+    assert widths[0] > widths[1] >= 1
+
+
+def test_the_gpus_of_wsl_are_counted_by_the_driver(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dev").mkdir()
+    monkeypatch.setattr(device_discovery, "DEVICE_FILES", tmp_path / "dev")
+    driver("echo 'GPU 0: NVIDIA GeForce RTX 4070 Laptop GPU (UUID: GPU-1)'")
+    assert count_gpus() == 0, "an installed driver alone is no GPU"
+    (tmp_path / "dev" / "dxg").touch()
+    assert count_gpus() == 1
+    assert [slot.device for slot in worker_slots("cuda")] == ["cuda:0"]
+    driver("exit 9")
+    assert count_gpus() == 0
+
+
 def test_an_older_gpu_trains_in_fp16(driver: Driver) -> None:
-    driver('echo "Tesla T4, 15360, 7.5"')
+    driver('echo "Tesla T4, 15360, 0, 7.5"')
     assert present_device(GPU).precision == "fp16"
 
 
 def test_the_driver_is_asked_about_the_right_gpu(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver('echo "$1, 1000, 9.0"')
+    driver('echo "$1, 1000, 0, 9.0"')
     assert present_device([WorkerSlot("cuda:1", 1)]).name == "--id=1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     assert present_device([WorkerSlot("cuda:1", 1)]).name == "--id=5"

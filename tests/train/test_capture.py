@@ -14,7 +14,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from litegpt.estimate.packs import Tuning
 from litegpt.study.trial import Trial
 from litegpt.train import pack as pack_module
-from litegpt.train.pack import CaptureFailedError, Pack, configure_torch, device_has_failed, is_out_of_memory
+from litegpt.train.pack import (
+    CaptureFailedError,
+    Pack,
+    configure_torch,
+    device_has_failed,
+    is_out_of_memory,
+    limit_memory,
+)
 from litegpt.train.tokenized_corpus import TokenizedCorpus
 from litegpt.train.tune import updates_per_second
 
@@ -167,3 +174,12 @@ def test_cudnn_attention_is_used_only_if_tuning_asks_for_it(
         torch.backends.cuda.enable_cudnn_sdp(before)
         torch.set_flush_denormal(False)
     assert seen == {is_enabled}
+
+
+def test_a_gpu_of_wsl_is_limited_to_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise Windows would move tensors to the host's memory, and packs would become slow instead of narrow."""
+    limits: list[tuple[float, torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (6e9, 8e9))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *limit: limits.append(limit))
+    limit_memory(CPU)
+    assert limits == [(0.75, CPU)]
