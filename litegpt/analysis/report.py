@@ -17,7 +17,7 @@ from litegpt import display
 from litegpt.analysis import charts, importance
 from litegpt.analysis.anova import anova
 from litegpt.analysis.bands import bands, matched, median_course, unmatched
-from litegpt.analysis.baselines import Baselines, baseline_levels, study_baselines
+from litegpt.analysis.baselines import FULL_CONTEXT, Baselines, baseline_levels, study_baselines
 from litegpt.analysis.curves import Curves, key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import TARGETS, design
@@ -217,7 +217,8 @@ def baseline_blocks(baselines: Baselines | None, trials: Sequence[TrialState]) -
     values = [value for _, value in measured((trial for trial in trials if trial.state == "done"), metric.name)]
     levels = baseline_levels(baselines, (), metric.name)
     yield Paragraph(
-        "Baselines on the same validation text: n-grams of characters with Kneser-Ney smoothing, which only count."
+        "Baselines on the same validation text: n-grams of characters with Kneser-Ney smoothing, which only count. The "
+        f"{FULL_CONTEXT}."
     )
     rows = tuple(
         (name, f"{level:.4f}", f"{sum(value < level for value in values):,} of {len(values):,}")

@@ -26,6 +26,7 @@ from litegpt.text.split import SplitText
 if TYPE_CHECKING:
     from litegpt.text.describe import Description
     from litegpt.text.duplicates import Duplicates
+    from litegpt.text.ngram import SplitContrast
 
 FREQUENT = 12
 ODD = 12
@@ -84,7 +85,7 @@ def _print(console: Console, split: SplitText) -> None:
     _print_frequent(console, about)
     _print_odd(console, about)
     _print_duplicates(console, split.corpus, about.duplicates)
-    _print_baselines(console, about)
+    _print_baselines(console, about, split.rule)
     _print_cleaning(console, split.corpus, about)
 
 
@@ -151,12 +152,22 @@ def _print_duplicates(console: Console, corpus: Corpus, duplicates: Duplicates) 
         console.print(table)
 
 
-def _print_baselines(console: Console, about: Description) -> None:
+def _print_baselines(console: Console, about: Description, rule: SplitRule) -> None:
     _print_heading(console, "Baselines: predicted by counting")
     losses = _table("right", "left")
     for name, loss in about.baselines.items():
         losses.add_row(name, f"{loss:.4f}", f"nats per character, {loss / math.log(2):.2f} bits")
     console.print(losses)
+    if about.contrast is not None and about.contrast.is_different:
+        console.print(Text(f"  {contrast_note(rule, about.contrast)}"), soft_wrap=True)
+
+
+def contrast_note(rule: SplitRule, contrast: SplitContrast) -> str:
+    """Return the warning that the end of a text differs from the rest."""
+    return (
+        f"{rule.told} differ from the rest of the text: a trigram predicts them with {contrast.end:.2f} nats per "
+        f'character instead of {contrast.blocks:.2f}; split = "blocks" would mix them'
+    )
 
 
 def _print_cleaning(console: Console, corpus: Corpus, about: Description) -> None:

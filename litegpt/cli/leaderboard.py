@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt import display
-from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
+from litegpt.analysis.baselines import BAR, FULL_CONTEXT, Baselines, baseline_levels, beats_bar, study_baselines
 from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.evaluation_noise import evaluation_noise
@@ -202,6 +202,8 @@ def leaderboard_table(
             row_cells[metric] = f"\N{DAGGER}{row_cells[metric]}"
     if any(value is not None and value >= bar for value in values):
         captions.append(f"\N{DAGGER} no better than the {BAR}, which only counts characters")
+    if levels:
+        captions.append(FULL_CONTEXT)
     table = Table(
         title=Text(inert(title)), title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.cli.command import Exit
+from litegpt.cli.corpus import contrast_note
 from litegpt.cli.outlook import Outlook
 from litegpt.cli.preflight import check_blocks, check_memory, check_results
 from litegpt.display import duration, inert, short_range
@@ -65,7 +66,9 @@ def run(arguments: argparse.Namespace) -> Exit:
         return Exit.WELL
     console = Console(highlight=False)
     console.print(plan_table(plan, outlook))
-    for note in (*outlook.notes(), *plan_notes(plan), *map(inert, remarks(expansions))):
+    # Comparing splits loads numpy, which a dry run does without.
+    split_notes = [] if getattr(arguments, "dry_run", False) else _split_notes(SplitText(corpus, study.split))
+    for note in (*outlook.notes(), *plan_notes(plan), *map(inert, remarks(expansions)), *split_notes):
         console.print(Text(note), soft_wrap=True)
     return Exit.WELL
 
@@ -99,6 +102,14 @@ def plan_notes(plan: Outline) -> list[str]:
             what = f"the values of the {best}" if promotion.how == "narrow" else f"the {best}"
             notes.append(f"{phase.name}: {what}{from_checkpoint}")
     return notes
+
+
+def _split_notes(split: SplitText) -> list[str]:
+    """Return a warning if the end of the text, which is the validation split, differs from the rest."""
+    from litegpt.text.ngram import contrast_with_blocks
+
+    contrast = contrast_with_blocks(split)
+    return [contrast_note(split.rule, contrast)] if contrast is not None and contrast.is_different else []
 
 
 def _cells(phase: PhaseOutline, estimate: PhaseEstimate | None) -> list[str]:

@@ -12,7 +12,7 @@ from litegpt.text.cleaning.clean import RULES, cleaning_changes
 from litegpt.text.cleaning.lines import WORD
 from litegpt.text.corpus import Corpus, Range
 from litegpt.text.duplicates import Duplicates, RepeatedPassage, find_duplicates
-from litegpt.text.ngram import ngram_losses
+from litegpt.text.ngram import SplitContrast, contrast_with_blocks, ngram_losses
 from litegpt.text.split import SplitText, cut, joined, spread
 
 DESCRIBED_CHARACTERS = 1 << 24  # a longer text would take minutes and gigabytes
@@ -63,6 +63,7 @@ class Description:
     cleaning: Mapping[str, int]  # changes by rule in the first PART_CHARACTERS of the sample
     examples: Mapping[str, str]  # one change by rule
     baselines: Mapping[str, float]  # nats per character; empty for a text that is too short to split
+    contrast: SplitContrast | None  # whether the end of the text differs from the rest
 
 
 def describe(split: SplitText) -> Description:
@@ -91,6 +92,7 @@ def describe(split: SplitText) -> Description:
         cleaning={rule: log.counts[rule] for rule in RULES if log.counts[rule]},
         examples=log.examples,
         baselines=ngram_losses(split) if split.train_characters and split.validation_characters > 1 else {},
+        contrast=contrast_with_blocks(split),
     )
 
 

@@ -8,7 +8,7 @@ they occur, shorter ones by the number of different tokens before them. The dist
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -23,6 +23,12 @@ TRAINING_CHARACTERS = 20_000_000
 VALIDATION_CHARACTERS = 4_000_000
 """Only evenly spaced parts of a longer validation split are predicted."""
 
+CONTRAST_TRAINING = 1 << 19  # characters
+CONTRAST_VALIDATION = 1 << 16
+CONTRAST_MIN = 1000  # characters of a validation split that can be compared
+DIFFERENT_RATIO = 1.15
+"""Books have ratios of 0.99 to 1.06, a sorted list of words 1.3."""
+
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
@@ -30,6 +36,7 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 """The discounts of KenLM, for counts that are too small to estimate discounts from."""
 
 TABLE_SIZE = 1 << 25
+TABLE_RATIO = 64  # entries of a table per key
 UNKNOWN = -1  # the id of an n-gram that does not occur in training
 
 
@@ -49,6 +56,36 @@ def ngram_losses_of(training: str, validation: str) -> dict[str, float]:
     model = NGramModel(encode(training, symbols), len(symbols), max(ORDERS.values()))
     tokens = encode(validation, symbols)
     return {name: float(model.losses(tokens, order)[1:].mean()) for name, order in ORDERS.items()}
+
+
+@dataclass(frozen=True)
+class SplitContrast:
+    """How well a trigram predicts the end of a text and, for comparison, blocks from all of it."""
+
+    end: float  # nats per character
+    blocks: float
+
+    @property
+    def is_different(self) -> bool:
+        """Whether the end is another kind of text than the rest, as in a sorted list."""
+        return self.end > DIFFERENT_RATIO * self.blocks
+
+
+def contrast_with_blocks(split: SplitText) -> SplitContrast | None:
+    """Compare the split "last" with the split "blocks"; None for other splits and for short texts.
+
+    Long texts are sampled, so that it takes at most a few seconds.
+    """
+    if split.rule.how != "last" or split.validation_characters < CONTRAST_MIN:
+        return None
+    blocks = SplitText(split.corpus, replace(split.rule, how="blocks"))
+    return SplitContrast(*(_sampled_trigram_loss(each) for each in (split, blocks)))
+
+
+def _sampled_trigram_loss(split: SplitText) -> float:
+    training = spread(split.train_ranges, CONTRAST_TRAINING, CONTRAST_TRAINING // 8)
+    validation = spread(split.validation_ranges, CONTRAST_VALIDATION, CONTRAST_VALIDATION // 8)
+    return ngram_losses_of(*("".join(split.corpus.read(ranges)) for ranges in (training, validation)))["trigram"]
 
 
 def encode(text: str, symbols: Sequence[str]) -> Integers:
@@ -158,9 +195,10 @@ class NGramModel:
 def _number(keys: Integers, size: int) -> tuple[Integers, Integers, Integers, Integers]:
     """Return the distinct keys, ascending; each key's index among them; their counts; and a position of each.
 
-    Keys are below `size`. A table of that length is five times as fast as sorting, but needs the memory.
+    Keys are below `size`. A table of that length is five times as fast as sorting, unless it is much longer than the
+    keys.
     """
-    if size > TABLE_SIZE:
+    if size > min(TABLE_SIZE, TABLE_RATIO * len(keys)):
         distinct, positions, ids, occurrences = np.unique(
             keys, return_index=True, return_inverse=True, return_counts=True
         )

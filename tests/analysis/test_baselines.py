@@ -85,6 +85,7 @@ def test_the_leaderboard_lists_baselines_between_trials(study: StudyFolder, caps
     assert "\N{DAGGER}2.5000" in rows[5]
     assert out.count("\N{DAGGER}") == 3
     assert "no better than the trigram" in out
+    assert "baselines see their full context" in " ".join(out.split())
     assert main(["leaderboard", str(study.path), "--by", "seconds"]) == 0
     assert "trigram" not in capsys.readouterr().out
 
@@ -107,6 +108,7 @@ def test_the_report_lists_the_baselines(study: StudyFolder) -> None:
 
     text = to_markdown("report", list(baseline_blocks(RECORD, read_journal(study.journal).phases["only"].current())))
     assert "| trigram | 1.0000 | 1 of 3 |" in text
+    assert "The baselines see their full context" in text
     assert list(baseline_blocks(None, [])) == []
 
 

@@ -299,3 +299,22 @@ def test_carriage_returns_are_line_breaks(tmp_path: Path, capsys) -> None:
     assert {**json.loads(capsys.readouterr().out), "corpus": str(path)} == record
     assert main(["clean", str(path)]) == 0
     assert capsys.readouterr().out == NOVELLA.read_text(encoding="utf-8")
+
+
+def test_an_end_that_differs_from_the_text_is_reported(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    words = sorted(set(NOVELLA.read_text(encoding="utf-8").lower().split()))
+    (tmp_path / "words.txt").write_text("\n".join(words), encoding="utf-8")
+    study = tmp_path / "s.toml"
+    content = (
+        '[study]\ncorpus = "words.txt"\n[[phase]]\nname = "one"\nmax_iters = 5\n[phase.grid]\nseed = [1]\n'
+        "[defaults]\nn_layer = 1\nn_head = 1\nn_embd = 16\nblock_size = 8\nbatch_size = 2\nlearning_rate = 1e-3\n"
+    )
+    study.write_text(content, encoding="utf-8")
+    for command in ("corpus", "plan"):
+        assert main([command, str(study)]) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert "the last 10 % differ from the rest of the text: a trigram predicts them with " in out
+    study.write_text(content.replace("[[phase]]", 'split = "blocks"\n[[phase]]', 1), encoding="utf-8")
+    for command in ("corpus", "plan"):
+        assert main([command, str(study)]) == 0
+        assert "differ from the rest" not in capsys.readouterr().out

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from litegpt.study.split import SplitRule
 from litegpt.text import ngram
 from litegpt.text.corpus import read_corpus
-from litegpt.text.ngram import FALLBACK_DISCOUNTS, ORDERS, NGramModel, encode, ngram_losses, ngram_losses_of
+from litegpt.text.ngram import (
+    FALLBACK_DISCOUNTS,
+    ORDERS,
+    NGramModel,
+    contrast_with_blocks,
+    encode,
+    ngram_losses,
+    ngram_losses_of,
+)
 from litegpt.text.split import SplitText
 
 NOVELLA = (Path(__file__).parents[2] / "data" / "novella.txt").read_text(encoding="utf-8")
@@ -133,3 +141,31 @@ def test_only_the_end_of_a_long_training_split_is_counted(tmp_path: Path, monkey
 
 def test_symbols_are_numbered_as_they_are_given() -> None:
     assert encode("b\U0001f642aa", ["a", "b", "\U0001f642"]).tolist() == [1, 2, 0, 0]
+
+
+WORDS = sorted(set(NOVELLA.lower().split()))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_different"),
+    [
+        (NOVELLA, False),
+        (NOVELLA[20_000:40_000], False),
+        ("\n".join(random.Random(0).sample(WORDS, len(WORDS))), False),
+        ("\n".join(WORDS), True),
+        (NOVELLA[:60_000] + Path(__file__).read_text(encoding="utf-8"), True),
+    ],
+    ids=["a novella", "chapters", "words", "sorted words", "code at the end"],
+)
+def test_an_end_that_differs_from_the_text_is_noticed(tmp_path: Path, text: str, is_different: bool) -> None:
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    contrast = contrast_with_blocks(SplitText(read_corpus("text.txt", tmp_path), SplitRule()))
+    assert contrast is not None
+    assert contrast.is_different == is_different
+
+
+def test_only_the_end_of_a_long_enough_text_is_compared(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(NOVELLA, encoding="utf-8")
+    corpus = read_corpus("text.txt", tmp_path)
+    assert contrast_with_blocks(SplitText(corpus, SplitRule("blocks"))) is None
+    assert contrast_with_blocks(SplitText(corpus, SplitRule(fraction=0.001))) is None
