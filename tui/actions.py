@@ -1,4 +1,4 @@
-"""What the console does to a study, separate from its keys: write the default study, launch, control.
+"""Actions on a study, separate from their keys: write the default study, launch, control.
 
 The functions take the Textual application only to show notifications, to open dialogs and to run threads.
 """

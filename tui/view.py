@@ -1,4 +1,4 @@
-"""What the user has set up on the tabs of one study. It is saved when the console quits and loaded when it starts."""
+"""The user's set-up of the tabs for one study. It is saved when the console quits and loaded when it starts."""
 
 from __future__ import annotations
 

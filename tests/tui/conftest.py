@@ -1,4 +1,4 @@
-"""A small study on disk, and a console on it."""
+"""A small finished study on disk, and functions that run a console on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study of several tokenizers: every tab compares in bits per character, and says so."""
+"""A study with several tokenizers: every tab compares in bits per character."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_tab(place: StudyLocation, tab: str) -> ConsoleApp:
 
 
 @SIZES
-def test_the_live_chart_is_drawn_in_them(place: StudyLocation, size: tuple[int, int]) -> None:
+def test_live_draws_bits_per_character(place: StudyLocation, size: tuple[int, int]) -> None:
     app = open_tab(place, "live")
     characters, pairs = read_journal(place.folder.journal).phases["phase1"].planned[:2]
     app.view.marks.add(("phase1", characters))
@@ -70,7 +70,7 @@ def test_the_live_chart_is_drawn_in_them(place: StudyLocation, size: tuple[int, 
 
 
 @SIZES
-def test_the_board_ranks_by_them(place: StudyLocation, size: tuple[int, int]) -> None:
+def test_leaderboard_ranks_by_bits_per_character(place: StudyLocation, size: tuple[int, int]) -> None:
     app = open_tab(place, "leaderboard")
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -109,7 +109,7 @@ def test_the_board_ranks_by_them(place: StudyLocation, size: tuple[int, int]) ->
     run(app, drive, size)
 
 
-def test_the_grid_says_why_permutations_are_left_out(place: StudyLocation) -> None:
+def test_grid_explains_excluded_permutations(place: StudyLocation) -> None:
     assert place.study_path is not None
     text = place.study_path.read_text("utf-8")
     preview = Previewer(place.study_path).preview(text, StudyState())
@@ -123,7 +123,7 @@ def test_the_grid_says_why_permutations_are_left_out(place: StudyLocation) -> No
     assert once.count("n_head") == 1
 
 
-def test_a_trial_that_beats_the_trigram_is_not_called_worse(place: StudyLocation) -> None:
+def test_detail_compares_a_trial_with_the_trigram(place: StudyLocation) -> None:
     app = open_tab(place, "leaderboard")
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -139,7 +139,7 @@ def test_a_trial_that_beats_the_trigram_is_not_called_worse(place: StudyLocation
     run(app, drive)
 
 
-def test_a_study_of_characters_has_no_such_column(finished: StudyLocation) -> None:
+def test_character_study_has_no_column_of_bits_per_character(finished: StudyLocation) -> None:
     app = open_tab(finished, "leaderboard")
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -152,7 +152,7 @@ def test_a_study_of_characters_has_no_such_column(finished: StudyLocation) -> No
     run(app, drive)
 
 
-def test_curves_are_means_of_them(place: StudyLocation) -> None:
+def test_curves_average_bits_per_character(place: StudyLocation) -> None:
     app = open_tab(place, "curves")
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -166,7 +166,7 @@ def test_curves_are_means_of_them(place: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_importance_is_asked_about_them(place: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importance_targets_bits_per_character(place: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def quick(_: Answerer, question: Question, trials: Iterable[TrialState], scores: Any = ()) -> Answer:
@@ -200,7 +200,7 @@ def test_samples_are_ordered_by_bits_per_character(place: StudyLocation) -> None
     run(app, drive)
 
 
-def test_a_trial_is_named_by_what_tells_it_from_the_others() -> None:
+def test_short_names_contain_what_distinguishes_trials() -> None:
     (trial,) = phase_trials(1)
     others = [
         dataclasses.replace(trial, activation="swiglu", tokenizer="bpe", vocab_size=512),
@@ -217,7 +217,7 @@ def test_a_trial_is_named_by_what_tells_it_from_the_others() -> None:
     assert tokens_name(trial.__class__(**{**trial.settings(), "tokenizer": "word", "vocab_size": 1024})) == "word 1024"
 
 
-def test_names_tell_apart_what_ids_leave_alike() -> None:
+def test_short_names_differ_for_similar_ids() -> None:
     """Heads that follow from the width say nothing beside it."""
     base = Trial(2, 1, 64, 32, 16, 1e-3, 100)
     settings = [base, replace(base, n_embd=128, n_head=2), replace(base, activation="swiglu", qk_norm=True)]

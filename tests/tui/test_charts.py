@@ -1,4 +1,4 @@
-"""Scales, ticks, the canvas, the plot: what is drawn is what the data says."""
+"""Scales, ticks, the canvas and the plot."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def test_a_spike_survives_the_reduction() -> None:
     assert [column for column, *_ in buckets] == list(range(100))
 
 
-def test_a_gap_joins_nothing() -> None:
+def test_a_gap_interrupts_a_line() -> None:
     buckets = reduce_columns([0.0, 1, 2, 3], [1.0, None, math.nan, 2.0], 4, 0, 3)
     assert buckets == [(0, 1.0, 1.0, 1.0, 1.0, False), (3, 2.0, 2.0, 2.0, 2.0, False)]
 
 
 @pytest.mark.parametrize("ys", [[], [1.0], [math.nan, 2.0], [3.0, 3.0, 3.0], [1e300, -1e300], [math.inf, 1.0]])
 @pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
-def test_no_data_is_too_odd_to_draw(ys: list[float], scale: str) -> None:
+def test_odd_data_is_drawn_without_errors(ys: list[float], scale: str) -> None:
     line = Line("a", list(map(float, range(len(ys)))), ys, "red", "a")
     for width, height in ((1, 1), (8, 3), (60, 20)):
         frame = draw([line], width, height, Axes(y_scale=scale, x_scale=scale, cursor=1.0))
         assert len(frame.rows) <= max(height, 3)
 
 
-def test_lines_lie_where_the_values_are() -> None:
+def test_lines_are_drawn_at_their_values() -> None:
     rising = Line("up", [0.0, 1, 2], [0.0, 1, 2], "red", "u")
     frame = draw([rising], 40, 12, Axes())
     rows = ["".join(text for text, _ in row) for row in frame.rows]
@@ -46,7 +46,7 @@ def test_lines_lie_where_the_values_are() -> None:
     assert drawn[-1][0] == 9
 
 
-def test_a_band_lies_below_lines_and_the_cursor_above() -> None:
+def test_areas_are_below_lines_and_the_cursor_is_above() -> None:
     xs = [0.0, 10.0]
     line = Line("a", xs, [1.0, 1.0], "red")
     frame = draw([line], 30, 9, Axes(cursor=5.0), [Area(xs, [0.9, 0.9], [1.1, 1.1], "grey")])
@@ -60,7 +60,7 @@ def test_x_of_a_cell_is_the_inverse_of_drawing() -> None:
     assert frame.x_at(frame.left + frame.width - 1) == 100
 
 
-def test_runs_and_steep_lines_have_no_holes() -> None:
+def test_steep_lines_have_no_gaps() -> None:
     canvas = Canvas(2, 3)
     canvas.path([(0, 0.0, 0.0, 0.0, 0.0, False), (3, 11.0, 11.0, 11.0, 11.0, True)], 11.0, 1.0, 1)
     rows = [canvas.row(row)[0] for row in range(3)]

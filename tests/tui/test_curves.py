@@ -1,4 +1,4 @@
-"""Tab 4: means and areas by hyperparameter."""
+"""The Curves tab: means and ranges by the values of a hyperparameter."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def curves_of(trials: list[Trial], phase: str = "phase1") -> dict[TrialKey, tupl
     return found
 
 
-def test_means_are_not_joined_where_the_trials_change() -> None:
+def test_a_mean_curve_breaks_where_its_trials_change() -> None:
     curves = curves_of(phase_trials(12)) | curves_of(phase_trials(2, max_iters=200), "phase2")
     means, used = mean_curves(MeanQuestion(curves, "learning_rate", "val_loss", "step"))
     assert used == 14
@@ -71,7 +71,7 @@ def test_means_are_not_joined_where_the_trials_change() -> None:
 
 
 @pytest.mark.parametrize(("axis", "last"), [("step", 100.0), ("time", 1.0), ("tokens", 100 * 12 * 16)])
-def test_means_lie_at_the_steps_or_where_their_trials_were_on_average(axis: str, last: float) -> None:
+def test_x_of_means_is_the_step_or_the_mean_x_of_the_trials(axis: str, last: float) -> None:
     means, _ = mean_curves(MeanQuestion(curves_of(phase_trials(12)), "n_layer", "train_loss", axis))
     assert means[0].sections[0].xs[-1] == pytest.approx(last)
 
@@ -82,24 +82,24 @@ def test_only_trials_with_counterparts_are_compared() -> None:
     assert used == 9
 
 
-def test_smoothing_begins_at_the_first_value() -> None:
+def test_smoothing_starts_at_the_first_value() -> None:
     assert smoothed([4.0, 4.0, 4.0], 0.9) == pytest.approx([4.0, 4.0, 4.0])
     assert smoothed([1.0, 3.0], 0.5) == pytest.approx([1.0, (0.5 + 3) / 1.5])
     assert smoothed([1.0, 3.0], 0.0) == [1.0, 3.0]
 
 
-def test_a_logarithmic_axis_leaves_step_0_out() -> None:
+def test_logarithmic_axis_drops_step_0() -> None:
     mean = MeanCurve(1, (CurveSection([0.0, 10.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 1),))
     assert drawable([mean], 0.0, "log")[0].sections[0].xs == [10.0]
 
 
-def test_lines_that_overlap_in_time_are_apart() -> None:
+def test_sections_that_overlap_in_time_are_separate_lines() -> None:
     first, second = (CurveSection(xs, [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], 2) for xs in ([0.0, 9.0], [5.0, 8.0]))
     lines = MeanCurve(1, (first, second)).lines("x", "red", "a")
     assert [(line.name, line.sign) for line in lines] == [("", ""), ("x", "a")]
 
 
-def test_choices_that_are_unsound_are_the_first() -> None:
+def test_invalid_options_become_the_first_choice() -> None:
     plain = {"figure": ["x"], "axis": 3, "smoothing": "much", "x_scale": None}
     settings = CurvesSettings(lambda: plain)
     assert (settings.metric, settings.axis, settings.weight, settings.x_scale) == ("val_loss", "step", 0.0, "linear")
@@ -137,7 +137,7 @@ def test_every_key_of_the_screen(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_the_cursor_reads_every_value(finished: StudyLocation) -> None:
+def test_cursor_reads_every_value(finished: StudyLocation) -> None:
     app = open_curves(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -157,7 +157,7 @@ def test_the_cursor_reads_every_value(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_a_trial_that_ends_is_drawn(study_file: object, folder: StudyFolder, finished: StudyLocation) -> None:
+def test_curves_include_a_trial_that_ends(study_file: object, folder: StudyFolder, finished: StudyLocation) -> None:
     app = open_curves(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -176,7 +176,7 @@ def test_a_trial_that_ends_is_drawn(study_file: object, folder: StudyFolder, fin
     run(app, drive)
 
 
-def test_nothing_done_is_a_sentence(study_file: object, folder: StudyFolder) -> None:
+def test_curves_without_finished_trials_show_a_sentence(study_file: object, folder: StudyFolder) -> None:
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
         journal.append(*phase_planned("phase1", phase_trials(2)))
@@ -189,7 +189,7 @@ def test_nothing_done_is_a_sentence(study_file: object, folder: StudyFolder) -> 
     run(app, drive, (80, 24))
 
 
-def test_names_from_files_are_neither_markup_nor_control(study_file: object, folder: StudyFolder) -> None:
+def test_names_from_files_are_shown_literally(study_file: object, folder: StudyFolder) -> None:
     phase = "[red]p"
     trials = phase_trials(4)
     with Journal(folder.journal, "small") as journal:

@@ -1,4 +1,4 @@
-"""How busy the machine is; NVIDIA's library is played by a module with its names, units and errors."""
+"""The load of the machine. A fake module with NVIDIA's names, units and errors replaces the library."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FakeNvml(SimpleNamespace):
         return 312_499
 
 
-def test_gpus_are_told_in_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_usage_is_converted_to_our_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
     first, second = DeviceSampler().sample()
     assert first == DeviceUsage("gpu 0", 0.87, 20 << 30, 80 << 30, 64.0, 312.499)
@@ -65,7 +65,7 @@ def test_gpus_are_told_in_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("module", [None, FakeNvml(nvmlInit=lambda: (_ for _ in ()).throw(NVMLError("no driver")))])
-def test_without_a_gpu_it_is_the_processor(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_the_cpu_is_sampled(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", module)  # None: cannot be imported
     (cpu,) = DeviceSampler().sample()
     assert cpu.name == "cpu"
@@ -74,7 +74,7 @@ def test_without_a_gpu_it_is_the_processor(module: Any, monkeypatch: pytest.Monk
     assert 0 < cpu.memory_used < cpu.memory_total
 
 
-def test_a_gpu_that_goes_away_leaves_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_replaces_a_lost_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = FakeNvml()
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     devices = DeviceSampler()

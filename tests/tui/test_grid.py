@@ -1,4 +1,4 @@
-"""Tab 3: the study file is edited, and what it comes to follows."""
+"""The Grid tab: edits of the study file, and the summary that follows them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def study_text(place: StudyLocation) -> str:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
-def test_phases_entries_and_what_they_come_to(finished: StudyLocation, size: tuple[int, int]) -> None:
+def test_grid_shows_phases_entries_and_summary(finished: StudyLocation, size: tuple[int, int]) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -67,7 +67,7 @@ def test_phases_entries_and_what_they_come_to(finished: StudyLocation, size: tup
     run(app, drive, size)
 
 
-def test_values_are_typed_in_place_and_counted_while_typing(finished: StudyLocation) -> None:
+def test_summary_follows_the_typed_values(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -90,7 +90,7 @@ def test_values_are_typed_in_place_and_counted_while_typing(finished: StudyLocat
     run(app, drive)
 
 
-def test_what_is_typed_can_be_left(finished: StudyLocation) -> None:
+def test_typing_can_be_cancelled(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -105,7 +105,7 @@ def test_what_is_typed_can_be_left(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_large_grids_are_multiplied_out_and_too_large_ones_refused(study_file: Path) -> None:
+def test_large_grids_are_only_counted_and_huge_ones_refused(study_file: Path) -> None:
     text = STUDY.replace("batch_size = [8, 16]", f"batch_size = [8, 16]\ndropout = {[n / 2000 for n in range(2000)]}")
     preview = Previewer(study_file).preview(text, StudyState())
     assert preview.problem is None
@@ -117,7 +117,7 @@ def test_large_grids_are_multiplied_out_and_too_large_ones_refused(study_file: P
     assert "1,200,000 permutations, more than 100,000" in refused.problem
 
 
-def test_edits_are_undone_saved_and_shown_first(finished: StudyLocation) -> None:
+def test_edits_can_be_undone_and_are_shown_before_saving(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -146,7 +146,7 @@ def test_edits_are_undone_saved_and_shown_first(finished: StudyLocation) -> None
     run(app, drive)
 
 
-def test_permutations_are_never_looked_at_on_the_screens_thread(
+def test_permutations_are_never_expanded_on_the_screens_thread(
     finished: StudyLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
@@ -200,7 +200,7 @@ def test_phases_are_added_copied_moved_and_deleted(finished: StudyLocation) -> N
     run(app, drive)
 
 
-def test_a_file_that_changed_meanwhile_is_not_overwritten(finished: StudyLocation) -> None:
+def test_save_does_not_overwrite_a_changed_file(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -219,7 +219,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(finished: StudyLocatio
     run(app, drive)
 
 
-def test_a_file_that_changed_is_shown_anew(finished: StudyLocation) -> None:
+def test_grid_reloads_a_changed_file(finished: StudyLocation) -> None:
     app = open_grid(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -270,7 +270,7 @@ def test_readonly_edits_nothing(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_no_study_and_no_corpus_have_a_sentence(tmp_path: Path, study_file: Path, folder: StudyFolder) -> None:
+def test_missing_study_or_corpus_shows_a_sentence(tmp_path: Path, study_file: Path, folder: StudyFolder) -> None:
     nothing = open_grid(StudyLocation(None, folder))
 
     async def look(pilot: Pilot[None]) -> None:

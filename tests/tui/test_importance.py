@@ -1,4 +1,4 @@
-"""Tab 5: bars, intervals, scores; computed in a process of their own."""
+"""The Importance tab: bars, intervals and scores, and the process that computes them."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ def test_the_process_answers_and_ends() -> None:
     assert answerer._process.poll() is not None
 
 
-def test_a_process_that_dies_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_process_gives_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert "the process has ended" in Answerer().ask(Question(None, "loss", "forest", 3), trials(3)).problem
 
 
-def test_what_varies_together_is_one_bar_with_its_parts() -> None:
+def test_hyperparameters_that_vary_together_share_a_bar() -> None:
     wide = [Trial(**{**t.settings.settings(), "n_head": 2 * t.settings.n_layer}) for t in trials()]
     joint = [
         TrialState("p", t.id, t, "done", metrics=TrialMetrics(final_loss=t.n_layer + t.learning_rate, seconds=1.0))
@@ -109,18 +109,18 @@ def test_what_varies_together_is_one_bar_with_its_parts() -> None:
     assert "they vary together" in text
 
 
-def test_too_few_trials_are_not_enough_data() -> None:
+def test_too_few_trials_give_a_problem() -> None:
     found = answer(Question(None, "loss", "forest", 3), trials(3))
     assert "Not enough data" in bars_content(found, 60, 20).plain.capitalize()
 
 
-def test_two_figures_and_a_method_that_takes_one() -> None:
+def test_anova_of_two_metrics_uses_the_loss() -> None:
     found = answer(Question(None, "loss and time", "anova", 12), trials())
     assert any("final_loss alone" in note for note in found.notes)
     assert set(TARGETS) <= set(FIGURES)
 
 
-def test_names_and_counts_are_whole() -> None:
+def test_bars_show_whole_names_and_counts() -> None:
     joint = Answer((Share("tokenizer + vocab_size", 0.9), Share("n_layer", 0.1)), "m")
     assert "tokenizer + vocab_size " in bars_content(joint, 60, 20).plain
     effects = (Effect(("a",), 0.996, 1.0, 1), Effect(("b",), 0.004, 0.1, 1))
@@ -128,14 +128,14 @@ def test_names_and_counts_are_whole() -> None:
     assert [bar.name for bar in _of_variance(small, ()).bars] == ["a", "1 smaller effect", "the rest"]
 
 
-def test_what_shuffling_makes_better_lies_left_of_zero() -> None:
+def test_negative_importance_is_left_of_zero() -> None:
     found = Answer((Share("a", 0.5, 0.4, 0.6), Share("b", -0.1, -0.2, 0.05)), "m")
     lines = bars_content(found, 50, 20).plain.splitlines()
     assert lines[3].index("├") < lines[0].index("█")
     assert "█" not in lines[2]
 
 
-def test_targets_methods_and_phases_are_asked_once_each(finished: StudyLocation, asked: list[Question]) -> None:
+def test_each_question_is_asked_once(finished: StudyLocation, asked: list[Question]) -> None:
     app = open_importance(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -158,7 +158,7 @@ def test_targets_methods_and_phases_are_asked_once_each(finished: StudyLocation,
     run(app, drive)
 
 
-def test_all_methods_side_by_side_where_there_is_room(finished: StudyLocation, asked: list[Question]) -> None:
+def test_a_huge_screen_shows_all_methods(finished: StudyLocation, asked: list[Question]) -> None:
     app = open_importance(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -167,7 +167,7 @@ def test_all_methods_side_by_side_where_there_is_room(finished: StudyLocation, a
     run(app, drive, (200, 60))
 
 
-def test_while_it_computes_it_says_so(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importance_says_that_it_computes(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
     def slow(*_: object) -> Answer:
@@ -188,7 +188,7 @@ def test_while_it_computes_it_says_so(finished: StudyLocation, monkeypatch: pyte
     run(app, drive)
 
 
-def test_an_answer_of_fewer_trials_holds_for_a_while(
+def test_an_answer_is_kept_for_a_while_when_trials_end(
     finished: StudyLocation, folder: StudyFolder, asked: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importance, "FRESH_SECONDS", 0.5)
@@ -210,7 +210,7 @@ def test_an_answer_of_fewer_trials_holds_for_a_while(
     run(app, drive)
 
 
-def test_no_trial_done_is_a_sentence(study_file: Any, folder: StudyFolder) -> None:
+def test_importance_without_finished_trials_shows_a_sentence(study_file: Any, folder: StudyFolder) -> None:
     with Journal(folder.journal, "small") as journal:
         journal.append(study_started())
         journal.append(*phase_planned("phase1", phase_trials(2)))

@@ -1,4 +1,4 @@
-"""The keys, the help, the palette, the themes, the dialogs; and the list of keys in docs/console.md."""
+"""Keys, help, palette, themes and dialogs, and the list of keys in docs/console.md."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tui.widgets.table import Table
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_list_of_keys_in_the_docs_is_true() -> None:
+def test_key_list_in_the_docs_is_current() -> None:
     page = (ROOT / "docs" / "console.md").read_text(encoding="utf-8")
     assert key_list() in page, "run: python -m tui.keys docs/console.md"
 
 
-def test_every_binding_has_an_id_of_its_own_and_says_what_it_does() -> None:
+def test_every_binding_has_a_unique_id_and_a_description() -> None:
     found = [binding for _, group in bindings() for binding in group]
     ids = [binding.id for binding in found]
     assert None not in ids
@@ -104,7 +104,7 @@ def test_a_tab_and_a_key_are_clicked(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_keys_that_do_not_fit_are_the_panes_last(finished: StudyLocation) -> None:
+def test_key_bar_drops_the_last_keys_of_the_pane(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -164,7 +164,7 @@ def test_vim_keys_and_arrows_move(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_a_tab_opened_before_the_theme_changed_wears_the_new_one(finished: StudyLocation) -> None:
+def test_open_tabs_follow_a_change_of_theme(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=Settings(theme=NAMES[0], refresh_seconds=0.1))
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -205,7 +205,7 @@ def test_without_colour_nothing_is_coloured(finished: StudyLocation, monkeypatch
     run(app, drive)
 
 
-def test_a_users_keymap_replaces_keys(finished: StudyLocation, tmp_path: Path) -> None:
+def test_keymap_replaces_keys(finished: StudyLocation, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text('theme = "litegpt-light"\nrefresh_seconds = 0.1\n[keymap]\n"tab.leaderboard" = "f2"\n')
     settings = load_settings(path)
@@ -222,7 +222,7 @@ def test_a_users_keymap_replaces_keys(finished: StudyLocation, tmp_path: Path) -
     run(app, drive)
 
 
-def test_settings_that_are_wrong_are_named_and_left_out(tmp_path: Path) -> None:
+def test_invalid_settings_are_named_and_ignored(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text('theme = 3\nbell = false\nrefresh_seconds = 0\ncolour = "red"\n')
     settings = load_settings(path)
@@ -265,7 +265,7 @@ def test_retry_without_a_runner_queues_again(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_a_pause_is_seen_by_every_console_and_ended_by_any(finished: StudyLocation) -> None:
+def test_pause_is_shown_and_can_be_resumed(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -282,7 +282,7 @@ def test_a_pause_is_seen_by_every_console_and_ended_by_any(finished: StudyLocati
     run(app, drive)
 
 
-def test_readonly_touches_nothing(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readonly_changes_nothing(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "_run_litegpt", lambda *_: pytest.fail("launched"))
     before = {path: path.stat().st_mtime_ns for path in finished.folder.path.rglob("*")}
     app = ConsoleApp(finished, settings=QUICK, readonly=True)
@@ -296,7 +296,7 @@ def test_readonly_touches_nothing(finished: StudyLocation, monkeypatch: pytest.M
     assert before == {path: path.stat().st_mtime_ns for path in finished.folder.path.rglob("*")}
 
 
-def test_stopping_asks_first_and_leaves_a_request(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_asks_first_and_sends_a_request(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Files, "runner", lambda _: RunnerStatus("running", 1, "box"))
     app = ConsoleApp(finished, settings=QUICK)
 

@@ -1,4 +1,4 @@
-"""Tab 2: sort, filter, mark, look, copy."""
+"""The Leaderboard tab: sort, filter, mark, details, copy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_board(place: StudyLocation) -> ConsoleApp:
     return app
 
 
-def test_trials_are_ranked_and_the_cut_is_shown(finished: StudyLocation) -> None:
+def test_leaderboard_ranks_trials_and_shows_the_promotion(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -49,7 +49,7 @@ def test_trials_are_ranked_and_the_cut_is_shown(finished: StudyLocation) -> None
     run(app, drive)
 
 
-def test_a_filter_is_typed_live_and_kept(finished: StudyLocation) -> None:
+def test_filter_applies_while_typing_and_is_kept(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -68,7 +68,7 @@ def test_a_filter_is_typed_live_and_kept(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_a_wrong_filter_says_what_is_wrong(finished: StudyLocation) -> None:
+def test_invalid_filter_shows_the_mistake(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -81,7 +81,7 @@ def test_a_wrong_filter_says_what_is_wrong(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_the_time_machine_ranks_as_of_a_step(finished: StudyLocation) -> None:
+def test_filter_by_step_ranks_as_of_that_step(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -122,7 +122,7 @@ def test_a_trial_that_diverged_later_ranks_alike_in_command_and_console(
     run(app, drive, (160, 40))
 
 
-def test_the_charts_cursor_travels_in_time(finished: StudyLocation) -> None:
+def test_chart_cursor_ranks_as_of_its_step(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -171,7 +171,7 @@ def test_marks_by_row_by_range_and_all(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_the_detail_follows_the_cursor_and_opens_on_a_narrow_screen(finished: StudyLocation) -> None:
+def test_detail_follows_the_cursor_and_opens_on_a_narrow_screen(finished: StudyLocation) -> None:
     app = open_board(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -211,7 +211,7 @@ def test_copying_writes_a_file_too(finished: StudyLocation, tmp_path: Path) -> N
     run(app, drive)
 
 
-def test_what_the_user_set_up_survives_a_restart(finished: StudyLocation) -> None:
+def test_view_survives_a_restart(finished: StudyLocation) -> None:
     path = view_path(finished.folder.path)
     app = ConsoleApp(finished, settings=QUICK, view_file=path)
 
@@ -226,13 +226,13 @@ def test_what_the_user_set_up_survives_a_restart(finished: StudyLocation) -> Non
     assert len(view.marks) == 1
 
 
-def test_settings_are_told_apart_from_their_names() -> None:
+def test_detail_aligns_names_and_settings() -> None:
     (trial,) = phase_trials(1)
     lines = _settings(TrialState("p", trial.id, trial), []).plain.splitlines()
     assert {"gradient_accumulation     1", "activation_checkpointing  false"} < {line.rstrip() for line in lines}
 
 
-def test_a_damaged_view_is_a_new_one(tmp_path: Path) -> None:
+def test_damaged_view_file_gives_a_new_view(tmp_path: Path) -> None:
     path = tmp_path / "view.json"
     save_view(View(tab="grid", marks={("a", "b")}), path)
     assert load_view(path).marks == {("a", "b")}

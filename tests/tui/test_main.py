@@ -1,4 +1,4 @@
-"""The command line: what it opens, and how it refuses."""
+"""The command line of the console."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert not (tmp_path / "results").exists()
 
 
-def test_a_speed_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_speed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ending:
         main(["--replay", "-3"])
     assert ending.value.code == 2

@@ -1,4 +1,4 @@
-"""The dialog that promotes: what it would write follows every choice."""
+"""The promotion dialog: its preview follows every choice."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_keys_do_not_wait_for_the_preview(finished: StudyLocation, monkeypatch: 
     run(app, drive)
 
 
-def test_marked_trials_that_are_the_best_are_a_rule(finished: StudyLocation) -> None:
+def test_marking_the_best_trials_writes_a_rule(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -143,7 +143,7 @@ def test_marked_trials_are_written_out(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_a_file_that_changes_meanwhile_is_not_overwritten(finished: StudyLocation) -> None:
+def test_promotion_does_not_overwrite_a_changed_file(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -190,7 +190,7 @@ def test_p_opens_it_on_both_tabs(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_a_phase_without_results_has_a_sentence(finished: StudyLocation) -> None:
+def test_promotion_from_a_phase_without_results_shows_a_sentence(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:

@@ -1,4 +1,4 @@
-"""Tab 6: the ladder, two texts side by side, copied stretches, and generation in a process of its own."""
+"""The Samples tab: samples by loss, two texts side by side, copied passages, generated text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tui.widgets.table import Table
 WRITES = "import sys, time\nfor piece in ('one ', 'two \\x1b[31m', 'thr\\xe9e'): print(piece, end='', flush=True)"
 
 
-def ladder(app: ConsoleApp) -> SamplesScreen:
+def samples_tab(app: ConsoleApp) -> SamplesScreen:
     assert isinstance(app.screen, SamplesScreen)
     return app.screen
 
@@ -36,12 +36,12 @@ def open_samples(place: StudyLocation) -> ConsoleApp:
     return app
 
 
-def test_the_ladder_goes_from_the_highest_loss_to_the_lowest(finished: StudyLocation) -> None:
+def test_samples_are_sorted_from_the_highest_loss_to_the_lowest(finished: StudyLocation) -> None:
     app = open_samples(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: len(ladder(app)._samples) == 3)
-        losses = [entry.sample.loss for entry in ladder(app)._samples]
+        await settled(app, pilot, lambda: len(samples_tab(app)._samples) == 3)
+        losses = [entry.sample.loss for entry in samples_tab(app)._samples]
         assert losses == [2.0, 1.99, 1.98]
         await pilot.press("g", "b", "j")
         text = text_of(app)
@@ -49,25 +49,25 @@ def test_the_ladder_goes_from_the_highest_loss_to_the_lowest(finished: StudyLoca
         assert "quick brown fox 1" in text
         assert "2.000" in text
         await pilot.press("escape")
-        assert not ladder(app).has_class("-pinned")
+        assert not samples_tab(app).has_class("-pinned")
 
     run(app, drive)
 
 
-def test_a_new_sample_climbs_on(finished: StudyLocation) -> None:
+def test_a_new_sample_appears(finished: StudyLocation) -> None:
     app = open_samples(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: len(ladder(app)._samples) == 3)
+        await settled(app, pilot, lambda: len(samples_tab(app)._samples) == 3)
         path = finished.folder.trial("phase2", phase_trials(3, max_iters=200)[0].id).samples
         append_sample(path, Sample(step=200, loss=1.5, text="prose", prompt="", temperature=1.0, seed=0))
-        await settled(app, pilot, lambda: len(ladder(app)._samples) == 4)
-        assert ladder(app)._samples[-1].sample.text == "prose"
+        await settled(app, pilot, lambda: len(samples_tab(app)._samples) == 4)
+        assert samples_tab(app)._samples[-1].sample.text == "prose"
 
     run(app, drive)
 
 
-def test_copied_stretches_are_lit_with_their_words() -> None:
+def test_copied_passages_are_highlighted_with_their_words() -> None:
     text = "at the sign of the quick brown fox we met\nthe others and went on"
     index = VerbatimIndex("I know the sign of the quick brown fox we met once")
     lit = highlighted(text, index.measure(text).passages)
@@ -75,7 +75,7 @@ def test_copied_stretches_are_lit_with_their_words() -> None:
     assert text[lit.spans[0].start : lit.spans[0].end] == "the sign of the quick brown fox we met"
 
 
-def test_what_was_measured_is_told_and_what_is_copied_is_lit(finished: StudyLocation) -> None:
+def test_samples_show_the_measured_share_and_highlight_copies(finished: StudyLocation) -> None:
     app = open_samples(finished)
     path = finished.folder.trial("phase2", phase_trials(3, max_iters=200)[0].id).samples
     text = "so the quick brown fox jumps over the lazy dog. the hen"
@@ -83,7 +83,7 @@ def test_what_was_measured_is_told_and_what_is_copied_is_lit(finished: StudyLoca
     append_sample(path, Sample(step=200, loss=1.5, text=text, prompt="", temperature=1.0, seed=0, copied=stored))
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: len(ladder(app)._samples) == 4)
+        await settled(app, pilot, lambda: len(samples_tab(app)._samples) == 4)
         assert " 75% " in text_of(app)
         await pilot.press("G")
         told = "75% of the words copied, at most 9 in a row · same in the validation text: 25%"
@@ -94,7 +94,7 @@ def test_what_was_measured_is_told_and_what_is_copied_is_lit(finished: StudyLoca
     run(app, drive)
 
 
-def test_a_prompt_is_continued_as_it_comes(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_text_streams_in(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[TrialKey, str]] = []
 
     def command(folder: object, key: TrialKey, prompt: str, length: int, temperature: float) -> list[str]:
@@ -105,18 +105,18 @@ def test_a_prompt_is_continued_as_it_comes(finished: StudyLocation, monkeypatch:
     app = open_samples(finished)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: len(ladder(app)._samples) == 3)
+        await settled(app, pilot, lambda: len(samples_tab(app)._samples) == 3)
         await pilot.press("slash", *"Hi", "enter")
         await settled(app, pilot, lambda: "one two ␛[31mthrée" in text_of(app))
-        assert asked == [(key_of(ladder(app)._samples[2].trial), "Hi")]
-        assert ladder(app).query_one(Input).value == "Hi"
+        assert asked == [(key_of(samples_tab(app)._samples[2].trial), "Hi")]
+        assert samples_tab(app).query_one(Input).value == "Hi"
         await pilot.press("escape")
-        assert ladder(app).query_one(Table).has_focus
+        assert samples_tab(app).query_one(Table).has_focus
 
     run(app, drive)
 
 
-def test_generation_that_fails_says_why() -> None:
+def test_failed_generation_shows_the_error() -> None:
     async def collect() -> None:
         async for _ in generate([sys.executable, "-c", "import sys; sys.exit('no best.safetensors here')"]):
             pass

@@ -1,4 +1,4 @@
-"""Every tab, at every size, full and empty."""
+"""All tabs at all sizes, with and without results."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_live_shows_phases_chart_and_trials(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_what_counting_reaches_is_a_line_and_a_word(finished: StudyLocation) -> None:
+def test_baseline_is_drawn_and_compared(finished: StudyLocation) -> None:
     corpus = read_journal(finished.folder.journal).corpus
     assert corpus is not None
     record = {"sha256": corpus.sha256, "val_loss": {"bigram": 1.9, "trigram": 1.6}}
@@ -89,7 +89,7 @@ def test_live_follows_a_run_as_it_grows(study_file: Path, folder: StudyFolder) -
         run(app, drive)
 
 
-def test_a_study_without_results_says_how_to_run_it(study_file: Path, folder: StudyFolder) -> None:
+def test_study_without_results_shows_how_to_run_it(study_file: Path, folder: StudyFolder) -> None:
     app = ConsoleApp(find_location(study_file, folder.root), settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -124,7 +124,7 @@ def test_a_first_run_offers_the_default_study(tmp_path: Path, monkeypatch: pytes
     run(app, drive)
 
 
-def test_results_that_are_deleted_leave_a_sentence(finished: StudyLocation) -> None:
+def test_deleted_results_leave_a_sentence(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
@@ -136,7 +136,7 @@ def test_results_that_are_deleted_leave_a_sentence(finished: StudyLocation) -> N
     run(app, drive)
 
 
-def test_a_crashed_runner_is_told(finished: StudyLocation) -> None:
+def test_crashed_runner_is_shown(finished: StudyLocation) -> None:
     import socket
 
     holder = f'{{"host": "{socket.gethostname()}", "pid": 999999999}}'
@@ -149,7 +149,7 @@ def test_a_crashed_runner_is_told(finished: StudyLocation) -> None:
     run(app, drive)
 
 
-def test_text_from_files_is_neither_markup_nor_control(finished: StudyLocation) -> None:
+def test_text_from_files_is_shown_literally(finished: StudyLocation) -> None:
     app = ConsoleApp(finished, settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:

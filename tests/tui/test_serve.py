@@ -1,4 +1,4 @@
-"""`--serve`: only on this machine, only with the token."""
+"""`litegpt-tui --serve` answers only on this machine, and only with the token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKEN = "a-token"
 pytest.importorskip("textual_serve", reason="textual-serve is not installed: pip install textual-serve")
 
 
-def test_the_console_answers_to_the_token_alone(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_answers_only_with_the_token(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     from aiohttp import WSMsgType, WSServerHandshakeError
     from aiohttp.test_utils import TestClient, TestServer
 
@@ -58,7 +58,7 @@ def test_the_console_answers_to_the_token_alone(finished: StudyLocation, monkeyp
     asyncio.run(session())
 
 
-def test_a_port_that_is_taken_is_one_line(finished: StudyLocation, capsys: pytest.CaptureFixture[str]) -> None:
+def test_used_port_is_one_line(finished: StudyLocation, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -70,7 +70,7 @@ def test_a_port_that_is_taken_is_one_line(finished: StudyLocation, capsys: pytes
 
 
 @pytest.mark.parametrize("port", ["0", "70000", "-1", "x"])
-def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ending:
         main(["--serve", f"--port={port}"])
     assert ending.value.code == 2

@@ -1,6 +1,6 @@
-"""What the main tabs look like, as text: a difference is either a defect or a new look.
+"""The tabs as text. A difference is either a defect or an intended change.
 
-`LITEGPT_SNAPSHOTS=write python -m pytest tests/tui/test_snapshots.py` takes them anew; `git diff` shows what changed.
+`LITEGPT_SNAPSHOTS=write python -m pytest tests/tui/test_snapshots.py` writes them; `git diff` shows the changes.
 """
 
 from __future__ import annotations
@@ -48,6 +48,6 @@ def test_every_tab_looks_as_it_did(finished: StudyLocation, size: tuple[int, int
             expected = path.read_text(encoding="utf-8")
             with contextlib.suppress(AssertionError):
                 await settled(app, pilot, lambda expected=expected: look() == expected)
-            assert look() == expected, f"{path.name} is another: the module says how to take it anew"
+            assert look() == expected, f"{path.name} differs: the docstring of this module says how to write it"
 
     run(app, drive, size)

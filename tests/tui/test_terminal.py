@@ -1,4 +1,4 @@
-"""The console in a real pseudo-terminal: launch, watch a curve grow, quit, come back."""
+"""The console in a pseudo-terminal: launch, watch, quit and reopen."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def tiny(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_grid_is_edited_saved_and_there_again(tiny: Path) -> None:
+def test_grid_edit_is_saved_and_reopened(tiny: Path) -> None:
     with console(tiny) as terminal:
         terminal.wait_for(lambda text: "Nothing has run yet: r runs the study." in text)
         edit_the_grid(terminal)
@@ -193,7 +193,7 @@ def test_the_grid_is_edited_saved_and_there_again(tiny: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_from_the_first_key_to_the_last(tiny: Path) -> None:
+def test_whole_study_in_a_terminal(tiny: Path) -> None:
     with console(tiny) as terminal:
         terminal.wait_for(lambda text: "Nothing has run yet: r runs the study." in text)
         edit_the_grid(terminal)
@@ -201,7 +201,7 @@ def test_a_study_from_the_first_key_to_the_last(tiny: Path) -> None:
         begun = terminal.wait_for(lambda text: "─ running · " in text and bool(steps(text)) and braille(text) > 0)
         terminal.wait_for(lambda text: sum(steps(text)) > sum(steps(begun)) and braille(text) != braille(begun))
         assert terminal.quit() == 0
-    with console(tiny) as terminal:  # the runner has gone on
+    with console(tiny) as terminal:  # the runner kept running
         terminal.wait_for(lambda text: "3/3 trials ended" in text)
         generate(terminal)
         terminal.press("\x1b")

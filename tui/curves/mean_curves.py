@@ -68,7 +68,7 @@ class MeanCurve:
     def lines(self, name: str, colour: str, sign: str) -> list[Line]:
         """Return the mean as one line with gaps, or as several lines if the sections overlap in x.
 
-        Of several lines, the last one has the name and the sign.
+        The last of several lines has the name and the sign.
         """
         overlap = any(before.xs[-1] > after.xs[0] for before, after in pairwise(self.sections))
         if overlap:
@@ -93,7 +93,7 @@ class MeanCurve:
 
 
 class MeanQuestion(NamedTuple):
-    """What to average: curves of trials, by the values of a hyperparameter."""
+    """The curves of trials to average by the values of a hyperparameter."""
 
     curves: Mapping[TrialKey, tuple[TrialState, Curve]]
     hyperparameter: str

@@ -223,7 +223,7 @@ class GridScreen(StudyScreen):
         self._update_preview()
 
     def _may_edit(self) -> bool:
-        """True if edits are possible now; otherwise the user is told why."""
+        """True if edits are possible now; otherwise a warning says why."""
         if not may_change(self.app, self.session) or self.draft is None or self._entries.is_typing:
             return False
         if self.feed.location.study_path == self.feed.location.folder.snapshot:

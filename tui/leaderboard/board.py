@@ -73,7 +73,7 @@ class Board:
     def rank(self, phase: str | None, by: str | None, step: int | None) -> None:
         """Rank a phase's trials (of all phases: None), as they were at a step (now: None).
 
-        By what suits the trials where `by` is no ranking.
+        Without a valid `by`, the metric that fits the trials.
         """
         self.phase, self.step = phase, step
         phases = [self._feed.state.phases[phase]] if phase in self._feed.state.phases else None
@@ -111,7 +111,7 @@ class Board:
         self._places = {key: index for index, row in enumerate(rows) for key in keys_of(row)}
 
     def place(self, key: TrialKey | None) -> int | None:
-        """Return the row a trial is on, None where it is filtered out."""
+        """Return the row of a trial, None if it is filtered out."""
         return None if key is None else self._places.get(key)
 
     def columns(self, width: int, hidden: Sequence[str]) -> list[Column]:

@@ -1,4 +1,4 @@
-"""What the live chart draws: its choices of metrics and axes, the lines of trials, and the range of all trials."""
+"""Content of the live chart: its choices of metrics and axes, the lines of trials, and the range of all trials."""
 
 from __future__ import annotations
 
