@@ -18,6 +18,7 @@ from litegpt.results.journal import Journal, read_journal
 from litegpt.run.phase_run import RunningTrial
 from litegpt.run.view import ProgressLine
 from litegpt.study.study import read_study
+from litegpt.text.corpus import read_corpus
 from tests.builders import phase_planned, study_started, trial_started
 from tests.tui.conftest import QUICK, ended, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
@@ -30,7 +31,7 @@ def half_done(study_file: Path, folder: StudyFolder) -> StudyFolder:
     trials = phase_trials(12)
     folder.path.mkdir(parents=True)
     with Journal(folder.journal, "small") as journal:
-        journal.append(study_started())
+        journal.append(study_started(sha256=read_corpus("corpus.txt", study_file.parent).sha256))
         journal.append(*phase_planned("phase1", trials))
         for place, trial in enumerate(trials[:6]):
             pack = PackEnded(pack="p1", phase="phase1", trials=[trial.id], wall_seconds=100.0)
