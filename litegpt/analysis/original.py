@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ COLUMNS: dict[str, tuple[str, Callable[[str], int | float]]] = {
     "batch_size": ("Batch Size", int),
     "n_layer": ("Layers", int),
 }
+MODEL: dict[str, Any] = {"attention_scale": "width", "initialisation": "torch"}
+"""The settings in which the original's model differs from the defaults."""
 _BEGINNING = "BEGINNING ("
 _HEADER = re.compile(
     r"BEGINNING \([\d.]+\): Baseline " + " ".join(rf"{column}\(([^)]+)\)" for column, _ in COLUMNS.values())
@@ -43,12 +46,18 @@ def read_folder(folder: Path) -> ImportedPhase:
     """
     name = folder.resolve().name
     if (folder / TRIALS).is_file() and (folder / STEPS).is_file():
-        return check_trials(name, *_read_tables(folder))
+        return _with_model(check_trials(name, *_read_tables(folder)))
     if (folder / LOG).is_file():
-        return check_trials(name, *_read_log(folder / LOG))
+        return _with_model(check_trials(name, *_read_log(folder / LOG)))
     if not folder.is_dir():
         raise InputError("no such folder", folder)
     raise InputError(f"holds neither {LOG} nor {TRIALS} with {STEPS}", folder)
+
+
+def _with_model(phase: ImportedPhase) -> ImportedPhase:
+    """Add the settings of the model, which the original's files do not name."""
+    trials = tuple(replace(trial, settings=replace(trial.settings, **MODEL)) for trial in phase.trials)
+    return replace(phase, trials=trials)
 
 
 def decode(path: Path) -> str:

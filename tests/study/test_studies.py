@@ -45,7 +45,20 @@ def test_the_original_study(four_phases: Study) -> None:
 def test_the_small_models() -> None:
     study = read_study(ROOT / "studies" / "small_models.toml")
     phases = outline(study, VOCABULARY).phases
-    assert [(phase.trials_max, phase.max_iters) for phase in phases] == [(49, 20_000), (12, 30_000)]
+    assert [(phase.trials, phase.max_iters) for phase in phases] == [(49, 20_000), (12, 30_000)]
+    second = phases[1].candidates
+    assert {trial.n_embd for trial in second} == {768, 1024}
+    assert {trial.learning_rate for trial in second} == {6e-4, 3e-4, 2.5e-4, 2e-4, 1.6e-4, 1e-4}
+
+
+@pytest.mark.parametrize("name", ["four_phases", "small_models"])
+def test_the_original_studies_train_the_models_of_the_original(name: str) -> None:
+    study = read_study(ROOT / "studies" / f"{name}.toml")
+    for bound in study.bounds.values():
+        assert bound.candidates is not None
+        assert {(trial.attention_scale, trial.initialisation) for trial in bound.candidates.trials} == {
+            ("width", "torch")
+        }
 
 
 def test_the_fifty_best_span_the_original_second_phase(four_phases: Study, seed_study: Path) -> None:
