@@ -26,7 +26,6 @@ from litegpt.text.split import SplitText
 if TYPE_CHECKING:
     from litegpt.text.describe import Description
     from litegpt.text.duplicates import Duplicates
-    from litegpt.text.ngram import SplitContrast
 
 FREQUENT = 12
 ODD = 12
@@ -158,16 +157,8 @@ def _print_baselines(console: Console, about: Description, rule: SplitRule) -> N
     for name, loss in about.baselines.items():
         losses.add_row(name, f"{loss:.4f}", f"nats per character, {loss / math.log(2):.2f} bits")
     console.print(losses)
-    if about.contrast is not None and about.contrast.is_different:
-        console.print(Text(f"  {contrast_note(rule, about.contrast)}"), soft_wrap=True)
-
-
-def contrast_note(rule: SplitRule, contrast: SplitContrast) -> str:
-    """Return the warning that the end of a text differs from the rest."""
-    return (
-        f"{rule.told} differ from the rest of the text: a trigram predicts them with {contrast.end:.2f} nats per "
-        f'character instead of {contrast.blocks:.2f}; split = "blocks" would mix them'
-    )
+    if about.contrast is not None and (warning := about.contrast.warning(rule)):
+        console.print(Text(f"  {warning}"), soft_wrap=True)
 
 
 def _print_cleaning(console: Console, corpus: Corpus, about: Description) -> None:

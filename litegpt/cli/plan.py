@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt.cli.command import Exit
-from litegpt.cli.corpus import contrast_note
 from litegpt.cli.outlook import Outlook
 from litegpt.cli.preflight import check_blocks, check_memory, check_results
 from litegpt.display import duration, inert, short_range
@@ -109,7 +108,8 @@ def _split_notes(split: SplitText) -> list[str]:
     from litegpt.text.ngram import contrast_with_blocks
 
     contrast = contrast_with_blocks(split)
-    return [contrast_note(split.rule, contrast)] if contrast is not None and contrast.is_different else []
+    warning = contrast.warning(split.rule) if contrast is not None else None
+    return [warning] if warning is not None else []
 
 
 def _cells(phase: PhaseOutline, estimate: PhaseEstimate | None) -> list[str]:

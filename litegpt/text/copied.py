@@ -12,13 +12,13 @@ import numpy as np
 from litegpt.text.split import SplitText
 
 Unit = Literal["words", "characters"]
-"""What copied passages are counted in."""
+"""The unit in which copied passages are counted."""
 PASSAGE_LENGTHS = {"words": 8, "characters": 40}
 """The shortest copied passage in each unit: shorter ones are common phrases."""
 CHARACTERS_MAX = 1 << 24
 """Copies from a longer text are not measured: its index needs twenty bytes per character in every worker."""
 LONG_WORD = 24  # characters between white space; words are shorter in languages that separate them
-LONG_WORDS_SHARE = 0.25  # of the characters of a text, above which its words are no measure
+LONG_WORDS_SHARE = 0.25  # of the characters of a text; if more are in long words, characters are counted
 
 _UNITS = {"words": re.compile(r"\S+"), "characters": re.compile(r"\S")}
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, with well mixed bits: Fibonacci hashing

@@ -3,7 +3,8 @@
 Every sequence of bytes is valid in most single-byte encodings, so being valid is not evidence. A guess needs letters
 that one language uses, in words that look like words: without capitals inside them, without two scripts in one word,
 and without symbols between letters. For Russian, Greek, Chinese, Japanese and Korean, frequent characters must be
-frequent. Without such evidence there is no guess, because a wrong one destroys the text.
+frequent. Without such evidence, the encoding stays unknown, because a wrong guess
+destroys the text.
 """
 
 # ruff: noqa: RUF001

@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from litegpt.study.split import SplitRule
 from litegpt.text.split import SplitText, last, spread
 
 ORDERS = {"unigram": 1, "bigram": 2, "trigram": 3, "5-gram": 5}
@@ -69,6 +70,15 @@ class SplitContrast:
     def is_different(self) -> bool:
         """Whether the end is another kind of text than the rest, as in a sorted list."""
         return self.end > DIFFERENT_RATIO * self.blocks
+
+    def warning(self, rule: SplitRule) -> str | None:
+        """Return a warning if the end of the text, which is its validation split, is different."""
+        if not self.is_different:
+            return None
+        return (
+            f"{rule.told} differ from the rest of the text: a trigram predicts them with {self.end:.2f} nats per "
+            f'character instead of {self.blocks:.2f}; split = "blocks" would mix them'
+        )
 
 
 def contrast_with_blocks(split: SplitText) -> SplitContrast | None:

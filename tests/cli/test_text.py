@@ -265,6 +265,10 @@ def test_the_corpus_and_split_of_a_study_are_described(tmp_path: Path, wrapped: 
     assert "no such corpus" in capsys.readouterr().err
 
 
+PHASE = (
+    '[[phase]]\nname = "one"\nmax_iters = 5\n[phase.grid]\nseed = [1]\n'
+    "[defaults]\nn_layer = 1\nn_head = 1\nn_embd = 16\nblock_size = 8\nbatch_size = 2\nlearning_rate = 1e-3\n"
+)
 RUSSIAN = "Она сказала, что придёт "
 
 
@@ -280,6 +284,10 @@ def test_the_encoding_of_a_text_can_be_named(tmp_path: Path, capsys) -> None:
     assert line.endswith("--encoding koi8_r")
     assert main(["corpus", str(path), "--encoding", "koi8-r", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["characters"] == len(RUSSIAN) * 20 + 1
+    (tmp_path / "s.toml").write_text('[study]\ncorpus = "russian.txt"\n' + PHASE, encoding="utf-8")
+    assert main(["plan", str(tmp_path / "s.toml")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("--encoding koi8_r")
     path.write_bytes(RUSSIAN[:12].encode("cp855"))
     out.unlink()
     assert main(["clean", str(path), "-o", str(out)]) == 2
@@ -305,10 +313,7 @@ def test_an_end_that_differs_from_the_text_is_reported(tmp_path: Path, capsys) -
     words = sorted(set(NOVELLA.read_text(encoding="utf-8").lower().split()))
     (tmp_path / "words.txt").write_text("\n".join(words), encoding="utf-8")
     study = tmp_path / "s.toml"
-    content = (
-        '[study]\ncorpus = "words.txt"\n[[phase]]\nname = "one"\nmax_iters = 5\n[phase.grid]\nseed = [1]\n'
-        "[defaults]\nn_layer = 1\nn_head = 1\nn_embd = 16\nblock_size = 8\nbatch_size = 2\nlearning_rate = 1e-3\n"
-    )
+    content = '[study]\ncorpus = "words.txt"\n' + PHASE
     study.write_text(content, encoding="utf-8")
     for command in ("corpus", "plan"):
         assert main([command, str(study)]) == 0

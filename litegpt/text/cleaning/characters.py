@@ -21,6 +21,7 @@ DASHES = str.maketrans(
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0c\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb]"
 )
+_IRC_COLOUR = re.compile("\x03(?:[0-9]{1,2}(?:,[0-9]{1,2})?)?")
 _LINE_SEPARATORS = re.compile("[\x0b\u2028\u2029]")
 _RECORD_SEPARATORS = re.compile("[\x1c-\x1f\x85]")
 _FINAL_SOFT_HYPHEN = re.compile(r"(?<=\w)\u00ad\s*$")
@@ -29,7 +30,13 @@ _DOUBLE = re.compile(r"(?<=[.!?:;,\"')]) {2,3}(?=[A-Z\"'(])|(?<=[a-z]) {2}(?=[a-
 _TABULAR = re.compile(r"\S {4,}\S|\S {2,}\S+ {2,}\S|\t|\||^ {4}|^[^.!?:;]{,40}$")
 RUN = re.compile(r"(?<=\S) {2,}(?=\S)")
 
-_REPLACEMENTS = ((_FINAL_SOFT_HYPHEN, "-"), (_LINE_SEPARATORS, "\n"), (_RECORD_SEPARATORS, " "), (_INVISIBLE, ""))
+_REPLACEMENTS = (
+    (_IRC_COLOUR, ""),
+    (_FINAL_SOFT_HYPHEN, "-"),
+    (_LINE_SEPARATORS, "\n"),
+    (_RECORD_SEPARATORS, " "),
+    (_INVISIBLE, ""),
+)
 
 Counted = tuple[str, int]
 """The changed text and the number of changes."""

@@ -21,6 +21,7 @@ ried out of it again was not what he had been going in for.
         ("one\u2028two\u2029three\x0bfour\n", "one\ntwo\nthree\nfour\n"),
         ("one\x1ctwo\x1fthree\n", "one two three\n"),
         ("it is so\u00adft\u00ad\n", "it is soft-\n"),
+        ("<ann> \x0304red\x03 and \x034,12blue\x03 \x02bold\x02\n", "<ann> red and blue bold\n"),
         ("It was so, and then the  cat had gone out of the house again.\n", None),
         ("name  width\nsmall  64\nlarge  as wide\n",) * 2,
     ],
