@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from litegpt.results.journal import read_journal
 from litegpt.results.state import StudyState, TrialState
-from litegpt.study.trial import Trial
+from tests.builders import make_trial, trial_state
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.grid.preview import Previewer
@@ -206,7 +206,7 @@ def test_short_names_contain_what_distinguishes_trials() -> None:
         dataclasses.replace(trial, activation="swiglu", tokenizer="bpe", vocab_size=512),
         dataclasses.replace(trial, weight_decay=0.1, tied_weights=True),
     ]
-    states = [TrialState("p", one.id, one) for one in (trial, *others)]
+    states = [trial_state(one, "queued") for one in (trial, *others)]
     assert [name.split(" ", 1)[1] for name in short_names(states).values()] == [
         "decay 0.01 relu char",
         "decay 0.01 swiglu bpe 512",
@@ -219,9 +219,9 @@ def test_short_names_contain_what_distinguishes_trials() -> None:
 
 def test_short_names_differ_for_similar_ids() -> None:
     """Heads that follow from the width say nothing beside it."""
-    base = Trial(2, 1, 64, 32, 16, 1e-3, 100)
+    base = make_trial(batch_size=16, learning_rate=1e-3, max_iters=100)
     settings = [base, replace(base, n_embd=128, n_head=2), replace(base, activation="swiglu", qk_norm=True)]
-    trials = [TrialState("p", trial.id, trial) for trial in settings]
+    trials = [trial_state(trial, "queued") for trial in settings]
     assert [*short_names(trials).values()] == [
         "2x64-t32-b16-lr0.001-i100 relu",
         "2x128-t32-b16-lr0.001-i100 relu",

@@ -13,7 +13,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal
 from litegpt.results.state import TrialState
 from litegpt.study.trial import Trial
-from tests.builders import phase_planned, study_started, trial_started
+from tests.builders import phase_planned, study_started, trial_started, trial_state
 from tests.tui.conftest import QUICK, ended, evaluation, log, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.curve import Curve
@@ -52,7 +52,7 @@ def curves_of(trials: list[Trial], phase: str = "phase1") -> dict[TrialKey, tupl
     for place, trial in enumerate(trials):
         steps = range(0, trial.max_iters + 1, trial.eval_interval)
         curve = Curve.of(evaluation(trial, step, place) for step in steps)
-        found[phase, trial.id] = (TrialState(phase, trial.id, trial, state="done"), curve)
+        found[phase, trial.id] = (trial_state(trial, phase=phase), curve)
     return found
 
 

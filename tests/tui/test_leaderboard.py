@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from litegpt.cli.main import main
-from litegpt.results.state import TrialState
+from tests.builders import trial_state
 from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.leaderboard.detail import _settings
@@ -228,7 +228,7 @@ def test_view_survives_a_restart(finished: StudyLocation) -> None:
 
 def test_detail_aligns_names_and_settings() -> None:
     (trial,) = phase_trials(1)
-    lines = _settings(TrialState("p", trial.id, trial), []).plain.splitlines()
+    lines = _settings(trial_state(trial, "queued"), []).plain.splitlines()
     assert {"gradient_accumulation     1", "activation_checkpointing  false"} < {line.rstrip() for line in lines}
 
 
