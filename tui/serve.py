@@ -54,7 +54,8 @@ async def application(command: str, port: int, token: str) -> web.Application:
     The token is in the path, so that the page's relative links and its WebSocket contain it automatically.
     """
     from aiohttp import web
-    from textual_serve.server import Server
+
+    from tui.serve_pages import ConsoleServer
 
     @web.middleware
     async def guard(
@@ -67,13 +68,22 @@ async def application(command: str, port: int, token: str) -> web.Application:
             raise web.HTTPForbidden(text="The address of the console contains a token; litegpt-tui printed it.\n")
         return await handler(request)
 
-    async def keep_secret(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Referrer-Policy"] = "no-referrer"  # the page loads a font from elsewhere
+    # The browser enforces that the page loads nothing from the network and tells no other site its address.
+    headers = {
+        "Content-Security-Policy": (
+            "style-src 'self' 'unsafe-inline'; font-src 'self'; img-src 'self' data:; "
+            f"connect-src 'self' ws://{HOST}:{port}"
+        ),
+        "Referrer-Policy": "no-referrer",
+    }
 
-    server = Server(command, host=HOST, port=port, title="litegpt")
+    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(headers)
+
+    server = ConsoleServer(command, host=HOST, port=port, title="litegpt")
     server.console.quiet = True
     served = web.Application(middlewares=[guard])
-    served.on_response_prepare.append(keep_secret)
+    served.on_response_prepare.append(add_headers)
     served.add_subapp(f"/{token}/", await server._make_app())
     return served
 

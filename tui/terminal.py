@@ -38,8 +38,10 @@ def announce(app: App[Any], sentence: str) -> None:
 def copy_text(app: App[Any], name: str, text: str) -> None:
     """Copy text through the terminal (OSC 52, which also works over SSH), and write it to a file of that name.
 
-    The file is for terminals without OSC 52 and for texts that are too long for it.
+    The file is for terminals without OSC 52 and for texts that are too long for it. Control characters are replaced:
+    a text that came from a file must not act on the terminal or the shell that it is pasted into.
     """
+    text = inert(text, newlines=True)
     path = platformdirs.user_state_path(APPLICATION) / "copied" / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

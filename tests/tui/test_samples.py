@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -129,3 +130,15 @@ def test_the_command_names_the_trials_folder(finished: StudyLocation) -> None:
     command = sample_command(finished.folder, ("phase1", "abc"), "--help", 40, 0.8)
     assert str(finished.folder.path / "phase1" / "abc") in command
     assert "--prompt=--help" in command
+
+
+def test_copied_text_has_no_control_characters(finished: StudyLocation, tmp_path: Path) -> None:
+    app = open_samples(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(samples_tab(app)._samples) == 3)
+        await pilot.press("g", "y")
+        assert app.clipboard.endswith("[red]zzz ␛[31m")
+        assert (tmp_path / "state" / "litegpt" / "copied" / "sample.txt").read_text("utf-8") == app.clipboard
+
+    run(app, drive)
