@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from litegpt.errors import InputError
+from litegpt.extras import optional_imports, require
 from litegpt.processes import module_command
 
 if TYPE_CHECKING:
@@ -24,13 +25,12 @@ SHUTDOWN_SECONDS = 2.0
 
 def serve(arguments: argparse.Namespace) -> None:
     """Serve the console until interrupted. InputError: textual-serve is missing, or the port is taken."""
-    try:
+    require("textual_serve", "--serve")
+    with optional_imports("--serve"):
         from aiohttp import web
 
-        token = secrets.token_urlsafe(24)
-        served = application(_command(arguments), arguments.port, token)
-    except ImportError:
-        raise InputError("--serve needs textual-serve: pip install textual-serve") from None
+    token = secrets.token_urlsafe(24)
+    served = application(_command(arguments), arguments.port, token)
     address = f"http://{HOST}:{arguments.port}/{token}/"
     try:
         web.run_app(

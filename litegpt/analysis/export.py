@@ -1,13 +1,13 @@
-"""Results as CSV, Parquet and TensorBoard files. Import it late: it loads pandas and the extra `export`."""
+"""Results as CSV, Parquet and TensorBoard files."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from litegpt.analysis.curves import key_of, read_curves
+from litegpt.extras import optional_imports
 from litegpt.results.fields import moment
 from litegpt.results.folder import StudyFolder
 from litegpt.results.samples import read_samples
@@ -25,36 +25,49 @@ SCALARS = {
 }
 
 
-def trials_frame(state: StudyState) -> pd.DataFrame:
+Row = dict[str, Any]
+
+
+def trial_rows(state: StudyState) -> list[Row]:
     """Return one row per trial: phase, trial, state, hyperparameters, metrics."""
-    return pd.DataFrame([_trial_row(trial) for trial in _trials(state)])
+    return [_trial_row(trial) for trial in _trials(state)]
 
 
-def metrics_frame(folder: StudyFolder, state: StudyState) -> pd.DataFrame:
+def metric_rows(folder: StudyFolder, state: StudyState) -> list[Row]:
     """Return one row per evaluation: phase, trial, and the fields of `metrics.jsonl`."""
     trials = _trials(state)
     curves = read_curves(folder, trials)
-    return pd.DataFrame(
-        [
-            {"phase": trial.phase, "trial": trial.id, **vars(evaluation)}
-            for trial in trials
-            for evaluation in curves[key_of(trial)]
-        ]
-    )
+    return [
+        {"phase": trial.phase, "trial": trial.id, **vars(evaluation)}
+        for trial in trials
+        for evaluation in curves[key_of(trial)]
+    ]
 
 
 def write_tables(folder: StudyFolder, state: StudyState, out: Path, kind: str) -> list[Path]:
-    """Write `trials` and `metrics` as `kind`, csv or parquet; return the files."""
+    """Write `trials` and `metrics` as `kind`, csv or parquet; return the files. InputError: pyarrow is missing."""
+    write = _write_csv if kind == "csv" else _write_parquet
     out.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, frame in (("trials", trials_frame(state)), ("metrics", metrics_frame(folder, state))):
+    for name, rows in (("trials", trial_rows(state)), ("metrics", metric_rows(folder, state))):
         path = out / f"{name}.{kind}"
-        if kind == "csv":
-            frame.to_csv(path, index=False)
-        else:
-            frame.convert_dtypes(dtype_backend="pyarrow").to_parquet(path, index=False)
+        write(path, rows)
         paths.append(path)
     return paths
+
+
+def _write_csv(path: Path, rows: list[Row]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_parquet(path: Path, rows: list[Row]) -> None:
+    with optional_imports("Parquet"):
+        from pyarrow import Table, parquet
+
+    parquet.write_table(Table.from_pylist(rows), path)
 
 
 def write_tensorboard(folder: StudyFolder, state: StudyState, out: Path) -> list[Path]:
@@ -62,7 +75,8 @@ def write_tensorboard(folder: StudyFolder, state: StudyState, out: Path) -> list
 
     Scalars keep their time of measurement; the last sample is the `text`.
     """
-    from tensorboardX import SummaryWriter
+    with optional_imports("TensorBoard"):
+        from tensorboardX import SummaryWriter
 
     paths = []
     trials = _trials(state)

@@ -1,17 +1,22 @@
-"""Importance of hyperparameters: forest, permutation, and simple scores. Import it late: it loads scikit-learn."""
+"""Importance of hyperparameters: forest, permutation, and simple scores.
+
+The functions import scikit-learn. They raise InputError if it is not installed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.feature_selection import f_classif, f_regression, mutual_info_regression, r_regression
-from sklearn.model_selection import KFold
 
 from litegpt.analysis.design import Design, design
+from litegpt.extras import optional_imports
 from litegpt.results.state import TrialState
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
 
 TREES = 100  # scikit-learn's default, which the original used
 PERMUTATION_TREES = 50  # one forest per fold
@@ -86,6 +91,9 @@ def permutation(
     is a factor if trials differ in it. Metrics are standardised, so that two weigh the same, and the logarithm of
     seconds is predicted, so that a trial that hung does not decide the result.
     """
+    with optional_imports("importance"):
+        from sklearn.model_selection import KFold
+
     data = design(trials, target, with_length=True)
     x, y = _arrays(data, logarithmic_time=True)
     y = (y - y.mean(axis=0)) / np.where(y.std(axis=0) > 0, y.std(axis=0), 1)
@@ -123,6 +131,9 @@ def permutation(
 
 def scores(trials: Iterable[TrialState], target: str = "loss") -> list[Score]:
     """Return F, mutual information and Pearson's correlation of every hyperparameter with the target's first metric."""
+    with optional_imports("importance"):
+        from sklearn.feature_selection import f_classif, f_regression, mutual_info_regression, r_regression
+
     data = design(trials, target)
     x, y = _arrays(data)
     y = y.reshape(len(y), -1)[:, 0]
@@ -141,6 +152,9 @@ def _finite(number: float) -> float | None:
 
 
 def _forest(seed: int, trees: int = TREES) -> RandomForestRegressor:
+    with optional_imports("importance"):
+        from sklearn.ensemble import RandomForestRegressor
+
     return RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=2)
 
 

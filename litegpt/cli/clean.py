@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "rules, in the order in which they are applied:\n" + "\n".join(
         f"  {name:<10} {what}" for name, what in RULES.items()
     )
-    parser.add_argument("text", type=Path, metavar="IN", help="a text, a PDF (pip install pypdf) or an EPUB")
+    parser.add_argument("text", type=Path, metavar="IN", help="a text, a PDF or an EPUB")
     parser.add_argument("-o", "--out", type=Path, metavar="OUT", help="the file to write (default: stdout)")
     parser.add_argument("--encoding", metavar="NAME", help="the encoding of a plain text (default: detected)")
     parser.add_argument("--rules", metavar="NAMES", help="only these rules, separated by commas (default: all)")

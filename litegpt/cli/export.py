@@ -27,17 +27,15 @@ def run(arguments: argparse.Namespace) -> Exit:
     state = read_journal(folder.journal)
     if not state.phases:
         raise InputError("the study has no results yet", folder.path)
-    try:
-        from litegpt.analysis.export import write_tables, write_tensorboard  # it loads pandas
+    from litegpt.analysis.export import write_tables, write_tensorboard
 
+    try:
         if arguments.format == "tensorboard":
             write_tensorboard(folder, state, arguments.out)
             print(inert(str(arguments.out)))
         else:
             for path in write_tables(folder, state, arguments.out, arguments.format):
                 print(inert(str(path)))
-    except ImportError as error:
-        raise InputError(f"this format needs {error.name or error}: pip install pyarrow tensorboardX") from None
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", arguments.out) from None
     return Exit.WELL

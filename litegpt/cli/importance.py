@@ -20,6 +20,7 @@ from litegpt.cli.command import Exit, complain
 from litegpt.cli.leaderboard import choose_phase, find_folder
 from litegpt.display import inert
 from litegpt.errors import InputError
+from litegpt.extras import require
 from litegpt.results.journal import read_journal
 from litegpt.results.state import TrialState
 from litegpt.study.phase import default_ranking
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     state = read_journal(folder.journal)
     phases = list(state.phases.values()) if arguments.phase is None else [choose_phase(state, arguments.phase)]
     trials = [trial for phase in phases for trial in phase.current()]
+    require("sklearn", "importance")
     from litegpt.analysis import importance
 
     target, seed = arguments.target or comparable_targets(trials)[0], arguments.seed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from typing import Any
 
 from litegpt import __version__
 from litegpt.cli.command import Exit, guarded
@@ -29,6 +30,7 @@ COMMANDS = {
     "quantize": "quantize a trial's weights to 8 or 4 bits",
     "report": "write a report of a study in HTML and Markdown",
     "export": "export trials and metrics as CSV, Parquet or TensorBoard files",
+    "completion": "print a script that completes commands and options in a shell",
 }
 # The modules of the commands whose module has another name.
 MODULES = {
@@ -40,22 +42,33 @@ MODULES = {
 def main(argv: list[str] | None = None) -> int:
     """Run the script `litegpt`. Only the module of the called command is imported."""
     arguments = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="litegpt", description="Studies of small GPTs, from the terminal.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary, description=summary)
+    parser, commands = build_parsers()
     if not arguments:
         parser.print_help(sys.stderr)
         return Exit.BAD_INPUT
     name = parser.parse_args(arguments[:1]).command
-    module = importlib.import_module(f"litegpt.cli.{MODULES.get(name, name)}")
-    command = commands.choices[name]
+    module = module_of(name)
+    command = commands[name]
     module.add_arguments(command)
     command.set_defaults(command=name)
     # Options may be written between the names of trials.
     namespace = command.parse_intermixed_args(arguments[1:])
     return guarded(lambda: module.run(namespace))
+
+
+def build_parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser of `litegpt`, and those of the commands, which have no arguments yet."""
+    parser = argparse.ArgumentParser(prog="litegpt", description="Studies of small GPTs, from the terminal.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, description=summary)
+    return parser, commands.choices
+
+
+def module_of(command: str) -> Any:
+    """Import the module of a command. It has the functions `add_arguments` and `run`."""
+    return importlib.import_module(f"litegpt.cli.{MODULES.get(command, command)}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from litegpt.cli.command import Exit, narrator
 from litegpt.display import inert
+from litegpt.extras import optional_imports
 from litegpt.results.folder import TrialFolder
 
 
@@ -22,7 +23,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     """Write the weights beside the original's, and print size and loss of both."""
     trial = TrialFolder(arguments.trial)
     trial.find_best()
-    from litegpt.analysis.quantize import quantize  # it loads torch
+    with optional_imports("quantizing"):
+        from litegpt.analysis.quantize import quantize
 
     both = quantize(trial, arguments.bits)
     if arguments.json:

@@ -8,6 +8,7 @@ from pathlib import Path
 from litegpt.cli.command import Exit
 from litegpt.display import inert
 from litegpt.errors import InputError
+from litegpt.extras import optional_imports
 from litegpt.results.folder import StudyFolder
 
 
@@ -20,10 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Exit:
     """Write the report and print where it is."""
     folder = StudyFolder.find(arguments.results)
-    try:
-        from litegpt.analysis.report import write_report  # it loads matplotlib, pandas and scikit-learn
-    except ModuleNotFoundError as error:
-        raise InputError(f"the report needs {error.name}: pip install matplotlib") from None
+    with optional_imports("the report"):
+        from litegpt.analysis.report import write_report
     try:
         for path in write_report(folder, arguments.out)[:2]:
             print(inert(str(path)))

@@ -16,6 +16,7 @@ from litegpt.cli.command import Exit, complain, guarded, narrator
 from litegpt.cli.preflight import check_blocks, check_memory, check_results
 from litegpt.display import inert
 from litegpt.errors import InputError
+from litegpt.extras import require
 from litegpt.processes import module_command
 from litegpt.results.folder import StudyFolder
 from litegpt.results.state import StudyState
@@ -75,6 +76,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         raise InputError(f"--pack-width {arguments.pack_width}: a pack holds at least one trial")
     if arguments.dry_run:
         return plan_command.run(arguments)
+    require("torch", "training")
     folder = StudyFolder(arguments.results, study.name)
     corpus = read_corpus(study.corpus, study.corpus_base)
     check_blocks(study, corpus)

@@ -10,6 +10,7 @@ from pathlib import Path
 from litegpt.cli.command import Exit
 from litegpt.display import inert
 from litegpt.errors import InputError
+from litegpt.extras import optional_imports
 from litegpt.results.folder import TrialFolder
 from litegpt.study.trial import HYPERPARAMETERS
 
@@ -49,7 +50,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     seeds = HYPERPARAMETERS["seed"].range
     if arguments.seed not in seeds:
         raise InputError(f"--seed must be {seeds}")
-    from litegpt.analysis.sampling import sample_text  # it loads torch
+    with optional_imports("generating text"):
+        from litegpt.analysis.sampling import sample_text
 
     characters = sample_text(
         weights,

@@ -59,10 +59,9 @@ def open_source(path: Path, encoding: str | None = None) -> TextSource:
 
 
 def _pdf_lines(path: Path) -> Iterator[str]:
-    try:
-        from pypdf import PdfReader
-    except ImportError:
-        raise InputError("a PDF needs pypdf: pip install pypdf", path) from None
+    # Only PDFs need pypdf, and importing it takes a while.
+    from pypdf import PdfReader
+
     # pypdf's messages quote the file, escape sequences included.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     has_text = False

@@ -67,9 +67,9 @@ def test_invalid_speed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_serving_needs_a_package(
     finished: StudyLocation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "aiohttp", None)  # cannot be imported
+    monkeypatch.setitem(sys.modules, "textual_serve", None)  # cannot be imported
     assert main([str(finished.study_path), "--serve"]) == 2
-    assert "pip install textual-serve" in capsys.readouterr().err
+    assert "--serve needs textual_serve, which is not installed: " in capsys.readouterr().err
 
 
 def test_a_study_is_found_by_file_by_folder_and_by_default(

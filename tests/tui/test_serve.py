@@ -21,7 +21,7 @@ from tui.serve import application
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token"
 
-pytest.importorskip("textual_serve", reason="textual-serve is not installed: pip install textual-serve")
+pytest.importorskip("textual_serve", reason="textual-serve is not installed")
 
 
 def test_server_answers_only_with_the_token(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
