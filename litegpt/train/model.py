@@ -314,8 +314,10 @@ class GPT:
     def _linear(self, name: str, x: Tensor) -> Tensor:
         """Return x @ weight + bias for each trial: [P, rows, inputs] to [P, rows, outputs]."""
         weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
-        if len(weight) == 1 and on_gpu(x):  # a product that is not batched adds its bias in the same kernel there
-            return torch.addmm(bias[0], x[0], weight[0])[None]
+        # On a GPU, a product that is not batched adds its bias in the same kernel. `squeeze` removes the trial axis,
+        # because the backward pass of [0] would fill a tensor with zeros and copy into it.
+        if len(weight) == 1 and on_gpu(x):
+            return torch.addmm(bias.squeeze(0), x.squeeze(0), weight.squeeze(0)).unsqueeze(0)
         return torch.baddbmm(bias[:, None], x, weight)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
@@ -329,7 +331,7 @@ class GPT:
         # there, and the trials of a pack get the same bits as alone. A GPU applies the weights separately, because one
         # launch per trial would cost more.
         if len(weight) == 1:
-            return F.layer_norm(x, x.shape[-1:], weight[0], bias[0])
+            return F.layer_norm(x, x.shape[-1:], weight.squeeze(0), bias.squeeze(0))
         if not on_gpu(x):
             trials = zip(x, weight, bias, strict=True)
             return torch.stack([F.layer_norm(row, row.shape[-1:], w, b) for row, w, b in trials])
@@ -369,12 +371,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, rates: Sequence[tuple[int, float]], 
     """
     most = sequences_per_call(q.shape[1], q.shape[2], q.shape[3])
     calls = [(min(most, count - start), rate) for count, rate in rates for start in range(0, count, most)]
+    if len(calls) == 1:  # splitting into one part would copy in the backward pass
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=calls[0][1], is_causal=True, scale=scale)
     parts = zip(*(torch.split(x, [size for size, _ in calls]) for x in (q, k, v)), calls, strict=True)
     outputs = [
         F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True, scale=scale)
         for q, k, v, (_, rate) in parts
     ]
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    return torch.cat(outputs)
 
 
 def sequences_per_call(n_heads: int, length: int, head_size: int) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from litegpt.study.trial import Trial
-from litegpt.train.model import GPT
+from litegpt.train.model import GPT, on_gpu
 
 EPSILON = 1e-8
 
@@ -28,6 +28,7 @@ class AdamW:
     """
 
     STATE = ("first", "second", "updates")
+    can_fuse = True  # whether torch's fused kernel makes this update
 
     def __init__(self, trials: Sequence[Trial], weights: Tensor) -> None:
         self.first = torch.zeros_like(weights)  # m: the mean of the gradients
@@ -37,6 +38,7 @@ class AdamW:
         def vector(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float64, device=weights.device)
 
+        self.trials = list(trials)
         self.beta1 = vector([trial.beta1 for trial in trials])
         self.beta2 = vector([trial.beta2 for trial in trials])
         self.weight_decay = vector([trial.weight_decay for trial in trials])
@@ -52,6 +54,9 @@ class AdamW:
         """
         still = ~moving
         self.updates += moving
+        if on_gpu(weights) and self.can_fuse:
+            self._fused_update(weights, gradients, norms, rates, still)
+            return
         if self.grad_clip is not None:
             gradients.mul_((self.grad_clip / norms.clamp(min=EPSILON)).clamp(max=1.0).float()[:, None])
 
@@ -85,6 +90,31 @@ class AdamW:
         self._redirect(direction, first_correction)
         weights.mul_(decay_factor).addcmul_(direction, -step_size)
 
+    def _fused_update(self, weights: Tensor, gradients: Tensor, norms: Tensor, rates: Tensor, still: Tensor) -> None:
+        """Make the same update by torch's fused kernel: one launch per trial, and one pass over the rows."""
+        rates, skipped = rates.float(), still.float()
+        # The kernel divides gradients by a scale, which serves for the clip. It skips a trial whose `found_inf` is 1
+        # without touching its row.
+        scales = None if self.grad_clip is None else (norms / self.grad_clip).clamp(min=1.0).float()
+        for row, trial in enumerate(self.trials):
+            torch._fused_adamw_(
+                [weights[row]],
+                [gradients[row]],
+                [self.first[row]],
+                [self.second[row]],
+                [],
+                [self.updates[row]],
+                lr=rates[row],
+                beta1=trial.beta1,
+                beta2=trial.beta2,
+                weight_decay=trial.weight_decay,
+                eps=EPSILON,
+                amsgrad=False,
+                maximize=False,
+                grad_scale=None if scales is None else scales[row],
+                found_inf=skipped[row],
+            )
+
     def _redirect(self, direction: Tensor, correction: Tensor) -> None:
         """Change the direction [P, N] of the update; the step will be divided by `correction` [P]."""
 
@@ -97,6 +127,8 @@ class Muon(AdamW):
     is scaled by 0.2 sqrt(max(I, O)), to the length of an AdamW update (Liu et al. 2025, arXiv:2502.16982), so learning
     rates and decays mean the same for both.
     """
+
+    can_fuse = False
 
     def __init__(self, trials: Sequence[Trial], model: GPT) -> None:
         super().__init__(trials, model.weights)
@@ -128,7 +160,7 @@ class Muon(AdamW):
 def orthogonal(matrices: Tensor) -> Tensor:
     """Return approximately the nearest semi-orthogonal matrices [P, I, O]: singular values between 0.7 and 1.2."""
     a, b, c = 3.4445, -4.7750, 2.0315  # Jordan's coefficients, which give the steepest slope at zero
-    x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices
+    x = matrices.bfloat16() if on_gpu(matrices) else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
 
     # Each iteration is x = a x + (b A + c A^2) x with A = x x^T, which is smallest if x has fewer rows than columns.

@@ -15,7 +15,7 @@ from litegpt.estimate.packs import Tuning
 from litegpt.study.evaluation import EVALUATION_BATCH_TOKENS
 from litegpt.study.trial import Trial
 from litegpt.train.batches import STEPS_AHEAD, Batches
-from litegpt.train.model import GPT, ModelShape
+from litegpt.train.model import GPT, ModelShape, on_gpu
 from litegpt.train.optimizer import LossScale, learning_rate, make_optimizer
 from litegpt.train.random import DeviceDropout, Dropout, DropoutMasks
 from litegpt.train.tokenized_corpus import TokenizedCorpus, Windows
@@ -96,11 +96,12 @@ class Pack:
             torch.compiler.reset()
             self._sum_losses = torch.compile(self.model.sum_losses, dynamic=False)
             self._update = torch.compile(self._update, dynamic=False)  # type: ignore[method-assign]
+            self.optimizer.can_fuse = False  # the compiler fuses the plain update, but not torch's kernel
 
     def _make_dropout(self) -> Dropout:
         first = self.trials[0]
         seeds, rates = [trial.seed for trial in self.trials], [trial.dropout for trial in self.trials]
-        if self.device.type == "cuda":
+        if on_gpu(self.model.weights):
             return DeviceDropout(seeds, rates)
         tokens = -(-first.batch_size // self.micro_batches) * first.block_size
         elements = first.n_layer * tokens * (2 * first.n_embd + first.n_head * first.block_size)

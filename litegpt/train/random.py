@@ -117,9 +117,11 @@ class DeviceDropout:
 
     def drop(self, x: Tensor) -> Tensor:
         """Return `x` [P, ...] with dropout."""
+        if len(self.fused_attention_rates) == 1:  # splitting into one part would copy in the backward pass
+            return F.dropout(x, self.fused_attention_rates[0][1])
         parts = torch.split(x, [n_trials for n_trials, _ in self.fused_attention_rates])
         dropped = [F.dropout(part, rate) for part, (_, rate) in zip(parts, self.fused_attention_rates, strict=True)]
-        return dropped[0] if len(dropped) == 1 else torch.cat(dropped)
+        return torch.cat(dropped)
 
 
 Dropout = DropoutMasks | DeviceDropout
