@@ -61,7 +61,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _flock(descriptor: int) -> bool:
-    """Try to lock an open file; tell whether another process has no lock on it."""
+    """Try to lock an open file; return False if another process has locked it."""
     try:
         import fcntl
 

@@ -22,7 +22,7 @@ LONGER = 3  # a promoted phase trains this many times as long by default, as in 
 
 
 @dataclass(frozen=True)
-class PromotionPreview:
+class ProposedPhase:
     """The result of a promotion that is not yet written."""
 
     phase: str
@@ -54,7 +54,7 @@ def preview_promotion(
     promotion: Promotion,
     name: str | None = None,
     max_iters: int | None = None,
-) -> PromotionPreview:
+) -> ProposedPhase:
     """Preview a promotion. `text` is the study file as read, `state` the results of the study.
 
     Nothing is written: `litegpt.study.edit.save.save` writes the preview. InputError: the source phase is unknown or
@@ -72,7 +72,7 @@ def preview_promotion(
     phase = parse_study(edited, study.path).phase(name)
     expansion = expand(phase, [trial.settings for trial in ranked]) or Expansion((), (), {})
     counts = known.counts()
-    return PromotionPreview(
+    return ProposedPhase(
         phase=name,
         max_iters=iterations,
         promotion=promotion,

@@ -7,7 +7,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from litegpt.analysis.promote import LONGER, PromotionPreview, exclusion_reasons, incomparable, preview_promotion
+from litegpt.analysis.promote import LONGER, ProposedPhase, exclusion_reasons, incomparable, preview_promotion
 from litegpt.cli.command import Exit, complain
 from litegpt.display import inert
 from litegpt.results.folder import StudyFolder
@@ -71,7 +71,7 @@ def _promote(arguments: argparse.Namespace) -> Exit:
     return Exit.WELL
 
 
-def _print(arguments: argparse.Namespace, preview: PromotionPreview) -> None:
+def _print(arguments: argparse.Namespace, preview: ProposedPhase) -> None:
     rule, count = preview.promotion, len(preview.trials)
     print(f"{preview.phase}: {count:,} trials of {preview.max_iters:,} iterations, {len(preview.excluded):,} excluded")
     for reason, excluded in exclusion_reasons(preview.excluded):
@@ -82,7 +82,7 @@ def _print(arguments: argparse.Namespace, preview: PromotionPreview) -> None:
     print("nothing written" if arguments.dry_run else inert(f"written into {arguments.study}"))
 
 
-def _axes(preview: PromotionPreview) -> list[tuple[str, list[str]]]:
+def _axes(preview: ProposedPhase) -> list[tuple[str, list[str]]]:
     settings = [trial.settings() for trial in preview.trials]
     axes: list[tuple[str, list[str]]] = []
     for name in settings[0] if settings else ():
