@@ -112,7 +112,8 @@ def leaderboard(
     by = by or ranking_of(trials)
     if by not in RANKINGS:
         raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
-    groups = _groups(trials, group_seeds)
+    # Hashing the settings of thousands of trials takes a second, and without repeats it finds nothing.
+    groups = _groups(trials, group_seeds and len({trial.settings.seed for trial in trials}) > 1)
     rows = [_row(group, by, n_symbols) for group in groups]
     ranked = [
         (value, row) for row in rows if row.state in RANKED_STATES and (value := row.metrics.value(by)) is not None

@@ -13,7 +13,7 @@ from litegpt.results.metric import TrialMetrics
 from litegpt.results.state import CorpusIdentity, EndState, PhaseState, StudyState, TrialState, WorkerState
 from litegpt.study.phase import Exclusion, Promotion
 
-END_STATES: dict[str | None, EndState] = {state: state for state in get_args(EndState)}
+_END_STATES: dict[str | None, EndState] = {state: state for state in get_args(EndState)}
 
 
 def fold(state: StudyState, record: Record) -> None:
@@ -32,7 +32,7 @@ def fold(state: StudyState, record: Record) -> None:
         phase, trial_id = _phase(state, record), fields.text(record.get("trial"))
         if phase and trial_id and (trial := phase.trials.get(trial_id)):
             phase.trials[trial_id] = taken = take_trial_event(trial, record)
-            if not taken.is_ended and trial_id in phase.planned:
+            if not taken.is_ended and phase.is_planned(trial_id):
                 phase.ended = phase.seconds = None  # asked for again
 
 
@@ -123,7 +123,7 @@ def _trial_queued(phase: PhaseState, record: Record) -> None:
 def _phase_ended(phase: PhaseState, record: Record) -> None:
     phase.ended = fields.moment(record.get("time"))
     phase.seconds = fields.number(record.get("seconds"))
-    counts = {state: fields.whole(record.get(state)) for state in END_STATES.values()}
+    counts = {state: fields.whole(record.get(state)) for state in _END_STATES.values()}
     phase.told = {state: count for state, count in counts.items() if count is not None}
 
 
@@ -172,7 +172,7 @@ def _trial_started(trial: TrialState, record: Record) -> TrialState:
 
 
 def _trial_ended(trial: TrialState, record: Record) -> TrialState:
-    state = END_STATES.get(fields.text(record.get("state")))
+    state = _END_STATES.get(fields.text(record.get("state")))
     if state is None:
         return trial
     return dataclasses.replace(

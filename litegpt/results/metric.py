@@ -173,7 +173,8 @@ class TrialMetrics:
         Old records lack bits per character, which follow from the losses if the tokens are characters.
         """
         values: dict[str, Any] = {name: fields.number(record.get(name)) for name in _FIELDS}
-        values |= {name: fields.whole(record.get(name)) for name in ("step", "best_val_step")}
+        values["step"] = fields.whole(record.get("step"))
+        values["best_val_step"] = fields.whole(record.get("best_val_step"))
         if tokenizer == "char":
             for bits, loss in (("bits_per_char", "val_loss"), ("best_bits_per_char", "best_val_loss")):
                 values[bits] = bits_per_char(values[loss]) if values[bits] is None else values[bits]

@@ -15,6 +15,7 @@ from litegpt.study.trial import Trial
 EndState = Literal["done", "diverged", "failed", "stopped"]
 Failure = Literal["out of memory", "diverged", "lost worker", "bad weights", "short text", "bug"]
 TrialStatus = Literal["queued", "running", "done", "diverged", "failed", "stopped"]
+END_STATES = frozenset[str](get_args(EndState))
 FAILED_STATES: tuple[EndState, ...] = ("diverged", "failed", "stopped")
 
 
@@ -51,7 +52,7 @@ class TrialState:
 
     @property
     def is_ended(self) -> bool:
-        return self.state in get_args(EndState)
+        return self.state in END_STATES
 
     @property
     def is_waiting(self) -> bool:
@@ -92,7 +93,7 @@ class StateCounts(dict[str, int]):
 
     @property
     def ended(self) -> int:
-        return sum(self[state] for state in get_args(EndState))
+        return sum(self[state] for state in END_STATES)
 
     @property
     def unfinished(self) -> int:
@@ -114,6 +115,17 @@ class PhaseState:
     seconds: float | None = None
     told: dict[EndState, int] = field(default_factory=dict)  # the counts at its end, by state, as the journal has them
     pack_wall_seconds: float = 0.0  # the sum over packs
+
+    # The ids of `planned` for look-ups, together with the tuple that they were taken from.
+    _planned_ids: tuple[tuple[str, ...], frozenset[str]] = field(
+        default=((), frozenset()), init=False, repr=False, compare=False
+    )
+
+    def is_planned(self, trial_id: str) -> bool:
+        """Return whether a trial is part of the present plan."""
+        if self._planned_ids[0] is not self.planned:
+            self._planned_ids = (self.planned, frozenset(self.planned))
+        return trial_id in self._planned_ids[1]
 
     def current(self) -> list[TrialState]:
         """Return the trials of the present plan; an edited study leaves others behind."""

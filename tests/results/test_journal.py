@@ -315,3 +315,25 @@ def test_a_study_of_the_original_size(path: Path) -> None:
     ended = [trial_ended("phase1", trial, val_loss=2.0) for trial in trials]
     write(path, *phase_planned("phase1", trials), *started, *ended)
     assert read_journal(path).counts()["done"] == 1689
+
+
+def test_events_do_not_search_the_plan() -> None:
+    """A phase of 50,000 trials must not be searched once per event."""
+
+    class Plan(tuple[str, ...]):
+        def __contains__(self, _: object) -> bool:
+            raise AssertionError("searched")
+
+    trials = make_trials(3)
+    state = StudyState()
+    for event in phase_planned("phase1", trials):
+        fold(state, event.record())
+    phase = state.phases["phase1"]
+    phase.planned = Plan(phase.planned)
+    for trial in trials:
+        fold(state, trial_started("phase1", trial).record())
+        fold(state, trial_ended("phase1", trial).record())
+    assert state.counts()["done"] == 3
+    phase.ended = datetime.now(UTC)
+    fold(state, TrialRequeued(phase="phase1", trial=trials[0].id, attempt=1, reason="asked for").record())
+    assert state.phases["phase1"].ended is None
