@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -26,9 +30,12 @@ from tui.screen import StudyScreen
 from tui.session import Session
 from tui.settings import Settings, load_settings, settings_path
 from tui.sources import Files
-from tui.terminal import announce, set_title
+from tui.terminal import announce, check_terminal, set_title
 from tui.themes import NAMES, THEMES
 from tui.view import TABS, View, load_view, save_view, view_path
+
+# A console that does not end in this time after a signal ends without restoring the terminal.
+SIGNAL_SECONDS = 5.0
 
 
 class ConsoleApp(App[None]):
@@ -90,6 +97,21 @@ class ConsoleApp(App[None]):
     @property
     def view(self) -> View:
         return self.session.view
+
+    def on_load(self) -> None:
+        # textual-serve's driver handles the signals itself.
+        if not self.is_web:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self._end_by_signal, 128 + number)
+
+    def _end_by_signal(self, code: int) -> None:
+        """Quit as `q` does, with the exit code that shells use for the signal."""
+        # If the terminal has gone, writing to it can block for ever.
+        watchdog = threading.Timer(SIGNAL_SECONDS, os._exit, [code])
+        watchdog.daemon = True
+        watchdog.start()
+        self.exit(return_code=code)
 
     async def on_mount(self) -> None:
         self.feed.start()
@@ -269,6 +291,7 @@ def main(argv: list[str] | None = None) -> int:
 
             serve(arguments)
             return 0
+        check_terminal()
         app = ConsoleApp(
             location,
             settings=load_settings(settings_path()),

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+import sys
 from typing import Any
 
 import platformdirs
 from textual.app import App
 
 from litegpt.display import inert
+from litegpt.errors import InputError
 from tui.feed import Feed
 from tui.view import APPLICATION
 
 # Terminals accept at most this many bytes in one OSC 52 sequence.
 CLIPBOARD_BYTES = 74_994
+
+
+def check_terminal() -> None:
+    """Raise InputError if the console cannot draw: without a terminal, on a dumb one, or without Unicode."""
+    # textual-serve names its driver here. Its consoles draw into a pipe.
+    if "TEXTUAL_DRIVER" in os.environ:
+        return
+    # Textual reads keys from stdin and draws on stderr. A redirected stdout means a script.
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    if not all(stream is not None and stream.isatty() for stream in streams):
+        raise InputError("the console needs a terminal; `litegpt status` and `litegpt leaderboard` print text")
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        raise InputError("this terminal (TERM=dumb) cannot show the console; `litegpt status` prints text")
+    encoding = getattr(sys.__stderr__, "encoding", None) or "ascii"
+    if codecs.lookup(encoding).name != "utf-8":
+        raise InputError(f"the console draws with Unicode characters, and the output is {encoding}: set PYTHONUTF8=1")
 
 
 def literal(text: str) -> str:

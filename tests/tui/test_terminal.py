@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -50,8 +51,9 @@ learning_rate = [1e-3, 3e-3]
 class Terminal:
     """A screen of 120 x 36, and the process that paints on it."""
 
-    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, master: int, slave: int, process: subprocess.Popen[bytes]) -> None:
         self._master = master
+        self._slave = slave
         self.process = process
         self._screen = pyte.Screen(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
@@ -65,6 +67,18 @@ class Terminal:
         self.press("q")
         self.wait_for(lambda _: self.process.poll() is not None)
         return self.process.wait()
+
+    def modes(self) -> list[object]:
+        """Return the settings of the terminal's line discipline."""
+        return termios.tcgetattr(self._slave)
+
+    def private_modes(self) -> set[str]:
+        """Return the private modes (alternate screen, mouse, ...) that the console has switched on and not off."""
+        modes: set[str] = set()
+        for numbers, action in re.findall(rb"\x1b\[\?([0-9;]+)([hl])", self.raw):
+            change = modes.update if action == b"h" else modes.difference_update
+            change(numbers.decode().split(";"))
+        return modes
 
     def is_focused(self, title: str) -> bool:
         """Tell whether the pane of that title has the focus: then its title is bold."""
@@ -92,7 +106,7 @@ class Terminal:
 
 
 @contextmanager
-def console(folder: Path) -> Iterator[Terminal]:
+def console(folder: Path, variables: dict[str, str] | None = None) -> Iterator[Terminal]:
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     environment = {
@@ -101,6 +115,7 @@ def console(folder: Path) -> Iterator[Terminal]:
         "PYTHONPATH": str(ROOT),
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CONFIG_HOME": str(folder / "config"),
+        **(variables or {}),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "tui.app", "tiny.toml"],
@@ -111,13 +126,13 @@ def console(folder: Path) -> Iterator[Terminal]:
         env=environment,
         start_new_session=True,
     )
-    os.close(slave)
     try:
-        yield Terminal(master, process)
+        yield Terminal(master, slave, process)
     finally:
         if process.poll() is None:
             process.terminate()
         process.wait(10)
+        os.close(slave)
         os.close(master)
 
 
@@ -217,3 +232,46 @@ def test_whole_study_in_a_terminal(tiny: Path) -> None:
         terminal.press("3")
         terminal.wait_for(lambda text: re.search(r"phase2 +2 ", text) is not None)
         assert terminal.quit() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_restores_the_terminal(tiny: Path, number: signal.Signals) -> None:
+    with console(tiny) as terminal:
+        before = terminal.modes()
+        terminal.wait_for(lambda text: "Nothing has run yet" in text)
+        assert terminal.modes() != before
+        terminal.process.send_signal(number)
+        terminal.wait_for(lambda _: terminal.process.poll() is not None)
+        assert terminal.process.wait() == 128 + number
+        assert terminal.modes() == before
+        assert terminal.private_modes() <= {"7", "25"}  # line wrap and the cursor
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"TERM": "dumb"}, "cannot show the console"),
+        ({"TERM": "xterm", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}, "set PYTHONUTF8=1"),
+    ],
+)
+def test_a_terminal_that_cannot_draw_gets_one_line(tiny: Path, variables: dict[str, str], message: str) -> None:
+    with console(tiny, variables) as terminal:
+        text = terminal.wait_for(lambda text: message in text and terminal.process.poll() is not None)
+        assert terminal.process.wait() == 2
+        assert "\x1b" not in terminal.raw.decode()
+        assert text.startswith("litegpt-tui: ")
+
+
+def test_without_a_terminal_there_is_one_line(tiny: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "tui.app", "tiny.toml"],
+        cwd=tiny,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert process.returncode == 2
+    assert not process.stdout
+    assert process.stderr.startswith(b"litegpt-tui: the console needs a terminal")
+    assert process.stderr.count(b"\n") == 1
