@@ -62,6 +62,10 @@ class Encoding:
         """Whether pieces can be decoded without those before them. Encodings with shift sequences need them."""
         return not self.name.startswith(_SHIFTING)
 
+    @property
+    def _is_wide(self) -> bool:
+        return self.name.startswith(("utf-16", "utf-32"))
+
     def pieces(self, file: BinaryIO, path: Path, offset: int | None = None) -> Iterator[tuple[int, str]]:
         """Yield the text of a file in pieces: the offset of each piece in bytes, and its text.
 
@@ -92,21 +96,21 @@ class Encoding:
 
     def checked(self, file: BinaryIO, path: Path) -> Encoding:
         """Decode a whole file to count invalid characters. InputError: there are too many of them."""
-        foreign = invalid = 0
+        encoded = invalid = 0
         for _, text in Encoding(self.name, self.mark, "replace").pieces(file, path):
-            if not text.isascii():
-                foreign += len(text) - len(text.encode("ascii", "ignore"))
-                invalid += text.count("\ufffd")
-        if invalid > INVALID_SHARE * foreign:
-            raise InputError(
-                f"{invalid:,} of {foreign:,} characters that are not ASCII are invalid in {self.name}; "
-                "--encoding must name another encoding",
-                path,
-            )
+            # ASCII is the same in most encodings, so it is no evidence for one of them.
+            encoded += len(text) if self._is_wide else len(text) - len(text.encode("ascii", "ignore"))
+            invalid += text.count("\ufffd")
+        if invalid > INVALID_SHARE * encoded:
+            kind = "characters" if self._is_wide else "characters that are not ASCII"
+            problem = f"{invalid:,} of {encoded:,} {kind} are invalid in {self.name}"
+            raise InputError(f"{problem}; --encoding must name another encoding", path)
         return Encoding(self.name, self.mark, "replace" if invalid else "strict", invalid)
 
     def _undecodable(self, file: BinaryIO, path: Path, offset: int, byte: int) -> InputError:
         where = f"byte 0x{byte:02x} at offset {offset:,}"
+        if self._is_wide:
+            return InputError(f"the text is not {self.name}: {where}; repair it with: {_clean_command(path)}", path)
         if self.name != "utf-8":
             return InputError(f"the text is not {self.name}: {where}", path)
         return InputError(f"the text is not UTF-8: {where}; {_conversion(file, path)}", path)
@@ -182,14 +186,18 @@ def _guess(file: BinaryIO) -> str | None:
 
 
 def _conversion(file: BinaryIO, path: Path) -> str:
-    """Return the command that converts a text to UTF-8."""
-    stem = path.name.removesuffix(".gz").removesuffix(".txt")
-    command = f"litegpt clean {shlex.quote(str(path))} -o {shlex.quote(f'{stem}.utf8.txt')}"
+    """Return advice on a text that is not UTF-8, with the command that converts it."""
+    command = _clean_command(path)
     if _stray_bytes(file, path, Encoding("utf-8")) is not None:
         return f"only some bytes are not; repair them with: {command}"
     if guess := _guess(file):
         return f"it is probably {guess}; convert it with: {command} --encoding {guess}"
     return f"convert it with: {command} --encoding NAME, where NAME is for example {' or '.join(EXAMPLES)}"
+
+
+def _clean_command(path: Path) -> str:
+    stem = path.name.removesuffix(".gz").removesuffix(".txt")
+    return f"litegpt clean {shlex.quote(str(path))} -o {shlex.quote(f'{stem}.utf8.txt')}"
 
 
 def _encoding_by_zeros(head: bytes) -> str | None:

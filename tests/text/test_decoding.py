@@ -177,6 +177,17 @@ def test_a_named_unicode_encoding_keeps_its_mark_out_of_the_text(tmp_path: Path,
         assert "".join(text for _, text in encoding.pieces(file, path)) == "café"
 
 
+def test_a_cut_off_text_in_utf16_is_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(codecs.BOM_UTF16_LE + (FRENCH * 3).encode("utf-16-le")[:-1])
+    source = open_source(path)
+    assert source.encoding is not None
+    assert source.encoding.invalid == 1
+    assert list(source.lines()) == [(FRENCH * 3)[:-1] + "\ufffd"]
+    with pytest.raises(InputError, match=r"not utf-16-le: byte 0x20 at .*; repair it with: litegpt clean "):
+        _ = read_corpus("text.txt", tmp_path).sha256
+
+
 def test_plain_utf8_keeps_its_digest(tmp_path: Path) -> None:
     """The digests were computed by release 0.1, so that its results still belong to their texts."""
     (tmp_path / "text.txt").write_bytes("\ufeffGrüße,\r\n世界 \U0001f642\n\n".encode() + b"end")
