@@ -43,7 +43,16 @@ def trials(folder: StudyFolder) -> list[TrialState]:
 def test_a_board_ranks_and_ties_in_one_unit(folder: StudyFolder, trials: list[TrialState]) -> None:
     rows = leaderboard(trials, noise=0.05)
     assert [row.settings.tokenizer for row in rows] == ["bpe"] * 4 + ["char"] * 4
-    assert [row.tie for row in rows] == [1, 1, 3, 3, 5, 5, 7, 7]  # 0.1 bits apart, and 95 % are within 0.139
+    assert [row.tie for row in rows] == [
+        1,
+        1,
+        3,
+        3,
+        5,
+        5,
+        7,
+        7,
+    ]  # 0.1 bits apart, and 95 % of differences are within 0.139
     assert [row.tie for row in leaderboard(trials, "best_val_loss", noise=0.0)] == [*range(1, 9)]
     curves = read_curves(folder, trials)
     bits, nats = (evaluation_noise(curves.values(), figure) for figure in ("best_bits_per_char", "best_val_loss"))
@@ -54,7 +63,7 @@ def test_a_board_ranks_and_ties_in_one_unit(folder: StudyFolder, trials: list[Tr
     assert then.metrics.bits_per_char == then.metrics.best_bits_per_char == curves[key_of(trials[0])][2].bits_per_char
 
 
-def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFolder, capsys) -> None:
+def test_the_command_shows_baselines_in_bits_per_character(folder: StudyFolder, capsys) -> None:
     assert main(["leaderboard", str(folder.path)]) == 0
     out = capsys.readouterr().out
     assert "by best_bits_per_char" in out
@@ -63,11 +72,12 @@ def test_the_command_shows_them_with_the_baselines_in_their_unit(folder: StudyFo
     assert rows[2] == ["trigram", f"{2.2 / math.log(2):.4f}"]
     assert "nats/token" in out
     assert "best val" not in out.replace("best_val", "")
-    assert out.count("\N{DAGGER}") == 7  # two of BPE and all of characters, and what it means
+    assert out.count("\N{DAGGER}") == 7  # two of BPE, all of characters, and the legend
     assert main(["leaderboard", str(folder.path), "--by", "best_val_loss"]) == 0
     out = capsys.readouterr().out
     assert "bits/char" in out
-    assert "trigram" not in out  # a loss of its tokens stands nowhere among losses of other tokens
+    # Losses per token do not compare with those of characters.
+    assert "trigram" not in out
     assert main(["leaderboard", str(folder.path), "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [record["beats_trigram"] for record in records] == [True] * 2 + [False] * 6
@@ -89,7 +99,7 @@ def test_one_tokenizer_other_than_characters_keeps_its_losses(folder: StudyFolde
     assert rows[2] == ["trigram", f"{2.2 / math.log(2):.4f}"]
 
 
-def test_baselines_stand_where_the_unit_is_theirs(folder: StudyFolder, trials: list[TrialState]) -> None:
+def test_baselines_are_compared_in_their_own_unit(folder: StudyFolder, trials: list[TrialState]) -> None:
     baselines = read_baselines(folder, read_journal(folder.journal))
     assert baselines is not None
     settings = [trial.settings for trial in trials]
@@ -103,8 +113,8 @@ def test_baselines_stand_where_the_unit_is_theirs(folder: StudyFolder, trials: l
     assert "| trigram | 3.1739 | 2 of 8 |" in to_markdown("report", list(baseline_blocks(baselines, trials)))
 
 
-def test_a_guess_is_over_a_trials_own_vocabulary(trials: list[TrialState]) -> None:
-    """A uniform guess among 29 characters has 3.4 nats, among 512 tokens 6.2: a BPE trial with 4.2 has learned."""
+def test_a_guess_depends_on_the_vocabulary_of_a_trial(trials: list[TrialState]) -> None:
+    """A uniform guess among 29 characters has 3.4 nats, among 512 tokens 6.2. So a BPE trial with 4.2 has learned."""
     assert suspicious(trials, n_symbols=29) == []
     guessers = [trials[0], dataclasses.replace(trials[1], metrics=TrialMetrics(val_loss=6.3)), *trials[2:]]
     assert [(found.trial, found.kind) for found in suspicious(guessers, n_symbols=29)] == [
@@ -112,12 +122,14 @@ def test_a_guess_is_over_a_trials_own_vocabulary(trials: list[TrialState]) -> No
     ]
 
 
-def test_what_is_asked_of_importance_compares(trials: list[TrialState]) -> None:
+def test_importance_uses_a_comparable_metric(trials: list[TrialState]) -> None:
     assert comparable_targets(trials)[0] == "best_bits_per_char"
     assert comparable_targets(trials[::2])[0] == "loss"
 
 
-def test_a_promotion_goes_by_what_compares(mixed: Path, folder: StudyFolder, trials: list[TrialState], capsys) -> None:
+def test_a_promotion_uses_a_comparable_metric(
+    mixed: Path, folder: StudyFolder, trials: list[TrialState], capsys
+) -> None:
     command = ["promote", str(mixed), "--from", "phase1", "--top", "2", "--results", str(folder.root), "--dry-run"]
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -142,7 +154,7 @@ def test_two_phases_of_one_tokenizer_each_compare_too(folder: StudyFolder) -> No
     assert cut_safety(state)[0].by == "best_bits_per_char"
 
 
-def test_status_tells_the_best_of_each_phase_in_one_unit(mixed: Path, folder: StudyFolder, capsys) -> None:
+def test_status_shows_the_best_of_each_phase_in_one_unit(mixed: Path, folder: StudyFolder, capsys) -> None:
     command = ["status", str(mixed), "--results", str(folder.root)]
     assert main(command) == 0
     out = capsys.readouterr().out
@@ -165,7 +177,7 @@ def test_the_closing_is_in_bits_per_character(mixed: Path, folder: StudyFolder, 
     assert "best of all phases" not in out
 
 
-def test_a_last_phase_that_is_not_the_best_is_no_final(
+def test_the_closing_names_a_best_trial_of_an_earlier_phase(
     mixed: Path,
     folder: StudyFolder,
     capsys: pytest.CaptureFixture[str],
@@ -197,7 +209,7 @@ needs_matplotlib = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is 
 
 
 @needs_matplotlib
-def test_a_report_begins_in_bits_per_character(folder: StudyFolder) -> None:
+def test_the_first_sections_of_a_report_use_bits_per_character(folder: StudyFolder) -> None:
     from litegpt.analysis.report import _won, read_material, report_blocks
 
     begun = takewhile(lambda block: block != Heading("By hyperparameter"), report_blocks(read_material(folder)))

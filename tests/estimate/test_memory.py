@@ -42,7 +42,7 @@ def test_packs_fit_into_memory() -> None:
     assert widest_pack(trial, VOCAB, replace(CPU, memory=1e6), 9) == 1, "at least one trial"
 
 
-def test_a_model_that_cannot_fit_says_what_would_help() -> None:
+def test_a_model_that_cannot_fit_gets_advice() -> None:
     device = PROFILES["rtx4090-24g"]
     large = make_trial(**PRESETS["gpt2-xl"])
     reason = memory_shortage([TRIAL, large], VOCAB, device)
