@@ -24,8 +24,11 @@ def defined_names() -> set[str]:
     for package in PACKAGES:
         for file in package.rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                    names.add(node.name)
+                match node:
+                    case ast.ClassDef(name) | ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
+                        names.add(name)
+                    case ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
+                        names.add(name)
     return names
 
 
@@ -43,11 +46,11 @@ def test_modules_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES_ON_CODE, ids=lambda page: page.name)
-def test_classes_and_functions_exist(page: Path) -> None:
+def test_classes_functions_and_constants_exist(page: Path) -> None:
     names = [
         name
         for span in code_spans(page)
-        if re.fullmatch(r"(\w+\.)?\w+\(\)|[A-Z][a-z]\w+", span)
+        if re.fullmatch(r"(\w+\.)?\w+\(\)|[A-Z][A-Za-z]\w+", span)
         for name in span.removesuffix("()").split(".")
     ]
     assert names
