@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from litegpt.cli.main import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")]
 PAGES_ON_CODE = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"]
@@ -56,3 +58,12 @@ def test_classes_functions_and_constants_exist(page: Path) -> None:
     assert names
     defined = defined_names()
     assert [name for name in names if name not in defined] == []
+
+
+def test_the_readme_lists_every_command() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Commands\n")[2].partition("\n## ")[0]
+    listed = {
+        name for names in re.findall(r"^    litegpt[ -]([a-z|]+)", section, re.MULTILINE) for name in names.split("|")
+    }
+    assert sorted(COMMANDS.keys() - listed) == []
+    assert sorted(listed - COMMANDS.keys() - {"tui"}) == []
