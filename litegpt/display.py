@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 HARMFUL = re.compile(
     "["
@@ -24,6 +25,13 @@ def inert(text: str, *, newlines: bool = False) -> str:
     if newlines:
         text = text.replace("\r\n", "\n")
     return HARMFUL.sub(lambda match: match[0] if newlines and match[0] in "\n\t" else _symbol(match[0]), text)
+
+
+def spreadsheet_cell(cell: Any) -> Any:
+    """Return a cell of a CSV file; a spreadsheet would run a text that begins like a formula."""
+    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{cell}"
+    return cell
 
 
 def _symbol(character: str) -> str:

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litegpt.display import byte_size, count, difference, duration, inert, loss, short_count, short_range
+from litegpt.display import (
+    byte_size,
+    count,
+    difference,
+    duration,
+    inert,
+    loss,
+    short_count,
+    short_range,
+    spreadsheet_cell,
+)
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()))
 
@@ -75,3 +85,10 @@ def test_other_numbers() -> None:
     assert (loss(1.23456), loss(None)) == ("1.2346", "-")
     assert (difference(0.5), difference(None)) == ("+0.5000", "-")
     assert (short_range(110_000, 42_700_000), short_range(110_000, 110_010)) == ("110K-42.7M", "110K")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_spreadsheet_does_not_run_a_cell(text: str) -> None:
+    assert spreadsheet_cell(text) == f"'{text}"
+    assert spreadsheet_cell(f"a{text}") == f"a{text}"
+    assert spreadsheet_cell(-1.5) == -1.5

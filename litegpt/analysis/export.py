@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from litegpt.analysis.curves import key_of, read_curves
+from litegpt.display import spreadsheet_cell
 from litegpt.extras import optional_imports
 from litegpt.results.fields import moment
 from litegpt.results.folder import StudyFolder
@@ -60,7 +61,8 @@ def _write_csv(path: Path, rows: list[Row]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        # Names and reasons come from files that others may have written.
+        writer.writerows({name: spreadsheet_cell(cell) for name, cell in row.items()} for row in rows)
 
 
 def _write_parquet(path: Path, rows: list[Row]) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 from litegpt import display
 from litegpt.analysis.evaluation_noise import TIE_SIGMAS, pooled_deviation
 from litegpt.analysis.query import Query
-from litegpt.errors import InputError, did_you_mean
 from litegpt.estimate.cost import parameter_count
 from litegpt.results.metric import METRICS, TrialMetrics
-from litegpt.results.ranking import measured, rank, ranking_of
+from litegpt.results.ranking import check_ranking, measured, rank, ranking_of
 from litegpt.results.state import PhaseState, TrialState, TrialStatus
 from litegpt.study.phase import RANKINGS
 from litegpt.study.trial import HYPERPARAMETERS, MINOR, Trial, tokens_differ
@@ -110,8 +109,7 @@ def leaderboard(
     """
     trials = list(trials)
     by = by or ranking_of(trials)
-    if by not in RANKINGS:
-        raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
+    check_ranking(by)
     # Hashing the settings of thousands of trials takes a second, and without repeats it finds nothing.
     groups = _groups(trials, group_seeds and len({trial.settings.seed for trial in trials}) > 1)
     rows = [_row(group, by, n_symbols) for group in groups]

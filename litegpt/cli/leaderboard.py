@@ -35,7 +35,7 @@ from litegpt.errors import InputError, did_you_mean
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metric import METRICS
-from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.ranking import check_ranking, rank, ranking_of
 from litegpt.results.samples import read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.study.phase import RANKINGS, default_ranking
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phase", metavar="NAME", help="only this phase (default: the last that has results)")
     parser.add_argument("--all-phases", action="store_true", help="the trials of all phases together")
     defaults = f"default: {default_ranking(False)}, {default_ranking(True)} where tokenizers differ"
-    parser.add_argument("--by", metavar="FIGURE", help=f"{', '.join(RANKINGS)} ({defaults})")
+    parser.add_argument("--by", metavar="METRIC", help=f"{', '.join(RANKINGS)} ({defaults})")
     parser.add_argument("--top", type=int, metavar="N", help=f"only the N best (default: {TOP}, with --json all)")
     parser.add_argument(
         "--filter",
@@ -73,6 +73,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     """Print one row a trial."""
     folder = find_folder(arguments.results)
     query = parse_query(arguments.filter)
+    if arguments.by is not None:
+        check_ranking(arguments.by)
     state = read_journal(folder.journal)
     phases = list(state.phases.values()) if arguments.all_phases else [choose_phase(state, arguments.phase)]
     trials = [trial for phase in phases for trial in phase.current()]

@@ -26,17 +26,22 @@ def measured(trials: Iterable[TrialState], name: str) -> list[tuple[TrialState, 
     return [(trial, value) for trial in trials if (value := trial.metrics.value(name)) is not None]
 
 
-def rank(trials: Iterable[TrialState], by: str | None = None) -> list[TrialState]:
-    """Return the trials that are done and have the figure, the least first; equal ones in the order of their ids.
+def check_ranking(by: str) -> None:
+    """Raise InputError if trials cannot be ranked by a metric of that name."""
+    if by not in RANKINGS:
+        raise InputError(f"cannot rank by '{by}'{did_you_mean(by, RANKINGS)}; choose one of {', '.join(RANKINGS)}")
 
-    Without a figure, by what suits these trials (`ranking_of`). InputError: the figure is none of RANKINGS.
+
+def rank(trials: Iterable[TrialState], by: str | None = None) -> list[TrialState]:
+    """Return the finished trials that have a metric, the least value first; equal values are sorted by id.
+
+    The default is the metric that compares between these trials. InputError: `by` is not one of RANKINGS.
     """
     trials = list(trials)
     by = by or ranking_of(trials)
-    if by not in RANKINGS:
-        raise InputError(f"'{by}' ranks no trials{did_you_mean(by, RANKINGS)}; it is one of {', '.join(RANKINGS)}")
-    ranked = [(figure, trial.id, trial) for trial in trials if (figure := trial.metrics.value(by)) is not None]
-    return [trial for _, _, trial in sorted(ranked, key=lambda entry: entry[:2]) if trial.state == "done"]
+    check_ranking(by)
+    ranked = [(value, trial.id, trial) for trial, value in measured(trials, by) if trial.state == "done"]
+    return [trial for _, _, trial in sorted(ranked, key=lambda entry: entry[:2])]
 
 
 def best_of(trials: Iterable[TrialState]) -> TrialState | None:

@@ -101,6 +101,16 @@ def test_the_leaderboard_as_of_a_step(made: StudyFolder) -> None:
     assert trials[0].at(5, Evaluations()).metrics == TrialMetrics()
 
 
+@pytest.mark.parametrize("by", ["best_val_los", "n_layer", "val", "tokens_per_second", "id", "gap"])
+def test_a_metric_that_ranks_nothing_is_one_line(
+    made: StudyFolder, capsys: pytest.CaptureFixture[str], by: str
+) -> None:
+    assert main(["leaderboard", str(made.path), "--by", by]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert f"cannot rank by '{by}'" in lines[0]
+
+
 def test_an_unknown_metric_is_an_error() -> None:
     with pytest.raises(InputError, match="did you mean 'val_loss'"):
         leaderboard([], "vall_loss")

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
+from litegpt.analysis.export import write_tables
 from litegpt.analysis.page import Grid, Heading, Listing, Notes, Paragraph, to_html, to_markdown
 from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
@@ -111,6 +114,17 @@ def test_an_export_equals_the_files(made: StudyFolder, tmp_path: Path, kind: str
     assert metrics["val_loss"].tolist() == [line["val_loss"] for line in lines]
     assert metrics["step"].tolist() == [line["step"] for line in lines]
     assert metrics["final_loss"].isna().all()  # missing stays missing
+
+
+def test_a_csv_cell_is_never_a_formula(made: StudyFolder, tmp_path: Path) -> None:
+    state = read_journal(made.journal)
+    trials = state.phases["phase1"].trials
+    first = next(iter(trials.values()))
+    trials[first.id] = replace(first, reason="=cmd|' /C calc'!A0", worker="@w", device="-1")
+    write_tables(made, state, tmp_path, "csv")
+    with (tmp_path / "trials.csv").open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert (row["reason"], row["worker"], row["device"]) == ("'=cmd|' /C calc'!A0", "'@w", "'-1")
 
 
 def test_tensorboard_reads_the_curves(made: StudyFolder, tmp_path: Path) -> None:

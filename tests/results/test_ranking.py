@@ -53,7 +53,7 @@ def test_every_ranking_is_a_metric_of_a_trial(trial: TrialState, by: str) -> Non
 
 
 def test_an_unknown_ranking_is_bad_input() -> None:
-    with pytest.raises(InputError, match=r"'vall_loss' ranks no trials \(did you mean 'val_loss'\?\)"):
+    with pytest.raises(InputError, match=r"cannot rank by 'vall_loss' \(did you mean 'val_loss'\?\)"):
         rank([], "vall_loss")
 
 

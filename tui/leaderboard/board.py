@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.leaderboard import LeaderboardColumn, Row, fit_columns, leaderboard, leaderboard_columns, varying
 from litegpt.analysis.query import Query
+from litegpt.display import spreadsheet_cell
 from litegpt.results.metric import NO_METRICS
 from litegpt.results.ranking import ranking_of
 from litegpt.results.state import TrialState
@@ -128,7 +129,9 @@ class Board:
         """Return the rows shown as tab-separated text, under the names of the columns."""
         names = [column.name for column in columns if column.name != "curve"]
         records = [row.record() for row in self.rows]
-        lines = [names, *(["" if record.get(n) is None else str(record[n]) for n in names] for record in records)]
+        lines = [names]
+        for record in records:
+            lines.append(["" if record.get(n) is None else str(spreadsheet_cell(record[n])) for n in names])
         return "".join("\t".join(line) + "\n" for line in lines)
 
     def _cell(self, row: Row, column: Column, promoted: set[TrialKey], marks: set[TrialKey]) -> Cell:
