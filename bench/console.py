@@ -80,7 +80,7 @@ def console(study: Path, results: Path, state: Path) -> Iterator[tuple[psutil.Pr
     try:
         yield psutil.Process(process.pid), master, started
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
         os.close(master)
 
