@@ -1,4 +1,4 @@
-"""Whether the cut of a promotion was safe: how the winners of a phase had ranked in the phase before."""
+"""Whether the cut of a promotion is safe: ties at the cut, and the earlier ranks of the winners of a phase."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from litegpt.analysis.evaluation_noise import TIE_SIGMAS
 from litegpt.results.ranking import measured, rank, ranking_of
-from litegpt.results.state import PhaseState, StudyState
+from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.study.trial import Trial
 
 WINNERS = 8
@@ -46,6 +47,37 @@ class CutSafety:
         words = f"The {winners} best of {self.target} stood at {stood} of {self.sources} in {self.source}"
         words += f"; cutting at {half} would have kept {self.kept(half)} of them, at {self.safe_top} all."
         return words
+
+
+@dataclass(frozen=True)
+class CutTies:
+    """Trials below a cut that are tied with the last trial above it."""
+
+    top: int
+    by: str
+    tied: int
+    margin: float  # the difference that noise alone can cause
+
+    def sentence(self) -> str:
+        trials = "1 trial" if self.tied == 1 else f"{self.tied:,} trials"
+        verb = "ties" if self.tied == 1 else "tie"
+        return (
+            f"{trials} below rank {self.top} {verb} with it: noise changes {self.by} by up to {self.margin:.2g}. "
+            "Promote more trials to include them."
+        )
+
+
+def ties_at_cut(trials: Sequence[TrialState], by: str, top: int, noise: float | None) -> CutTies | None:
+    """Find the trials that a cut separates only by chance; None if there are none.
+
+    `noise` is the standard deviation of the metric (`evaluation_noise`); None means unknown.
+    """
+    values = [value for _, value in measured(rank(trials, by), by)]
+    if noise is None or not 0 < top < len(values):
+        return None
+    margin = TIE_SIGMAS * noise
+    tied = sum(value - values[top - 1] <= margin for value in values[top:])
+    return CutTies(top, by, tied, margin) if tied else None
 
 
 def cut_safety(state: StudyState, by: str | None = None, winners: int = WINNERS) -> list[CutSafety]:

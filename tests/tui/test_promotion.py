@@ -200,3 +200,16 @@ def test_promotion_from_a_phase_without_results_shows_a_sentence(finished: Study
         assert study_text(finished) == STUDY
 
     run(app, drive)
+
+
+def test_preview_mentions_ties_at_the_cut(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.promotion.preview.evaluation_noise", lambda curves, by: 0.04 if curves else None)
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await dialog(app, pilot)
+        await settled(app, pilot, lambda: "2 trials below rank 5 tie with it" in text_of(app))
+        await pilot.press("j", *"11")
+        await settled(app, pilot, lambda: "the 11 best" in text_of(app) and "tie with it" not in text_of(app))
+
+    run(app, drive)

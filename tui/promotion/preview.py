@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from litegpt.analysis.cut import ties_at_cut
+from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.promote import incomparable, preview_promotion
 from litegpt.errors import InputError
 from litegpt.estimate.cost import parameter_count, training_flops
@@ -18,6 +20,7 @@ from litegpt.study.expand import expand
 from litegpt.study.phase import Exclusion, Promotion
 from litegpt.study.study import Study, parse_study
 from litegpt.study.trial import Trial
+from tui.curve import Curve
 from tui.location import StudyLocation
 
 
@@ -34,6 +37,8 @@ class PromotionQuestion:
     by: str
     how: str
     start: str
+    # Curves of the best trials, for the noise of the ranking; empty until they have been read.
+    curves: tuple[Curve, ...]
     # None while the phase has no finished trial to derive the length from, and the user has not typed one.
     max_iters: int | None
 
@@ -109,7 +114,7 @@ def _preview(question: PromotionQuestion) -> PromotionPreview:
         text=preview.text,
         unfinished=preview.unfinished,
         cost=_cost(question.state, preview.trials),
-        warnings=_warnings(question),
+        warnings=(*_warnings(question), *_tie_warnings(question, top)),
     )
 
 
@@ -142,6 +147,12 @@ def _preview_chosen(
 def _warnings(question: PromotionQuestion) -> tuple[str, ...]:
     warning = incomparable(question.by, question.trials())
     return (warning,) if warning else ()
+
+
+def _tie_warnings(question: PromotionQuestion, top: int) -> tuple[str, ...]:
+    noise = evaluation_noise(question.curves, question.by)
+    ties = ties_at_cut(question.trials(), question.by, top, noise)
+    return (ties.sentence(),) if ties else ()
 
 
 def _cost(state: StudyState, trials: Sequence[Trial]) -> PromotionCost | None:

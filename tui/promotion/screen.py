@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.timer import Timer
 from textual.widgets import Static
 
 from litegpt.analysis.promote import LONGER, exclusion_reasons
@@ -22,6 +23,7 @@ from litegpt.study.edit.save import save
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS
 from litegpt.study.trial import HYPERPARAMETERS, Trial
 from tui.actions import may_change, run_study
+from tui.curve import Curve
 from tui.dialogs.confirm import ConfirmScreen
 from tui.latest import Latest
 from tui.messages import TrialKey
@@ -36,6 +38,9 @@ BEST, MARKED = "the best", "the marked"
 VALUES_MAX = 6
 REASON_LINES = 3
 TEXT_LINES = 16
+# The noise is measured on the curves of this many of the best trials, which are awaited this often.
+NOISE_CURVES = 48
+CURVES_SECONDS = 0.2
 
 
 class PromotionScreen(ModalScreen[None]):
@@ -65,6 +70,7 @@ class PromotionScreen(ModalScreen[None]):
         self._start = Choice("start from", "scratch", STARTS)
         self._iterations = Choice("iterations", "")
         self._preview: Latest[PromotionQuestion, PromotionPreview] = Latest(self, preview_choices)
+        self._curve_timer: Timer | None = None
         # True if enter was pressed before the preview of the current choices was ready.
         self._writes_when_ready = False
 
@@ -85,6 +91,8 @@ class PromotionScreen(ModalScreen[None]):
         self._iterations.note = f"{inert(self._phase)} trained for {longest:,}" if longest else ""
         self.query_one(Choices).focus()
         self._update_preview()
+        if not self._curves():
+            self._curve_timer = self.set_interval(CURVES_SECONDS, self._await_curves)
 
     @property
     def is_computing(self) -> bool:
@@ -97,6 +105,22 @@ class PromotionScreen(ModalScreen[None]):
 
     def _ranked(self) -> list[TrialState]:
         return rank(self._source(), self._by.value)
+
+    def _curves(self) -> tuple[Curve, ...]:
+        """Return the curves of the best trials, empty until all of them have been read."""
+        feed = self.session.feed
+        keys = [(trial.phase, trial.id) for trial in self._ranked()[:NOISE_CURVES]]
+        feed.want(keys)
+        curves = tuple(curve for key in keys if (curve := feed.curve(key)) is not None)
+        return curves if len(curves) == len(keys) else ()
+
+    def _await_curves(self) -> None:
+        """Add the ties to the preview once the curves have been read."""
+        if self._curve_timer is not None and (self._curves() or not self._ranked()):
+            self._curve_timer.stop()
+            will_write = self._writes_when_ready
+            self._update_preview()
+            self._writes_when_ready = will_write
 
     @on(Choices.Changed)
     def _update_preview(self) -> None:
@@ -116,6 +140,7 @@ class PromotionScreen(ModalScreen[None]):
                 by=self._by.value,
                 how=self._how.value,
                 start=self._start.value,
+                curves=self._curves(),
                 max_iters=self._iterations.number if self._iterations.value else None,
             )
         )
