@@ -1,4 +1,4 @@
-"""Actions on a study, separate from their keys: write the default study, launch, control.
+"""Actions on a study, separate from their keys: write a new study, launch, control.
 
 The functions take the Textual application only to show notifications, to open dialogs and to run threads.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 
@@ -23,6 +23,9 @@ from tui.location import DEFAULT_STUDY
 from tui.messages import TrialKey
 from tui.session import Session
 
+if TYPE_CHECKING:
+    from litegpt.run.new_study import NewStudy
+
 LAUNCH_SECONDS = 60
 
 
@@ -33,35 +36,32 @@ def may_change(app: App[Any], session: Session) -> bool:
     return not session.readonly
 
 
-def write_default_study(app: App[Any], session: Session) -> None:
-    """Write experiments.toml into the current folder and open it; an existing file is never replaced."""
+def write_new_study(app: App[Any], session: Session, open_study: Callable[[Path], None]) -> None:
+    """Ask for a text and write a study for it; `open_study` shows the file if this console has no study yet."""
     if not may_change(app, session):
         return
-    if session.location.study_path is not None:
-        app.notify("this study already has a file; the Grid tab edits it")
-        return
-    try:
-        text = default_study(Path.cwd())
-        with DEFAULT_STUDY.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except (OSError, InputError) as error:
-        app.notify(inert(str(error)), severity="error", markup=False)
-        return
-    session.feed.open_study(DEFAULT_STUDY)
-    app.notify(f"wrote {DEFAULT_STUDY}; r runs it")
+    from tui.dialogs.new_study import NewStudyScreen, written_message
+
+    def finish(study: NewStudy | None) -> None:
+        if study is None:
+            return
+        if session.location.study_path is None:
+            open_study(study.path)
+            app.notify(inert(f"{written_message(study)}; r runs it"), markup=False)
+        else:
+            app.notify(inert(f"{written_message(study)}; litegpt-tui {study.path} opens it"), markup=False)
+
+    is_first = session.location.study_path is None and not DEFAULT_STUDY.exists()
+    app.push_screen(NewStudyScreen(default_text(), str(DEFAULT_STUDY) if is_first else "study.toml"), finish)
 
 
-def default_study(folder: Path) -> str:
-    """Return the text of the default study for a file in `folder`. InputError: this installation has no such file."""
-    source = Path(litegpt.__file__).parents[1] / DEFAULT_STUDY
-    try:
-        text = source.read_text(encoding="utf-8")
-    except OSError:
-        raise InputError("no default study in this installation; name a file: litegpt-tui STUDY.toml") from None
-    from litegpt.study.study import parse_study
-
-    corpus = parse_study(text, source).corpus
-    return text.replace(f'"{corpus}"', f'"{os.path.relpath(source.parent / corpus, folder)}"')
+def default_text() -> str:
+    """Return the only text in the current folder, or else the novella of a checkout, or else an empty string."""
+    texts = [path for path in Path().glob("*.txt") if path.is_file()]
+    novella = Path(litegpt.__file__).parents[1] / "data" / "novella.txt"
+    if len(texts) == 1:
+        return str(texts[0])
+    return os.path.relpath(novella) if novella.is_file() else ""
 
 
 def run_study(app: App[Any], session: Session) -> None:

@@ -182,8 +182,12 @@ class ConsoleApp(App[None]):
         actions.run_study(self, self.session)
 
     def action_new_study(self) -> None:
-        """Write the default study if there is no study file."""
-        actions.write_default_study(self, self.session)
+        """Ask for a text, and write a study for it."""
+        actions.write_new_study(self, self.session, self._open_study)
+
+    def _open_study(self, path: Path) -> None:
+        location = find_location(path, self.session.location.folder.root)
+        self.feed.open_study(location, _source(location, None))
 
     def action_control(self, kind: str) -> None:
         """Ask the runner to stop, pause or retry: the marked trials, or the whole study."""

@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from litegpt.errors import InputError
@@ -135,9 +134,10 @@ class Feed:
         """Return the present time, or the position of a replay."""
         return self._source.now()
 
-    def open_study(self, path: Path) -> None:
-        """Follow a new study file."""
-        self.location = dataclasses.replace(self.location, study_path=path)
+    def open_study(self, location: StudyLocation, source: FeedSource) -> None:
+        """Follow a study in place of none. Nothing has been read until now."""
+        self.location = location
+        self._source = source
         self._wake.set()
 
     def trial(self, key: TrialKey) -> TrialState | None:

@@ -16,7 +16,7 @@ from tui.view import View
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.top_bar import TopBar
 
-FIRST_RUN = "There is no study here yet: n writes experiments.toml, four small phases for two CPU cores; r runs it."
+FIRST_RUN = "There is no study here yet: n writes one for a text, sized to this machine and to your time; r runs it."
 NOT_RUN = "Nothing has run yet: r runs the study."
 
 

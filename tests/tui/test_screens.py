@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import Journal, read_journal
@@ -110,16 +111,44 @@ def test_a_mistake_in_the_study_file_is_one_line_on_the_screen(study_file: Path,
     run(app, drive)
 
 
-def test_a_first_run_offers_the_default_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+TEXT = "The lamp went out, and nobody in the harbour lit another one that night.\n" * 20
+
+
+def test_a_first_run_offers_a_study_for_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text(TEXT, encoding="utf-8")
     app = ConsoleApp(find_location(None, tmp_path / "results"), settings=QUICK)
 
     async def drive(pilot: Pilot[None]) -> None:
-        await settled(app, pilot, lambda: "n writes experiments.toml" in text_of(app))
-        await pilot.press("n")
+        await settled(app, pilot, lambda: "n writes one for a text" in text_of(app))
+        await pilot.press("n", "tab", "h", "i", "enter")
         await settled(app, pilot, lambda: app.feed.study is not None)
         assert app.feed.study is not None
-        assert Path(app.feed.study.corpus_location).is_file()
+        assert (app.feed.study.name, app.feed.study.path) == ("hi", Path("experiments.toml"))
+        assert app.feed.location.folder.path == tmp_path / "results" / "hi"
+        assert Path(app.feed.study.corpus_location).read_text(encoding="utf-8") == TEXT
+
+    run(app, drive)
+
+
+def test_a_new_study_leaves_the_open_one_alone(
+    finished: StudyLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("short", encoding="utf-8")
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: app.feed.study is not None)
+        await pilot.press("n")
+        app.screen.query_one("#new-text", Input).value = "book.txt"
+        await pilot.press("enter")
+        await settled(app, pilot, lambda: "too short" in text_of(app))
+        Path("book.txt").write_text(TEXT, encoding="utf-8")
+        await pilot.press("enter")
+        await settled(app, pilot, lambda: Path("study.toml").exists())
+        await settled(app, pilot, lambda: any("study.toml opens it" in n.message for n in app._notifications))
+        assert app.feed.location == finished
 
     run(app, drive)
 
