@@ -36,6 +36,8 @@ from litegpt.study.study import Study, read_study
 from litegpt.text.corpus import Corpus, read_corpus
 from litegpt.text.split import SplitText
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script `litegpt-run`."""
@@ -93,6 +95,7 @@ def run(arguments: argparse.Namespace) -> Exit:
                 view.observe(runner)
 
             runner = Runner(study, corpus, folder, packing, phases=phases, watch=Watch(patience))
+            _answer_signals(runner)
             check_results(study, runner.state, corpus, folder)
             if lock.left_by is not None:
                 _narrate(f"The last runner, {describe_holder(lock.left_by)}, was killed; resuming from its results.")
@@ -102,7 +105,6 @@ def run(arguments: argparse.Namespace) -> Exit:
             if not runner.has_work():
                 _narrate("Nothing to do: every trial of this study has ended.")
             else:
-                _answer_signals(runner)
                 _start_measuring_baselines(study, corpus, folder)
                 with view_for(narrator()) as view:
                     runner.run(observe)
@@ -116,6 +118,9 @@ def run(arguments: argparse.Namespace) -> Exit:
         complain(f"the run cannot continue: {error}")
         return Exit.TRIALS_FAILED
     if runner.interrupted:
+        # A further signal must not end the process before it has returned its exit code.
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         _narrate("Interrupted; the same command resumes the run.")
         return Exit.INTERRUPTED
     return _close(arguments, study, runner.state, folder)
@@ -140,7 +145,7 @@ def _answer_signals(runner: Runner) -> None:
             signal.signal(number, signal.SIG_IGN)
         runner.interrupt(signal.Signals(number))
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers = list(STOP_SIGNALS)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     for number in numbers:

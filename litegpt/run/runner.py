@@ -9,7 +9,8 @@ from __future__ import annotations
 import queue
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from litegpt.files import write_whole
 from litegpt.results import events
@@ -29,7 +30,7 @@ from litegpt.run.phases import (
     resolve_study,
     reuse_results,
 )
-from litegpt.run.requests import take_requests
+from litegpt.run.requests import Request, take_requests
 from litegpt.run.runner_journal import DiskPause, RunnerError, RunnerJournal
 from litegpt.run.watch import Watch
 from litegpt.run.workers import Lost, Mail, Worker, Workers
@@ -42,6 +43,14 @@ from litegpt.worker import messages
 
 FAILED_STARTS_MAX = 3  # after so many in a row the device or the installation is broken
 TICK_SECONDS = 0.25  # between two looks for requests, and two updates of the view, while no message arrives
+
+EVENTS_AT_ONCE = 1000  # events written, or trials looked at, between two looks for signals and requests
+
+T = TypeVar("T")
+
+
+class _StopRequestedError(Exception):
+    """The run is to stop while it plans a phase."""
 
 
 class Runner:
@@ -70,6 +79,8 @@ class Runner:
         self._phase_run: PhaseRun | None = None
         self._failed_starts = 0
         self._is_announced = False
+        self._signals = 0
+        self._postponed: list[Request] = []
 
     @property
     def state(self) -> StudyState:
@@ -98,6 +109,7 @@ class Runner:
 
     def interrupt(self, number: signal.Signals) -> None:
         """Stop the run: with checkpoints the first time, at once the second time. Signal handlers may call it."""
+        self._signals += 1
         self._disk_pause.stop()
         self._mail.put(number)
 
@@ -112,6 +124,8 @@ class Runner:
         """Run until every trial has ended or the run is interrupted; call `observe` often. Raises RunnerError."""
         self._observe = observe or self._observe
         started = time.monotonic()
+        # A signal may have arrived before the first phase is planned.
+        self.interrupted = self._signals > 0
         with self._journal:
             try:
                 # A killed runner leaves its trials marked as running.
@@ -129,8 +143,13 @@ class Runner:
 
     def _run_phase(self, phase: Phase) -> None:
         started = time.monotonic()
-        expansion = self._plan_phase(phase)
-        self._phase_run = self._prepare_phase(phase)
+        try:
+            expansion = self._plan_phase(phase)
+            self._phase_run = self._prepare_phase(phase)
+        except _StopRequestedError:
+            # No pack of this phase has started, and the next run completes what the journal lacks.
+            self.interrupted = True
+            return
         self._train(self._phase_run)
         self._close_phase(phase, expansion, time.monotonic() - started)
 
@@ -142,8 +161,11 @@ class Runner:
             raise RunnerError(f"phase '{phase.name}' waits for phase '{source}'; run that first")
         if not expansion.trials:
             raise RunnerError(f"phase '{phase.name}' has no trials: its source phase has no trial that can be ranked")
-        self._context.folder.check_no_links(phase.name, (trial.id for trial in expansion.trials))
-        self._journal.append(*planning_events(self.state, phase, expansion))
+        self._context.folder.check_no_links(phase.name, self._until_stopped(trial.id for trial in expansion.trials))
+        planned = planning_events(self.state, phase, expansion)
+        for start in range(0, len(planned), EVENTS_AT_ONCE):
+            self._check_stop()
+            self._journal.append(*planned[start : start + EVENTS_AT_ONCE])
         self._journal.retry(self._write_snapshot)
         return expansion
 
@@ -151,11 +173,27 @@ class Runner:
         """Take over results of equal trials, check the free disk space, and return the phase ready to be trained."""
         context = self._context
         keep_weights = weights_needed(context.study, phase.name)
-        reused = self._journal.retry(lambda: list(reuse_results(context, phase.name, keep_weights)))
+        reused = self._journal.retry(
+            lambda: list(self._until_stopped(reuse_results(context, phase.name, keep_weights)))
+        )
         self._journal.append(*reused)
         if reason := shortage(context, phase.name):
             self._journal.append(events.StudyPaused(reason=reason))
         return PhaseRun(phase.name, context, self._workers)
+
+    def _check_stop(self) -> None:
+        """Raise _StopRequestedError if a signal or a request asks to stop the run while it plans a phase."""
+        requests = take_requests(self._context.folder)
+        self._postponed += requests
+        if self._signals or any(request.kind == "stop" and request.concerns_run for request in requests):
+            raise _StopRequestedError
+
+    def _until_stopped(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield items, and look for signals and requests from time to time."""
+        for number, item in enumerate(items):
+            if number % EVENTS_AT_ONCE == 0:
+                self._check_stop()
+            yield item
 
     def _train(self, phase_run: PhaseRun) -> None:
         """Keep the workers busy until the phase is over, or until an interrupted run's packs have stopped."""
@@ -187,7 +225,8 @@ class Runner:
             Retention(self._context, phase.source.name).delete_unneeded()
 
     def _take_requests(self, phase_run: PhaseRun) -> None:
-        for request in (*self._disk_pause.take_postponed(), *take_requests(self._context.folder)):
+        postponed, self._postponed = [*self._postponed, *self._disk_pause.take_postponed()], []
+        for request in (*postponed, *take_requests(self._context.folder)):
             if request.concerns_run and request.kind == "stop":
                 self._stop(phase_run)
             else:

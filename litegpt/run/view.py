@@ -27,6 +27,7 @@ LINE_SECONDS = 5.0  # between two plain lines
 REFRESH_SECONDS = 0.25
 RUNNING_ROWS = 8
 RECENT_SECONDS = 10.0
+STOPPING = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
 
 
 class View(Protocol):
@@ -107,6 +108,7 @@ class PlainView:
         self._due = 0.0
         self._ended_phases: set[str] = set()
         self._paused: str | None = None
+        self._is_stopping = False
 
     def __enter__(self) -> PlainView:
         return self
@@ -124,6 +126,9 @@ class PlainView:
             self._paused = runner.paused
             if self._paused or not runner.interrupted:
                 self._print(f"paused: {inert(self._paused)}" if self._paused else "resumed")
+        if runner.interrupted and runner.running and not self._is_stopping:
+            self._is_stopping = True
+            self._print(STOPPING)
         now = time.monotonic()
         if runner.running and now >= self._due:
             self._due = now + LINE_SECONDS
@@ -174,7 +179,7 @@ class LiveView:
         if runner.paused:
             footer = f"paused: {inert(runner.paused)}"
         if runner.interrupted:
-            footer = "stopping: writing checkpoints (Ctrl-C again to stop at once)"
+            footer = STOPPING
         # One metric for all phases, so that their best trials compare.
         metric = comparable_metric(runner.state.trials())
         phases, running = _phase_table(runner, metric), _running_table(runner.running, metric.curve)

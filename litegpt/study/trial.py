@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from string import Formatter
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -214,11 +215,17 @@ class Trial:
         Only values that differ from their default enter the digest, so a hyperparameter that is added later changes no
         existing id.
         """
-        fields = dataclasses.fields(self)
-        values = {field.name: getattr(self, field.name) for field in fields}
-        changed = {field.name: values[field.name] for field in fields if values[field.name] != field.default}
-        digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{ID_FORMAT.format_map(values)}-{digest}"
+        return _trial_id(self)
+
+
+# Studies of 100,000 trials ask for every id several times.
+@lru_cache(maxsize=1 << 17)
+def _trial_id(trial: Trial) -> str:
+    fields = dataclasses.fields(trial)
+    values = {field.name: getattr(trial, field.name) for field in fields}
+    changed = {field.name: values[field.name] for field in fields if values[field.name] != field.default}
+    digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{ID_FORMAT.format_map(values)}-{digest}"
 
 
 def hyperparameters_of(trial_class: type) -> dict[str, Hyperparameter]:
