@@ -3,8 +3,7 @@
 Every sequence of bytes is valid in most single-byte encodings, so being valid is not evidence. A guess needs letters
 that one language uses, in words that look like words: without capitals inside them, without two scripts in one word,
 and without symbols between letters. For Russian, Greek, Chinese, Japanese and Korean, frequent characters must be
-frequent. Without such evidence, the encoding stays unknown, because a wrong guess
-destroys the text.
+frequent. Without such evidence, the encoding stays unknown, because a wrong guess destroys the text.
 """
 
 # ruff: noqa: RUF001
@@ -99,7 +98,7 @@ FREQUENT_EAST_ASIAN = frozenset(
 )
 
 _CONTRACTED = re.compile(r"(?:[sdmt]|ll|re|ve)\b", re.IGNORECASE)
-_ELIDED = re.compile(r"(?:.*[\W\d_])?(?:[cdjlmnsto]|qu)", re.IGNORECASE | re.DOTALL)
+_ELIDED = re.compile(r"(?:.*[\W\d_])?(?:[cdjlmnsto]|un)|.*(?:ll|qu|st|urd)", re.IGNORECASE | re.DOTALL)
 TYPOGRAPHY = frozenset("“”„‘’‚«»‹›–—…•·°§£€©®™¿¡½¼¾×±÷¢¥\u00a0\u00ad")
 BETWEEN_LETTERS = frozenset("–—·\u00ad")
 
@@ -204,5 +203,5 @@ def _mixes_scripts(character: str, before: str, after: str) -> bool:
 
 
 def _is_apostrophe(text: str, index: int) -> bool:
-    """Whether a quotation mark between letters is in a contraction or an elision: don't, O'Neill, l'eau, qu'il."""
+    """Whether a quotation mark between letters is in a contraction or an elision: don't, O'Neill, l'eau, dell'acqua."""
     return bool(_CONTRACTED.match(text, index + 1) or _ELIDED.fullmatch(text, max(0, index - 3), index))
