@@ -16,7 +16,7 @@ from litegpt.study.settings import shown
 
 TEXT_BYTES_MAX = 1 << 22
 """The largest study file. Thousands of listed trials have less than a tenth of that."""
-KEY_PARTS_MAX = 32
+KEY_PARTS_MAX = 8
 """The largest number of names in a dotted key. The time that tomllib takes grows with the cube of that number."""
 
 KeyPath = tuple[str | int, ...]
@@ -27,8 +27,8 @@ _DOTTED = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
 _TABLE = re.compile(rf"\s*\[\s*({_DOTTED})\s*\]\s*(?:#.*)?")
 _ARRAY_TABLE = re.compile(rf"\s*\[\[\s*({_DOTTED})\s*\]\]\s*(?:#.*)?")
 _KEY = re.compile(rf"\s*({_DOTTED})\s*=")
-_DOT = re.compile(r"[\w\"'-]\s*\.(?=\s*[\w\"'-])")
-_NOT_IN_KEY = re.compile(r"[=,#\[\]{}]")
+_STRING = re.compile(r""""(?:[^"\\]|\\.)*(?:"|$)|'[^']*(?:'|$)""")
+_BETWEEN_KEYS = re.compile(r"[=,\[\]{}]")
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -136,11 +136,13 @@ def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
 
 
 def _line_of_long_key(text: str) -> int | None:
-    """Return the line of the first key with too many dots; dots between names in comments and strings count, too."""
+    """Return the line of the first key with too many dotted names."""
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.count(".") >= KEY_PARTS_MAX and any(
-            len(_DOT.findall(part)) >= KEY_PARTS_MAX for part in _NOT_IN_KEY.split(line)
-        ):
+        if line.count(".") < KEY_PARTS_MAX:
+            continue
+        # Strings and comments can contain anything, so they must not hide or imitate the dots of a key.
+        code = _STRING.sub("x", line).partition("#")[0]
+        if any(part.count(".") >= KEY_PARTS_MAX for part in _BETWEEN_KEYS.split(code)):
             return number
     return None
 
