@@ -68,6 +68,24 @@ def test_a_new_sample_appears(finished: StudyLocation) -> None:
     run(app, drive)
 
 
+def test_the_best_sample_is_selected_until_the_user_selects_another(finished: StudyLocation) -> None:
+    app = open_samples(finished)
+    path = finished.folder.trial("phase2", phase_trials(3, max_iters=200)[0].id).samples
+
+    async def drive(pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(Table)
+        await settled(app, pilot, lambda: table.count == 3)
+        append_sample(path, Sample(step=100, loss=1.5, text="prose", prompt="", temperature=1.0, seed=0))
+        await settled(app, pilot, lambda: table.count == 4)
+        assert table.cursor == 3
+        await pilot.press("k")
+        append_sample(path, Sample(step=200, loss=1.6, text="verse", prompt="", temperature=1.0, seed=0))
+        await settled(app, pilot, lambda: table.count == 5)
+        assert table.cursor == 2
+
+    run(app, drive)
+
+
 def test_copied_passages_are_highlighted_with_their_words() -> None:
     text = "at the sign of the quick brown fox we met\nthe others and went on"
     index = VerbatimIndex("I know the sign of the quick brown fox we met once")

@@ -72,6 +72,8 @@ class SamplesScreen(StudyScreen):
         self._names: dict[TrialKey, str] = {}
         # The metric that compares between the tokenizers of the study's trials.
         self._metric = METRICS["val_loss"]
+        # The trial and step of the sample that the user has selected; None selects the one with the lowest loss.
+        self._selected: tuple[TrialKey, int] | None = None
         self._pinned: RankedSample | None = None
         self._corpus: CorpusIndex | None = None
         # The corpus is read only once, when there is a first sample.
@@ -104,7 +106,6 @@ class SamplesScreen(StudyScreen):
 
     def _show_ladder(self) -> None:
         table = self.query_one(Table)
-        current = self._current()
         keys = self._keys()
         trials = [trial for key in keys if (trial := self.feed.trial(key))]
         self._names = short_names(trials)
@@ -113,7 +114,9 @@ class SamplesScreen(StudyScreen):
         self._samples = rank_samples(samples, self._metric.name)
         table.border_title = f"samples by loss · {len(self._samples)} from {len(keys)} trials"
         table.empty = "No samples yet: each trial generates the first one after its first evaluations."
-        row = self._samples.index(current) if current in self._samples else len(self._samples) - 1
+        # Samples of different trials arrive one after another: the selection must not depend on their order.
+        identities = [(key_of(entry.trial), entry.sample.step) for entry in self._samples]
+        row = identities.index(self._selected) if self._selected in identities else len(identities) - 1
         self._arrange(row)
         self._show_texts()
 
@@ -181,6 +184,7 @@ class SamplesScreen(StudyScreen):
     def _moved(self) -> None:
         if current := self._current():
             self.view.focus = key_of(current.trial)
+            self._selected = (self.view.focus, current.sample.step)
         self._show_text("left", self._current())
 
     def action_pin(self) -> None:
