@@ -149,7 +149,7 @@ def _odd_characters(
         )
         for character, reason in reasons.items()
     ]
-    return sorted(odd, key=lambda found: (ODDITIES.index(found.why), -found.count))
+    return sorted(odd, key=lambda character: (ODDITIES.index(character.why), -character.count))
 
 
 def _oddity(character: str, count: int, length: int, scripts: set[str]) -> str | None:

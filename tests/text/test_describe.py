@@ -51,7 +51,7 @@ def test_characters_lines_and_words_are_counted(described: Callable[..., Descrip
 
 def test_odd_characters_are_listed_the_worst_first(described: Callable[..., Description]) -> None:
     text = "plain text in small letters \u00e9\u00e8\n" * 1000 + "\ufffd \x07 \u00a0 \u041f \u201c ~ \n"
-    odd = {found.character: found for found in described(text).odd}
+    odd = {character.character: character for character in described(text).odd}
     assert list(odd) == ["\ufffd", "\x07", "\u00a0", "\u041f", "\u201c", "~"]
     assert odd["\x07"].why == "invisible"
     assert odd["\u041f"].why == "another script"
@@ -82,16 +82,16 @@ def test_a_repeated_passage_is_found() -> None:
     text = letters(2000, 1)
     twice = text[300:450]
     whole = text + "X" + twice + "Y" + letters(500, 2)
-    found = find_duplicates(whole, 2000)
-    assert [(p.start, p.earlier, p.length) for p in found.passages] == [(2001, 300, 150)]
-    assert found.share == 150 / len(whole)
-    assert found.validation_share == 150 / (len(whole) - 2000)
+    duplicates = find_duplicates(whole, 2000)
+    assert [(p.start, p.earlier, p.length) for p in duplicates.passages] == [(2001, 300, 150)]
+    assert duplicates.share == 150 / len(whole)
+    assert duplicates.validation_share == 150 / (len(whole) - 2000)
     assert find_duplicates(whole, 100).validation_share == 0, "both occurrences are in the validation split"
 
 
 def test_positions_refer_to_the_text_under_every_split(described: Callable[..., Description]) -> None:
     text = letters(2000, 1)
-    lines = [text[at : at + 50] for at in range(0, 2000, 50)]
+    lines = [text[start : start + 50] for start in range(0, 2000, 50)]
     lines[30] = "~" + lines[30]
     whole = "\n".join([*lines, *lines[3:8], *lines[:1]]) + "\n" + letters(8000, 2)
     start = len("\n".join(lines)) + 1
@@ -123,14 +123,14 @@ def test_a_passage_has_at_least_the_length_of_a_window() -> None:
 @given(st.text(alphabet="ab", max_size=300), st.integers(0, 300))
 def test_shares_agree_with_their_definition(text: str, cut: int) -> None:
     cut = min(cut, len(text))
-    again, copied = set(), set()
-    for at in range(len(text) - WINDOW + 1):
-        first = text.find(text[at : at + WINDOW])
-        if first < at:
-            again |= set(range(at, at + WINDOW))
+    repeated, copied = set(), set()
+    for start in range(len(text) - WINDOW + 1):
+        first = text.find(text[start : start + WINDOW])
+        if first < start:
+            repeated |= set(range(start, start + WINDOW))
             if first < cut:
-                copied |= set(range(at, at + WINDOW))
-    found = find_duplicates(text, cut)
-    assert found.share == (len(again) / len(text) if text else 0)
-    validation = {place for place in copied if place >= cut}
-    assert found.validation_share == (len(validation) / (len(text) - cut) if cut < len(text) else 0)
+                copied |= set(range(start, start + WINDOW))
+    duplicates = find_duplicates(text, cut)
+    assert duplicates.share == (len(repeated) / len(text) if text else 0)
+    validation = {position for position in copied if position >= cut}
+    assert duplicates.validation_share == (len(validation) / (len(text) - cut) if cut < len(text) else 0)

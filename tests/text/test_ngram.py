@@ -105,8 +105,8 @@ def test_a_distribution_of_real_text_sums_to_one() -> None:
     symbols = sorted(set(NOVELLA))
     model = NGramModel(encode(NOVELLA, symbols), len(symbols), 5)
     for context in (NOVELLA[:4], "The ", "xxxx", "."):
-        known = [symbols.index(character) for character in context]
-        assert model.distribution(known, 5).sum() == pytest.approx(1)
+        tokens = [symbols.index(character) for character in context]
+        assert model.distribution(tokens, 5).sum() == pytest.approx(1)
 
 
 def test_losses_agree_with_the_distribution() -> None:

