@@ -73,7 +73,8 @@ def decode(path: Path) -> str:
 
 
 def _read_log(path: Path) -> tuple[list[RawTrial], list[Damage]]:
-    lines = [line.rstrip() for line in decode(path).replace("\r\n", "\n").split("\n")]
+    log = decode(path).replace("\r\n", "\n").removesuffix("\n")
+    lines = [line.rstrip() for line in log.split("\n")]
     begins = [number for number, line in enumerate(lines) if line.startswith(_BEGINNING)]
     trials: list[RawTrial] = []
     damages: list[Damage] = []
@@ -113,7 +114,8 @@ def _read_block(path: Path, begin: int, lines: list[str], damages: list[Damage])
     if strays:
         damages.append(Damage(path, begin + number + 2 + strays[0], "lines of a trial whose header is missing"))
         rest = rest[: strays[0]]
-    raw.text = "\n".join(rest).strip()
+    # The program printed the line break that it began to generate from, the text, and a line break.
+    raw.text = "\n".join(rest).removeprefix("\n")
     return raw
 
 
@@ -141,7 +143,7 @@ def _read_tables(folder: Path) -> tuple[list[RawTrial], list[Damage]]:
         try:
             raw = RawTrial(folder / TRIALS, line, _settings(row))
             raw.final_loss, raw.seconds = float(row["final_loss"]), float(row["total_training_time"])
-            raw.text = "\n".join(part.rstrip() for part in row["Generated Text"].split("\\n")).strip()
+            raw.text = "\n".join(part.rstrip() for part in row["Generated Text"].split("\\n"))
             shape = _SHAPE.fullmatch(row["Size"])
         except (KeyError, ValueError):
             damages.append(Damage(folder / TRIALS, line, "the row is damaged"))

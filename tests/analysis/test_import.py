@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from litegpt.analysis.imported import ImportedPhase, ImportedTrial, imported_vocab_size
+from litegpt.analysis.imported import ImportedPhase, ImportedTrial, imported_vocab_size, write_study
 from litegpt.analysis.mapped import read_mapping, read_table
 from litegpt.analysis.original import read_folder
 from litegpt.analysis.study_file import write_study_file
@@ -48,6 +50,24 @@ def test_a_log_is_imported(tmp_path: Path) -> None:
     assert [(e.step, e.train_loss, e.val_loss, e.seconds) for e in first.evaluations][1] == (100, 2.3377, 2.4433, 1.5)
     assert (first.final_loss, first.seconds) == (1.9401, 3.5)
     assert first.text == "He said \u2013 0.001\nBEGINNING of a line"
+
+
+def test_line_breaks_at_the_ends_of_a_text_are_kept(tmp_path: Path) -> None:
+    block = BLOCK.format(lr=1).replace("He said", "\nHe said").replace("of a line\n", "of a line\n\n")
+    phase = read_folder(log(tmp_path / "p", block + block.replace("LR(1)", "LR(2)")))
+    assert [trial.text for trial in phase.trials] == ["\nHe said \u2013 1\nBEGINNING of a line\n"] * 2
+
+
+def test_the_journal_of_an_import_has_bits_per_character(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path, "s")
+    write_study(folder, [read_folder(log(tmp_path / "p", BLOCK.format(lr=1)))], ["p"])
+    (record,) = [
+        record
+        for line in folder.journal.read_text(encoding="utf-8").splitlines()
+        if (record := json.loads(line))["event"] == "trial_ended"
+    ]
+    assert record["best_bits_per_char"] == pytest.approx(record["best_val_loss"] / math.log(2))
+    assert record["bits_per_char"] == pytest.approx(record["val_loss"] / math.log(2))
 
 
 @pytest.mark.parametrize(
@@ -220,14 +240,20 @@ def test_the_numbers_of_the_original(original: StudyFolder, seed_study: Path, na
         assert len(read) == evaluations
         assert read == list(own.itertuples(index=False, name=None))
         assert trial.metrics.best_val_loss == own["Validation Loss"].min()
-        assert read_samples(place.samples)[0].text == row["Generated Text"].replace("\\n", "\n").strip()
+        assert read_samples(place.samples)[0].text == row["Generated Text"].replace("\\n", "\n")
+
+
+def without_blanks(phase: ImportedPhase) -> ImportedPhase:
+    return replace(phase, trials=tuple(replace(trial, text=trial.text.lstrip(" ")) for trial in phase.trials))
 
 
 def test_the_log_and_the_tables_give_the_same(seed_study: Path, tmp_path: Path) -> None:
     (tmp_path / "phase2").mkdir()
     (tmp_path / "phase2" / "output.txt").symlink_to(seed_study / "phase2" / "output.txt")
-    from_log = read_folder(tmp_path / "phase2")
-    assert from_log == read_folder(seed_study / "phase2")
+    from_log, from_tables = read_folder(tmp_path / "phase2"), read_folder(seed_study / "phase2")
+    # The program that made the tables dropped blanks at the beginning of three texts.
+    assert sum(a.text != b.text for a, b in zip(from_log.trials, from_tables.trials, strict=True)) == 3
+    assert without_blanks(from_log) == without_blanks(from_tables)
     assert len(from_log.trials) == 320
     assert {len(trial.evaluations) for trial in from_log.trials} == {15}
 
