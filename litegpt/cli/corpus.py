@@ -95,7 +95,7 @@ def _print_sizes(console: Console, split: SplitText, about: Description) -> None
     for name, number, note in (
         ("characters", about.characters, f"{len(corpus.symbols):,} different"),
         ("training split", split.train_characters, ""),
-        ("validation split", split.validation_characters, inert(split.rule.told)),
+        ("validation split", split.validation_characters, inert(split.rule.description)),
         ("lines", about.lines, f"the longest has {about.longest_line:,} characters"),
         ("paragraphs", about.paragraphs, ""),
         ("words", about.words, f"{about.distinct_words:,} different"),

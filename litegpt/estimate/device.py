@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from litegpt.errors import InputError, did_you_mean
-from litegpt.study.settings import shown
+from litegpt.study.settings import short_repr
 
 GB = 1e9
 
@@ -97,7 +97,7 @@ def device_profile(name: str) -> DeviceSpec:
     """Return the profile of that name. InputError: no profile has it."""
     if name not in PROFILES:
         hint = did_you_mean(name, PROFILES)
-        raise InputError(f"--device-profile must be one of {', '.join(PROFILES)}, not {shown(name)}{hint}")
+        raise InputError(f"--device-profile must be one of {', '.join(PROFILES)}, not {short_repr(name)}{hint}")
     return PROFILES[name]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from litegpt.errors import InputError, did_you_mean
 from litegpt.files import read_regular
-from litegpt.study.settings import shown
+from litegpt.study.settings import short_repr
 
 TEXT_BYTES_MAX = 1 << 22
 """The largest study file. Thousands of listed trials have less than a tenth of that."""
@@ -64,7 +64,7 @@ class Document:
     def table(self, value: object, *key: str | int) -> dict[str, Any]:
         """Return `value`, which must be a table."""
         if not isinstance(value, dict):
-            raise self.error(f"{_last(key)} must be a table, not {shown(value)}", *key)
+            raise self.error(f"{_last(key)} must be a table, not {short_repr(value)}", *key)
         return value
 
     def tables(self, value: object, *key: str | int) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ class Document:
         for name in table:
             if name not in known:
                 hint = did_you_mean(name, known) or f": one of {', '.join(sorted(known))}"
-                raise self.error(f"unknown key {shown(name)} in {_header(key)}{hint}", *key, name)
+                raise self.error(f"unknown key {short_repr(name)} in {_header(key)}{hint}", *key, name)
 
 
 def read_text(path: Path, *, follow_links: bool = True) -> str:
@@ -101,7 +101,7 @@ def read_text(path: Path, *, follow_links: bool = True) -> str:
         if error.errno == errno.EFBIG:
             raise InputError(f"is larger than {TEXT_BYTES_MAX >> 20} MB: not a study file", path) from None
         if "\0" in str(path):
-            raise InputError("no such file", shown(str(path))) from None
+            raise InputError("no such file", short_repr(str(path))) from None
         raise InputError(f"cannot be read: {error.strerror}", path) from None
 
 

@@ -90,20 +90,20 @@ def expand_phases(
     return expansions
 
 
-def bound(phase: Phase, source: Bound | None, room: int = PERMUTATIONS_MAX) -> Bound:
+def bound(phase: Phase, source: Bound | None, remaining: int = PERMUTATIONS_MAX) -> Bound:
     """Return the upper bound of a phase, given the bound of the phase it promotes from, if any.
 
-    `room` is the number of permutations that the study may still have. InputError: a phase without a promotion has
+    `remaining` is the number of permutations that the study may still have. InputError: a phase without a promotion has
     more. The candidates of a promotion are not listed if there are more.
     """
     if phase.promotion is None or source is None:
-        expansion = _expand(phase, (), room)
+        expansion = _expand(phase, (), remaining)
         return Bound(len(expansion.trials), expansion)
     promotion = phase.promotion
     grid_size = math.prod(map(len, phase.axes.values()))
     # Promoting all trials of the source may be too many, while the few that will be promoted are not.
     try:
-        candidates = _expand(phase, source.candidates.trials, room) if source.candidates else None
+        candidates = _expand(phase, source.candidates.trials, remaining) if source.candidates else None
     except InputError:
         candidates = None
     trials_max = PERMUTATIONS_MAX if candidates is None else len(candidates.trials)
@@ -117,22 +117,22 @@ def bound(phase: Phase, source: Bound | None, room: int = PERMUTATIONS_MAX) -> B
     return Bound(min(trials_max, permutations + len(phase.listed)), candidates)
 
 
-def check_size(permutations: int, phase: str, room: int = PERMUTATIONS_MAX) -> None:
+def check_size(permutations: int, phase: str, remaining: int = PERMUTATIONS_MAX) -> None:
     """Raise InputError if a phase has too many permutations to list."""
     if permutations > PERMUTATIONS_MAX:
         raise InputError(f"phase '{phase}' has {permutations:,} permutations, more than {PERMUTATIONS_MAX:,}")
-    if permutations > room:
-        used = PERMUTATIONS_MAX - room
+    if permutations > remaining:
+        used = PERMUTATIONS_MAX - remaining
         raise InputError(
             f"phase '{phase}' has {permutations:,} permutations and the phases before it {used:,}, "
             f"together more than {PERMUTATIONS_MAX:,}"
         )
 
 
-def _expand(phase: Phase, promoted: Sequence[Trial], room: int = PERMUTATIONS_MAX) -> Expansion:
+def _expand(phase: Phase, promoted: Sequence[Trial], remaining: int = PERMUTATIONS_MAX) -> Expansion:
     grids = [*_grids(phase, promoted), *_listed(phase)]
     permutations, exclusions = sum(map(len, grids)), _Exclusions(phase.all_excludes)
-    check_size(permutations, phase.name, room)
+    check_size(permutations, phase.name, remaining)
     if permutations * len(exclusions) > COMPARISONS_MAX:
         raise InputError(
             f"phase '{phase.name}' has {permutations:,} permutations and {len(exclusions):,} kinds of exclusions; "

@@ -108,12 +108,12 @@ class Phase:
 
     def _choices(self, name: str) -> set[Setting]:
         """Return the values that its trials may have of a hyperparameter with a default."""
-        own = self.fixed.get(name, self.defaults.get(name, DEFAULTS[name]))
-        choices = {settings.get(name, own) for settings in self.listed}
+        setting = self.fixed.get(name, self.defaults.get(name, DEFAULTS[name]))
+        choices = {settings.get(name, setting) for settings in self.listed}
         if name in self.axes:
             choices.update(self.axes[name])
         elif self.source is not None and name not in self.fixed:
             choices |= self.source._choices(name)
         elif self.axes or self.source is not None:
-            choices.add(own)
+            choices.add(setting)
         return choices

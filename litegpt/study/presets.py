@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litegpt.errors import did_you_mean
 from litegpt.study.hyperparameter import Value
-from litegpt.study.settings import shown
+from litegpt.study.settings import short_repr
 
 _NAMES = ("n_layer", "n_head", "n_embd", "block_size")
 _SHAPES = {
@@ -35,5 +35,5 @@ def preset_settings(name: object) -> dict[str, Value]:
     """Return the hyperparameters that a preset sets. ValueError: no preset has that name."""
     if not isinstance(name, str) or name not in PRESETS:
         hint = did_you_mean(name, PRESETS) if isinstance(name, str) else ""
-        raise ValueError(f"must be one of {', '.join(PRESETS)}, not {shown(name)}{hint}")
+        raise ValueError(f"must be one of {', '.join(PRESETS)}, not {short_repr(name)}{hint}")
     return PRESETS[name]

@@ -23,7 +23,7 @@ Setting = Value | Expression
 _REQUIRED = frozenset(REQUIRED)
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return a value as error messages show it: short and on one line."""
     try:
         text = repr(value)
@@ -39,20 +39,20 @@ def plain_value(name: str, raw: object) -> Value:
     if kind is str:
         if raw not in choices:
             hint = did_you_mean(raw, choices) if isinstance(raw, str) else ""
-            raise ValueError(f"must be one of {', '.join(choices)}, not {shown(raw)}{hint}")
+            raise ValueError(f"must be one of {', '.join(choices)}, not {short_repr(raw)}{hint}")
         return str(raw)
     if kind is bool:
         if not isinstance(raw, bool):
-            raise ValueError(f"must be true or false, not {shown(raw)}")
+            raise ValueError(f"must be true or false, not {short_repr(raw)}")
         return raw
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise ValueError(f"must be a {'whole ' if kind is int else ''}number, not {shown(raw)}")
+        raise ValueError(f"must be a {'whole ' if kind is int else ''}number, not {short_repr(raw)}")
     if isinstance(raw, float) and not math.isfinite(raw):
         raise ValueError(f"must be finite, not {raw}")
     if kind is int and raw != int(raw):
-        raise ValueError(f"must be a whole number, not {shown(raw)}")
+        raise ValueError(f"must be a whole number, not {short_repr(raw)}")
     if raw not in hyperparameter.range:
-        raise ValueError(f"must be {hyperparameter.range}, not {shown(raw)}")
+        raise ValueError(f"must be {hyperparameter.range}, not {short_repr(raw)}")
     try:
         return int(raw) if kind is int else float(raw)
     except OverflowError:
@@ -66,13 +66,13 @@ def setting(name: str, raw: object) -> Setting:
     try:
         expression = parse(raw)
     except ValueError as error:
-        raise ValueError(f"= {shown(raw)} {error}") from None
+        raise ValueError(f"= {short_repr(raw)} {error}") from None
     numbers = [known.name for known in HYPERPARAMETERS.values() if known.is_number]
     for used in sorted(expression.names):
         if used not in numbers:
             kinds = {str: "text, not a number", bool: "true or false, not a number"}
             what = kinds[HYPERPARAMETERS[used].kind] if used in HYPERPARAMETERS else "not a hyperparameter"
-            raise ValueError(f"= {shown(raw)} uses '{used}', which is {what}{did_you_mean(used, numbers)}")
+            raise ValueError(f"= {short_repr(raw)} uses '{used}', which is {what}{did_you_mean(used, numbers)}")
     return expression
 
 
@@ -88,7 +88,7 @@ def _derived_value(name: str, expression: Expression, operands: tuple[tuple[str,
     try:
         return plain_value(name, expression.evaluate(values))
     except ValueError as error:
-        raise ValueError(f"{name} = {shown(expression.source)} {error}") from None
+        raise ValueError(f"{name} = {short_repr(expression.source)} {error}") from None
 
 
 def check_no_cycle(settings: Mapping[str, Setting]) -> None:

@@ -30,13 +30,13 @@ class SplitRule:
         values = dict(zip(SPLIT_KEYS, (self.how, self.fraction, self.seed, self.files), strict=True))
         return {key: value for key, value in values.items() if self.how in SPLIT_KEYS[key]}
 
-    def changes(self, then: SplitRule) -> list[tuple[str, object, object]]:
+    def changes(self, earlier: SplitRule) -> list[tuple[str, object, object]]:
         """Return the keys whose values differ between this rule and an earlier one: key, value, earlier value."""
-        known = then.keys
-        return [(key, now, known[key]) for key, now in self.keys.items() if key in known and now != known[key]]
+        before = earlier.keys
+        return [(key, now, before[key]) for key, now in self.keys.items() if key in before and now != before[key]]
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The validation part in words."""
         match self.how:
             case "blocks":

@@ -18,7 +18,7 @@ from litegpt.study.document import Document, read_text
 from litegpt.study.expand import PERMUTATIONS_MAX, Bound, bound
 from litegpt.study.hyperparameter import Value
 from litegpt.study.phase import Exclusion, Phase
-from litegpt.study.settings import Setting, shown
+from litegpt.study.settings import Setting, short_repr
 from litegpt.study.split import SPLIT_KEYS, SPLIT_MODES, SplitRule
 from litegpt.study.tables import SETTINGS, read_name, read_phase, read_settings
 
@@ -50,7 +50,7 @@ class Study:
                 return phase
         names = [phase.name for phase in self.phases]
         hint = did_you_mean(name, names) or f": one of {', '.join(names)}"
-        raise InputError(f"no phase {shown(name)}{hint}", self.path)
+        raise InputError(f"no phase {short_repr(name)}{hint}", self.path)
 
     @property
     def corpus_location(self) -> str:
@@ -95,23 +95,23 @@ def _read_corpus(document: Document, head: Mapping[str, Any]) -> str:
         raise document.error("corpus is missing from [study]: name a file, a folder or a glob", "study")
     corpus = head["corpus"]
     if not isinstance(corpus, str) or not corpus.strip() or "\0" in corpus:
-        raise document.error(f"corpus must be a file, a folder or a glob, not {shown(corpus)}", "study", "corpus")
+        raise document.error(f"corpus must be a file, a folder or a glob, not {short_repr(corpus)}", "study", "corpus")
     return corpus
 
 
 def _read_split(document: Document, head: Mapping[str, Any], base: Path) -> SplitRule:
     how = _read_choice(document, head, "split", SPLIT_MODES)
-    for key, hows in SPLIT_KEYS.items():
-        if key in head and how not in hows:
-            wanted = " or ".join(f"'{known}'" for known in hows)
+    for key, modes in SPLIT_KEYS.items():
+        if key in head and how not in modes:
+            wanted = " or ".join(f"'{mode}'" for mode in modes)
             raise document.error(f"{key} belongs to split = {wanted}, not to '{how}'", "study", key)
     fraction = head.get("validation_fraction", SplitRule.fraction)
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
-        message = f"validation_fraction must be a number between 0 and 1, not {shown(fraction)}"
+        message = f"validation_fraction must be a number between 0 and 1, not {short_repr(fraction)}"
         raise document.error(message, "study", "validation_fraction")
     seed = head.get("split_seed", SplitRule.seed)
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise document.error(f"split_seed must be a whole number, not {shown(seed)}", "study", "split_seed")
+        raise document.error(f"split_seed must be a whole number, not {short_repr(seed)}", "study", "split_seed")
     return SplitRule(how, float(fraction), seed, _read_files(document, head, base) if how == "files" else None)
 
 
@@ -123,7 +123,7 @@ def _read_files(document: Document, head: Mapping[str, Any], base: Path) -> str:
             "split = 'files' needs validation_files: name a file, a folder or a glob", "study", "split"
         )
     if not isinstance(files, str) or not files.strip() or "\0" in files:
-        message = f"validation_files must be a file, a folder or a glob, not {shown(files)}"
+        message = f"validation_files must be a file, a folder or a glob, not {short_repr(files)}"
         raise document.error(message, "study", "validation_files")
     return os.path.normpath(os.path.join(glob.escape(str(base)), files))
 
@@ -133,7 +133,7 @@ def _read_choice(document: Document, head: Mapping[str, Any], key: str, choices:
     choice = head.get(key, choices[0])
     if choice not in choices:
         hint = did_you_mean(choice, choices) if isinstance(choice, str) else ""
-        raise document.error(f"{key} must be one of {', '.join(choices)}, not {shown(choice)}{hint}", "study", key)
+        raise document.error(f"{key} must be one of {', '.join(choices)}, not {short_repr(choice)}{hint}", "study", key)
     return str(choice)
 
 
@@ -160,17 +160,17 @@ def _read_phases(document: Document, defaults: Mapping[str, Setting]) -> tuple[P
 def _bounds(document: Document, phases: tuple[Phase, ...]) -> dict[str, Bound]:
     """Return the bound of every phase. InputError: a grid contains an illegal combination, or excludes everything."""
     bounds: dict[str, Bound] = {}
-    room = PERMUTATIONS_MAX
+    remaining = PERMUTATIONS_MAX
     for index, phase in enumerate(phases):
         try:
-            reach = bound(phase, bounds[phase.source.name] if phase.source else None, room)
+            reach = bound(phase, bounds[phase.source.name] if phase.source else None, remaining)
         except InputError as error:
             raise document.error(str(error), "phase", index) from None
         bounds[phase.name] = reach
         if reach.candidates is None:
             continue
         excluded = reach.candidates.excluded
-        room -= len(reach.candidates.trials) + len(excluded)
+        remaining -= len(reach.candidates.trials) + len(excluded)
         illegal = next((exclusion for exclusion in excluded if exclusion.illegal), None)
         if illegal and (phase.promotion is None or not reach.candidates.trials):
             raise document.error(_illegal_combination(phase, illegal), "phase", index, "grid")

@@ -13,7 +13,7 @@ from litegpt.study.expand import check_size
 from litegpt.study.hyperparameter import Value
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Phase, Promotion, default_ranking, is_reserved
 from litegpt.study.presets import preset_settings
-from litegpt.study.settings import Setting, check_no_cycle, plain_value, resolve, setting, shown
+from litegpt.study.settings import Setting, check_no_cycle, plain_value, resolve, setting, short_repr
 from litegpt.study.trial import HYPERPARAMETERS, LENGTH, REQUIRED, of_scope
 
 SETTINGS = ("preset", *HYPERPARAMETERS)
@@ -33,11 +33,11 @@ def read_name(document: Document, name: object, *key: str | int) -> str:
 def name_problem(name: object) -> str | None:
     """Return why a study or a phase cannot have this name; None if it can."""
     if not isinstance(name, str) or not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]+", name, re.ASCII):
-        return f"name {shown(name)} must be letters, digits, '.', '_' and '-', not starting with '.'"
+        return f"name {short_repr(name)} must be letters, digits, '.', '_' and '-', not starting with '.'"
     if len(name) > _NAME_MAX:
-        return f"name {shown(name)} is longer than {_NAME_MAX} characters"
+        return f"name {short_repr(name)} is longer than {_NAME_MAX} characters"
     if is_reserved(name):
-        return f"name {shown(name)} is taken by a file of the results"
+        return f"name {short_repr(name)} is taken by a file of the results"
     return None
 
 
@@ -111,7 +111,7 @@ def _read_axes(
         raise document.error(f"the grid of phase '{phase}' is empty", *key)
     for name, values in grid.items():
         if not isinstance(values, list):
-            raise document.error(f"{name} must be a list of values in a grid, not {shown(values)}", *key, name)
+            raise document.error(f"{name} must be a list of values in a grid, not {short_repr(values)}", *key, name)
         if not values:
             raise document.error(f"{name} has no values in the grid of phase '{phase}'", *key, name)
         if name in table:
@@ -165,14 +165,14 @@ def _read_promotion(
     source, top = table["from"], table["top"]
     if source not in names:
         hint = did_you_mean(source, names) if isinstance(source, str) else ""
-        raise document.error(f"promotion from an unknown phase {shown(source)}{hint}", *key, "from")
+        raise document.error(f"promotion from an unknown phase {short_repr(source)}{hint}", *key, "from")
     if source not in names[:index]:
         which = "itself" if source == names[index] else f"the later phase '{source}'"
         raise document.error(
             f"phase '{names[index]}' cannot promote from {which}: only from a phase before it", *key, "from"
         )
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise document.error(f"top must be a whole number of trials, at least 1, not {shown(top)}", *key, "top")
+        raise document.error(f"top must be a whole number of trials, at least 1, not {short_repr(top)}", *key, "top")
     chosen = {"by": default_ranking(earlier[source].tokens_differ())}
     for name, choices in (("by", RANKINGS), ("how", PROMOTION_MODES), ("start", STARTS)):
         if name not in table:
@@ -180,7 +180,9 @@ def _read_promotion(
         value = table[name]
         if value not in choices:
             hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-            raise document.error(f"{name} must be one of {', '.join(choices)}, not {shown(value)}{hint}", *key, name)
+            raise document.error(
+                f"{name} must be one of {', '.join(choices)}, not {short_repr(value)}{hint}", *key, name
+            )
         chosen[name] = value
     promotion = Promotion(source, top, **chosen)
     if promotion.start == "checkpoint" and promotion.how != "exact":

@@ -76,8 +76,8 @@ class SplitContrast:
         if not self.is_different:
             return None
         return (
-            f"{rule.told} differ from the rest of the text: a trigram predicts them with {self.end:.2f} nats per "
-            f'character instead of {self.blocks:.2f}; split = "blocks" would mix them'
+            f"{rule.description} differ from the rest of the text: a trigram predicts them with {self.end:.2f} nats "
+            f'per character instead of {self.blocks:.2f}; split = "blocks" would mix them'
         )
 
 

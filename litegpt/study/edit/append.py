@@ -12,7 +12,7 @@ from litegpt.errors import InputError
 from litegpt.study.document import Document
 from litegpt.study.edit.phase_text import Table, phase_text
 from litegpt.study.expression import Expression
-from litegpt.study.settings import derived_value, shown
+from litegpt.study.settings import derived_value, short_repr
 from litegpt.study.study import Study
 from litegpt.study.trial import DEFAULTS, HYPERPARAMETERS, LENGTH, Trial
 
@@ -25,7 +25,7 @@ def append_phase(text: str, table: Table, remark: str = "") -> str:
     phases = Document(text, Path("study.toml")).data.get("phase", [])
     names = [phase.get("name") for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
     if str(table["name"]).casefold() in [name.casefold() for name in names if isinstance(name, str)]:
-        raise InputError(f"the study has a phase {shown(table['name'])} already")
+        raise InputError(f"the study has a phase {short_repr(table['name'])} already")
     line_end = "\r\n" if "\r\n" in text else "\n"
     gap = line_end if text.endswith("\n") else line_end * 2
     edited = f"{text}{gap}{phase_text(table, remark).replace(chr(10), line_end)}{line_end}"

@@ -14,7 +14,7 @@ from litegpt.study.edit.blocks import edit_block, parsed, phase_bodies, split_bl
 from litegpt.study.edit.typed import typed_axis, typed_combination, typed_setting
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS
 from litegpt.study.presets import preset_settings
-from litegpt.study.settings import shown
+from litegpt.study.settings import short_repr
 from litegpt.study.tables import SETTINGS
 
 Kind = Literal["phase", "promote", "grid", "exclude", "trial", "defaults"]
@@ -107,8 +107,8 @@ def _set_axis(table: Any, name: str, items: tuple[str, ...]) -> str | None:
         table.remove(name)  # an axis cannot also be a setting
     if "grid" not in table:
         return f"[phase.grid]\n{name} = [{', '.join(items)}]"
-    known = table["grid"].get(name)
-    if isinstance(known, list) and "\n" in known.as_string() and _change_lines(known, items):  # type: ignore[attr-defined]
+    values = table["grid"].get(name)
+    if isinstance(values, list) and "\n" in values.as_string() and _change_lines(values, items):  # type: ignore[attr-defined]
         return None
     _put(table["grid"], name, _value(f"[{', '.join(items)}]"))
     return None
@@ -140,14 +140,14 @@ def _set_default(document: Any, name: str, item: Any) -> str | None:
 
 
 def _set_combination(table: Any, address: EntryAddress, settings: Mapping[str, str]) -> str | None:
-    known = table.get(address.kind)
+    tables = table.get(address.kind)
     if address.number is None:
         lines = [f"{name} = {item}" for name, item in settings.items()]
-        if known is None or not isinstance(known, tomlkit.items.Array):
+        if tables is None or not isinstance(tables, tomlkit.items.Array):
             return "\n".join([f"[[phase.{address.kind}]]", *lines])
-        known.append(_value(f"{{{', '.join(lines)}}}"))
+        tables.append(_value(f"{{{', '.join(lines)}}}"))
         return None
-    combination = known[address.number]
+    combination = tables[address.number]
     for name in [name for name in combination if name not in settings]:
         combination.remove(name)
     for name, item in settings.items():
@@ -161,7 +161,7 @@ def _rename(text: str, phase: int, name: str) -> str:
         name = name[1:-1]
     old, item = phase_names(text)[phase], _value(json.dumps(name, ensure_ascii=False))
     if name != old and name in phase_names(text):
-        raise InputError(f"two phases would be named {shown(name)}")
+        raise InputError(f"two phases would be named {short_repr(name)}")
     edited = edit_block(text, phase, lambda table: _put(table, "name", item))
     for number, body in enumerate(phase_bodies(edited)):
         if number != phase and _table(_phase(body), "promote").get("from") == old:
@@ -172,13 +172,13 @@ def _rename(text: str, phase: int, name: str) -> str:
 def _typed_promotion(name: str, typed: str) -> str:
     typed = typed.strip().strip('"')
     if name not in PROMOTE:
-        raise InputError(f"a promotion has no {shown(name)}: one of {', '.join(PROMOTE)}")
+        raise InputError(f"a promotion has no {short_repr(name)}: one of {', '.join(PROMOTE)}")
     if name == "top":
         if not typed.isdecimal() or not int(typed):
-            raise InputError(f"top must be a whole number of trials, at least 1, not {shown(typed)}")
+            raise InputError(f"top must be a whole number of trials, at least 1, not {short_repr(typed)}")
         return typed
     if PROMOTE[name] and typed not in PROMOTE[name]:
-        raise InputError(f"{name} must be one of {', '.join(PROMOTE[name])}, not {shown(typed)}")
+        raise InputError(f"{name} must be one of {', '.join(PROMOTE[name])}, not {short_repr(typed)}")
     return json.dumps(typed, ensure_ascii=False)
 
 

@@ -54,9 +54,9 @@ def free_phase_name(names: Iterable[str], stem: str = "phase", first: int | None
 
     Numbers start at `first`, or with the number that the new phase has in the study.
     """
-    known = {name.casefold() for name in names}
-    number = len(known) + 1 if first is None else first
-    while f"{stem}{number}".casefold() in known:
+    taken_names = {name.casefold() for name in names}
+    number = len(taken_names) + 1 if first is None else first
+    while f"{stem}{number}".casefold() in taken_names:
         number += 1
     return f"{stem}{number}"
 

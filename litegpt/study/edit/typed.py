@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from litegpt.errors import InputError, did_you_mean
 from litegpt.study.edit.phase_text import number_text
 from litegpt.study.expand import PERMUTATIONS_MAX
-from litegpt.study.settings import plain_value, setting, shown
+from litegpt.study.settings import plain_value, setting, short_repr
 from litegpt.study.trial import HYPERPARAMETERS
 
 SYNTAX = "1e-3, 3e-3 · 1..6 · log(6e-5, 6e-4, 7) · lin(1, 5, 5)"
@@ -61,7 +61,7 @@ def typed_assignment(typed: str) -> tuple[str, str]:
     """Return the name and the value of `name = value`."""
     assignment = _ASSIGNMENT.fullmatch(typed)
     if assignment is None or not assignment[2]:
-        raise InputError(f"{shown(typed.strip())} is not a setting: write name = value")
+        raise InputError(f"{short_repr(typed.strip())} is not a setting: write name = value")
     check_name(assignment[1])
     return assignment[1], assignment[2]
 
@@ -77,14 +77,14 @@ def typed_combination(typed: str, *, may_derive: bool = False) -> dict[str, str]
 def check_name(name: str) -> None:
     """Raise InputError if no hyperparameter has that name."""
     if name not in HYPERPARAMETERS:
-        raise InputError(f"no hyperparameter is called {shown(name)}{did_you_mean(name, HYPERPARAMETERS)}")
+        raise InputError(f"no hyperparameter is called {short_repr(name)}{did_you_mean(name, HYPERPARAMETERS)}")
 
 
 def _pieces(typed: str) -> Iterator[str]:
     """Split at the commas outside of brackets and quotes. Brackets around the whole are dropped."""
     text = typed.strip()
     if text.count("(") != text.count(")"):
-        raise InputError(f"a bracket is open in {shown(text)}")
+        raise InputError(f"a bracket is open in {short_repr(text)}")
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
     for piece in re.split(r""",(?![^(]*\))(?=(?:[^"]*"[^"]*")*[^"]*$)""", text):
@@ -153,7 +153,7 @@ def _plain(item: str) -> int | float | str:
 def _checked(name: str, item: str) -> object:
     raw = _plain(item)
     if isinstance(raw, str) and HYPERPARAMETERS[name].kind is not str:
-        raise InputError(f"{name} cannot be {shown(raw)}: write numbers, such as {SYNTAX}")
+        raise InputError(f"{name} cannot be {short_repr(raw)}: write numbers, such as {SYNTAX}")
     try:
         return plain_value(name, raw)
     except ValueError as error:
