@@ -51,20 +51,17 @@ def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int
     tokens, vocabulary = batch * trial.block_size, vocabulary_size(trial, n_symbols)
     row = parameter_count(trial, n_symbols) * FLOAT
 
+    # Matrix products in half precision read a copy of the weights.
+    state = ROWS * row + (0.0 if number == FLOAT else parameter_count(trial, n_symbols) * number)
+
     # Activations: what each block and the last layers save for the backward pass. With checkpointing a block saves only
     # its input, and the rest exists for one block at a time.
     layer = _layer_bytes(trial, number, device.kind, width) * tokens
     activations = _last_bytes(trial, vocabulary, number, device.kind, width) * tokens
-    layers_at_once = trial.n_layer
     if trial.activation_checkpointing:
-        activations += trial.n_layer * trial.n_embd * FLOAT * tokens
-        layers_at_once = 1
-    activations += layers_at_once * layer
-
-    # Matrix products in half precision read copies of the weights.
-    if number != FLOAT:
-        matrices = layers_at_once * (4 * trial.n_embd + sum(mlp_widths(trial))) + vocabulary
-        activations += number * trial.n_embd * matrices
+        activations += trial.n_layer * trial.n_embd * FLOAT * tokens + layer
+    else:
+        activations += trial.n_layer * layer
 
     # On a CPU, the dropout masks of all blocks exist at once, with the random bits they are made from.
     if trial.dropout and device.kind == "cpu":
@@ -83,7 +80,7 @@ def training_memory(trial: Trial, n_symbols: int, device: DeviceSpec, width: int
         passing = max(
             width * backward, max(0.0, width * (evaluation - activations)), CHECKPOINT_ROWS * row - width * activations
         )
-    return Memory(width * ROWS * row, width * activations, passing, WORKSPACE[device.kind])
+    return Memory(width * state, width * activations, passing, WORKSPACE[device.kind])
 
 
 def _layer_bytes(trial: Trial, number: int, kind: str, width: int) -> float:

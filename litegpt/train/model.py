@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -100,7 +101,11 @@ def parameter_shapes(shape: ModelShape) -> Iterator[tuple[str, tuple[int, ...]]]
 
 
 class GPT:
-    """P models of one shape. `weights` and `gradients` are [P, N] in fp32, one row per trial."""
+    """P models of one shape. `weights` and `gradients` are [P, N] in fp32, one row per trial.
+
+    Under autocast, matrix products read `half_weights` [P, N], a copy in `dtype` that `cast_weights` brings up to date.
+    Otherwise autocast would convert each matrix separately, in the forward and in the backward pass.
+    """
 
     def __init__(
         self,
@@ -109,6 +114,7 @@ class GPT:
         device: torch.device | str = "cpu",
         *,
         activation_checkpointing: bool = False,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Allocate zero weights. `activation_checkpointing` recomputes each block in the backward pass."""
         self.shape = shape
@@ -123,16 +129,49 @@ class GPT:
         self.weights = torch.zeros(n_trials, size, device=device)
         self.gradients = torch.zeros_like(self.weights)
 
-        # Autograd accumulates into the rows of `gradients`, because each parameter's gradient is a view of them.
         self.parameters = {name: view.requires_grad_() for name, view in self.views(self.weights).items()}
-        for name, view in self.views(self.gradients).items():
-            self.parameters[name].grad = view
+        self.half_weights: Tensor | None = None
+        self._half_parameters: dict[str, Tensor] = {}  # those of matrix products
+        if dtype != torch.float32:
+            self.half_weights = torch.zeros_like(self.weights, dtype=dtype)
+            for name, view in self.views(self.half_weights).items():
+                if "norm" not in name and "embedding" not in name:
+                    self._half_parameters[name] = view.requires_grad_()
+
+        # Each gradient goes to its row as soon as it exists. With `accumulates` it is added to the row.
+        self.accumulates = False
+        for name, row in self.views(self.gradients).items():
+            for parameters in (self.parameters, self._half_parameters):
+                if name in parameters:
+                    hook = partial(self._move_gradient, row)
+                    parameters[name].register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
 
         causal = torch.ones(shape.block_size, shape.block_size, dtype=torch.bool, device=device).tril()
         self.causal_bias = torch.zeros(causal.shape, device=device).masked_fill(~causal, float("-inf"))  # [T, T]
         self.rotary: tuple[Tensor, Tensor] | None = None  # cosines and sines, each [T, D/2]
         if shape.positions == "rope":
             self.rotary = rotary_tables(shape.block_size, shape.n_embd // shape.n_head, device)
+
+    def _move_gradient(self, row: Tensor, parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        if self.accumulates:
+            row += parameter.grad
+        else:
+            row.copy_(parameter.grad)
+        parameter.grad = None
+
+    def cast_weights(self) -> None:
+        """Bring the copy that matrix products read under autocast up to date."""
+        if self.half_weights is not None:
+            with torch.no_grad():
+                self.half_weights.copy_(self.weights)
+
+    def _operand(self, name: str) -> Tensor:
+        """Return a parameter of a matrix product, in the precision of autocast if it is on."""
+        half = self._half_parameters.get(name)
+        if half is None or not torch.is_autocast_enabled(half.device.type):
+            return self.parameters[name]
+        return half
 
     def views(self, rows: Tensor) -> dict[str, Tensor]:
         """Return the named parameters inside `rows` [P, N] (weights, gradients or moments) as [P, ...] views."""
@@ -256,7 +295,7 @@ class GPT:
         name = f"blocks.{layer}.attention"
 
         # One matrix product computes the queries, keys and values of all heads.
-        qkv = torch.bmm(x, self.parameters[f"{name}.qkv.weight"])  # [P, B*T, 3*C]
+        qkv = torch.bmm(x, self._operand(f"{name}.qkv.weight"))  # [P, B*T, 3*C]
 
         # The attention kernels have a single batch axis, so the trials' sequences are put side by side in it.
         q, k, v = qkv.view(P * B, T, 3, H, D).permute(2, 0, 3, 1, 4)  # three of [P*B, H, T, D]
@@ -313,7 +352,7 @@ class GPT:
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         """Return x @ weight + bias for each trial: [P, rows, inputs] to [P, rows, outputs]."""
-        weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
+        weight, bias = self._operand(f"{name}.weight"), self._operand(f"{name}.bias")
         # On a GPU, a product that is not batched adds its bias in the same kernel. `squeeze` removes the trial axis,
         # because the backward pass of [0] would fill a tensor with zeros and copy into it.
         if len(weight) == 1 and on_gpu(x):
@@ -339,11 +378,11 @@ class GPT:
 
     def _output(self, x: Tensor) -> Tensor:
         """Return logits [P, rows, V] for x [P, rows, C]."""
-        bias = self.parameters["output.bias"]  # [P, V]
+        bias = self._operand("output.bias")  # [P, V]
         if self.shape.tied_weights:
             weight = self.parameters["token_embedding"].transpose(1, 2)  # [P, C, V]
         else:
-            weight = self.parameters["output.weight"]
+            weight = self._operand("output.weight")
         if not on_gpu(x):
             return torch.baddbmm(bias[:, None], x, weight)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -67,6 +66,7 @@ class Pack:
             len(trials),
             self.device,
             activation_checkpointing=trials[0].activation_checkpointing,
+            dtype=DTYPES[precision],
         )
         if initialise:
             self.model.initialise(trials)
@@ -136,10 +136,11 @@ class Pack:
         """Run forward, backward and update without reading a result back, so that a CUDA graph can hold it all."""
         assert self._batch_now is not None
         tokens, targets = self.corpus.batch(self._batch_now, self.trials[0].block_size)  # each [P, B, T]
-        self.model.gradients.zero_()
+        self.model.cast_weights()
         losses = torch.zeros_like(self.minibatch_losses)  # [P]
         parts = zip(*(torch.chunk(batch, self.micro_batches, dim=1) for batch in (tokens, targets)), strict=True)
         for number, (part, part_targets) in enumerate(parts):
+            self.model.accumulates = number > 0
             if number and self.dropout is not None:
                 self.dropout.draw_more()
             with self._autocast(), self._attention():
@@ -215,6 +216,7 @@ class Pack:
 
         `beat` is called often; an exception from it ends the evaluation.
         """
+        self.model.cast_weights()
         block_size = self.trials[0].block_size
         return (
             self._mean_losses(self.corpus.training_windows(block_size), beat),
@@ -267,8 +269,6 @@ def _capture_stream(device: torch.device) -> torch.cuda.Stream:
 
 def configure_torch() -> None:
     """Set the switches of torch that training relies on, for the whole process."""
-    # Gradients are stored in rows beside each other, like the weights. Autograd warns about it without need.
-    warnings.filterwarnings("ignore", message="grad and param do not obey")
     # Denormal numbers in the optimizer's moments would slow a CPU down.
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = True

@@ -87,7 +87,7 @@ class Kernels(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("layers", "n_trials", "most"), [(2, 1, 200), (2, 8, 245), (6, 1, 445), (6, 8, 545)])
+@pytest.mark.parametrize(("layers", "n_trials", "most"), [(2, 1, 165), (2, 8, 210), (6, 1, 355), (6, 8, 455)])
 def test_the_kernels_of_a_step_are_bounded(
     corpus: TokenizedCorpus, small: Trial, monkeypatch: pytest.MonkeyPatch, layers: int, n_trials: int, most: int
 ) -> None:
