@@ -1,4 +1,4 @@
-"""What is wrong with a study's results: every permutation ends once, and the files say what the journal says."""
+"""Verification of a study's results: each trial ends once, and its files agree with the journal."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.results.weights import weights_fault
 
 Repair = Literal["requeue", "recount", "delete", "set aside", "sort out"]
-"""requeue: queue the trial again, its metrics set aside where they are wrong; recount: count a phase's trials anew;
-delete; set aside: rename to .damaged; sort out: move a file's damaged lines to .damaged."""
+"""requeue: queue the trial again and rename wrong metrics; recount: record a phase's counts again; delete;
+set aside: rename to .damaged; sort out: move a file's damaged lines to .damaged."""
 
 MEASURED = ("train_loss", "val_loss", "final_loss", "bits_per_char")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, and what would mend it (None: nothing here can)."""
+    """One fault and its repair (None if `litegpt check` cannot repair it)."""
 
     where: Path
     what: str
     repair: Repair | None = None
-    trial: TrialState | None = None  # to queue again
-    phase: str | None = None  # to count anew
+    trial: TrialState | None = None  # the trial to queue again
+    phase: str | None = None  # the phase to count again
 
 
 @dataclass
 class Checked:
-    """A study, checked."""
+    """The result of a check."""
 
     study: str | None
     trials: int
@@ -44,7 +44,7 @@ class Checked:
 
 
 def check_study(folder: StudyFolder, is_at_work: bool) -> Checked:
-    """Return what is wrong; what a runner at work has under its hands is not."""
+    """Return the faults of a study. Unfinished writes of a running runner are not faults."""
     state = read_journal(folder.journal)
     counts = state.counts()
     ended = counts.ended
@@ -87,10 +87,11 @@ def _phase_findings(journal: Path, phase: PhaseState, is_at_work: bool) -> Itera
     counts = phase.counts()
     waiting = counts.unfinished
     if waiting:
-        yield Finding(journal, f"{phase.name} has ended, but {waiting} of its trials have not; litegpt-run goes on")
-    elif not is_at_work and phase.told and any(counts[state] != told for state, told in phase.told.items()):
-        told = ", ".join(f"{count} {state}" for state, count in phase.told.items())
-        yield Finding(journal, f"{phase.name} ended with {told}, which its trials did not", "recount", phase=phase.name)
+        yield Finding(journal, f"{phase.name} has ended, but {waiting} of its trials have not; litegpt-run continues")
+    elif not is_at_work and any(counts[state] != count for state, count in phase.ended_counts.items()):
+        recorded = ", ".join(f"{count} {state}" for state, count in phase.ended_counts.items())
+        message = f"{phase.name} ended with {recorded}, which does not match its trials"
+        yield Finding(journal, message, "recount", phase=phase.name)
 
 
 def _line_findings(path: Path, is_at_work: bool) -> Iterator[Finding]:
@@ -98,9 +99,9 @@ def _line_findings(path: Path, is_at_work: bool) -> Iterator[Finding]:
     reader.read()
     if reader.damaged:
         lines = "a line is" if reader.damaged == 1 else f"{reader.damaged} lines are"
-        yield Finding(path, f"{lines} damaged; what stood there is lost", "sort out")
+        yield Finding(path, f"{lines} damaged and cannot be read", "sort out")
     elif not is_at_work and reader.is_torn:
-        yield Finding(path, "its last line is torn", "sort out")
+        yield Finding(path, "its last line is incomplete", "sort out")
 
 
 def _trial_findings(files: TrialFolder, trial: TrialState, state: StudyState, is_at_work: bool) -> Iterator[Finding]:
@@ -122,7 +123,7 @@ def _trial_findings(files: TrialFolder, trial: TrialState, state: StudyState, is
 
 
 def _metrics_fault(files: TrialFolder, trial: TrialState, is_imported: bool) -> str | None:
-    """Return where a trial's metrics do not say what its end in the journal says."""
+    """Return how a trial's metrics differ from its end in the journal; None if they agree."""
     rows = {row.step: row for row in read_metrics(files.metrics)}
     last = rows.get(trial.metrics.step if trial.metrics.step is not None else -1)
     if not rows:
@@ -130,41 +131,43 @@ def _metrics_fault(files: TrialFolder, trial: TrialState, is_imported: bool) -> 
     if not is_imported:
         end = trial.settings.max_iters
         steps = range(0, end if trial.state == "done" else min(end, max(rows) + 1), trial.settings.eval_interval)
-        expected = len(steps) + (trial.state == "done" or end in rows)  # never a list: nobody vouches for its length
+        # Count without building lists: the settings are untrusted, and max_iters may be huge.
+        expected = len(steps) + (trial.state == "done" or end in rows)
         found = sum(step in steps or step == end for step in rows)
         if found < expected:
             return f"{expected - found} of {expected} evaluations are missing"
-    if trial.state != "done" or is_imported:  # another program evaluates when it wants to
+    # Other programs evaluate at other steps.
+    if trial.state != "done" or is_imported:
         return None
     if last is None:
-        return f"the trial ended at step {trial.metrics.step}, and there is no such evaluation"
+        return f"the trial ended at step {trial.metrics.step}, which has no evaluation"
     return _metrics_mismatch(trial, last, rows)
 
 
 def _metrics_mismatch(trial: TrialState, last: Evaluation, rows: dict[int, Evaluation]) -> str | None:
     for name in MEASURED:
-        told, measured = trial.metrics.value(name), getattr(last, name)
-        if told is not None and told != measured:
-            return f"{name} is {measured} at the last step, and {told} in the journal"
+        recorded, measured = trial.metrics.value(name), getattr(last, name)
+        if recorded is not None and recorded != measured:
+            return f"{name} is {measured} at the last step, but {recorded} in the journal"
     best = rows.get(trial.metrics.best_val_step if trial.metrics.best_val_step is not None else -1)
     for name in ("val_loss", "bits_per_char") if best is not None else ():
-        told, measured = trial.metrics.value(f"best_{name}"), getattr(best, name)
-        if told is not None and told != measured:
-            return f"{name} is {measured} at step {trial.metrics.best_val_step}, and {told} in the journal, as the best"
+        recorded, measured = trial.metrics.value(f"best_{name}"), getattr(best, name)
+        if recorded is not None and recorded != measured:
+            return f"{name} is {measured} at the best step {trial.metrics.best_val_step}, but {recorded} in the journal"
     return None
 
 
 def _stray_findings(folder: StudyFolder, state: StudyState, is_at_work: bool) -> Iterator[Finding]:
-    """Find links, what interrupted writes left, and folders of trials that the journal does not know."""
+    """Find links, files of interrupted writes, and folders of trials that are not in the journal."""
     known = {folder.trial(trial.phase, trial.id).path for trial in state.trials()}
     for phase in state.phases:
         for path in sorted((folder.path / phase).glob("*")):
             if path.is_symlink():
-                yield Finding(path, "is a link: it is not followed")
+                yield Finding(path, "is a link, which is not followed")
             elif path.is_dir() and path not in known:
-                yield Finding(path, "is the folder of no trial that the journal knows")
+                yield Finding(path, "is a folder without a trial in the journal")
             for file in sorted(path.glob("*")) if path.is_dir() and not path.is_symlink() else ():
                 if file.is_symlink():
-                    yield Finding(file, "is a link: it is not followed")
+                    yield Finding(file, "is a link, which is not followed")
                 elif file.suffix == ".tmp" and not is_at_work:
                     yield Finding(file, "was left by an interrupted write", "delete")

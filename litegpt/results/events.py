@@ -1,4 +1,4 @@
-"""What a journal tells: one class per event, its fields the keys of the line."""
+"""The events of a journal: one class per event, whose fields are the keys of the line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Event:
     """Something that happened to a study."""
 
     event: ClassVar[str]
-    is_promise: ClassVar[bool] = False  # the runner goes on only when it is on the disk
+    # True if the runner continues only after the event is on the disk.
+    is_promise: ClassVar[bool] = False
 
     def record(self) -> Record:
         """Return the line to append, stamped with the time."""
@@ -44,13 +45,13 @@ class StudyOpened(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStarted(Event):
-    """A runner took the study up: for the first time, or to resume it."""
+    """A runner started or resumed the study."""
 
     event = "study_started"
     is_promise = True
     study: str
     corpus: CorpusIdentity
-    versions: Mapping[str, str]  # of litegpt, python and torch, and the commit where litegpt runs from a checkout
+    versions: Mapping[str, str]  # of litegpt, python and torch; also the commit, if litegpt runs from a checkout
     host: str
     pid: int
     devices: Sequence[str]
@@ -59,7 +60,7 @@ class StudyStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyInterrupted(Event):
-    """The runner left before the end."""
+    """The runner stopped before the end of the study."""
 
     event = "study_interrupted"
     is_promise = True
@@ -77,7 +78,7 @@ class StudyEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPaused(Event):
-    """The runner waits to be told to go on: somebody asked for that, or the disk is full."""
+    """The runner waits for `litegpt resume`, on request or because the disk is full."""
 
     event = "study_paused"
     is_promise = True
@@ -86,14 +87,14 @@ class StudyPaused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResumed(Event):
-    """The runner goes on after a pause."""
+    """The runner continues after a pause."""
 
     event = "study_resumed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhasePlanned(Event):
-    """A phase's trials are known."""
+    """The trials of a phase were determined."""
 
     event = "phase_planned"
     is_promise = True
@@ -122,7 +123,7 @@ class PhasePlanned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseEnded(Event):
-    """Each of a phase's trials has ended; the counts are of trials."""
+    """All trials of a phase have ended; the counts are numbers of trials."""
 
     event = "phase_ended"
     is_promise = True
@@ -150,7 +151,7 @@ class TrialQueued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
-    """A worker began an attempt at a trial."""
+    """A worker started an attempt at a trial."""
 
     event = "trial_started"
     phase: str
@@ -165,7 +166,7 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEnded(Event):
-    """An attempt ended the trial; the figures are of its last step."""
+    """An attempt ended the trial; the metrics are those of its last step."""
 
     event = "trial_ended"
     is_promise = True
@@ -174,7 +175,7 @@ class TrialEnded(Event):
     attempt: int
     state: EndState
     reason: str | None = None
-    failure: Failure | None = None  # the kind of it, where it failed or diverged
+    failure: Failure | None = None  # the kind of failure, if it failed or diverged
     metrics: TrialMetrics = NO_METRICS
 
     def _fields(self) -> Record:
@@ -185,7 +186,7 @@ class TrialEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequeued(Event):
-    """A trial is to be tried again: its worker was lost, the run was interrupted, or somebody asked for it."""
+    """A trial waits for another attempt: its worker was lost, the run was interrupted, or a user asked for it."""
 
     event = "trial_requeued"
     is_promise = True
@@ -197,7 +198,7 @@ class TrialRequeued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PackEnded(Event):
-    """A pack left its worker."""
+    """A worker has finished a pack."""
 
     event = "pack_ended"
     pack: str
@@ -219,7 +220,7 @@ class WorkerStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerLost(Event):
-    """A worker process is gone."""
+    """A worker process has died."""
 
     event = "worker_lost"
     worker: str

@@ -1,4 +1,4 @@
-"""The values of a record, checked: what is missing or of another type is None, and nothing here raises."""
+"""Checked values of records. A value that is missing or has another type is None; nothing here raises."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """Return an object's keys and values, none where it is no object."""
+    """Return a dict, empty if the value is not one."""
     return value if isinstance(value, dict) else {}
 
 
@@ -58,7 +58,7 @@ def mappings(value: object) -> list[dict[str, Any]]:
 
 
 def moment(value: object) -> datetime | None:
-    """Return the time an ISO 8601 text names; UTC where it names no zone."""
+    """Return the time in an ISO 8601 text; UTC if it has no zone."""
     try:
         parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -67,14 +67,14 @@ def moment(value: object) -> datetime | None:
 
 
 def timestamp() -> str:
-    """Return the time now as records hold it: ISO 8601, UTC, milliseconds."""
+    """Return the present time as records have it: ISO 8601, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def trial(value: object) -> Trial | None:
-    """Return the trial whose settings these are; keys it does not know, or of another type, are left out.
+    """Return the trial with these settings; unknown keys and values of another type are left out.
 
-    None where one that has no default is missing, or one is out of its range.
+    None if a setting without a default is missing, or a value is out of its range.
     """
     settings: dict[str, Any] = {}
     try:
@@ -86,13 +86,15 @@ def trial(value: object) -> Trial | None:
         return None
 
 
-@lru_cache(maxsize=4096, typed=True)  # a grid's values come again and again; 1, 1.0 and True are equal
+# A grid repeats its values. `typed`, because 1, 1.0 and True are equal.
+@lru_cache(maxsize=4096, typed=True)
 def _setting(name: str, value: int | float | str) -> int | float | str | None:
-    """Return a hyperparameter's value, None where its type is another; ValueError where it is out of its range."""
+    """Return a hyperparameter's value, None if it has another type. ValueError: it is out of its range."""
     check = _HYPERPARAMETER_CHECKS.get(name)
     known = None if check is None else check(value)
     if known is not None and name in HYPERPARAMETERS:
-        plain_value(name, known)  # out of its range: nobody knows what that would cost to show
+        # A value out of its range could cost any amount of memory or time later.
+        plain_value(name, known)
     return known
 
 

@@ -1,4 +1,4 @@
-"""From the events of a journal to the state of the study."""
+"""Folding of a journal's events into the state of the study."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _END_STATES: dict[str | None, EndState] = {state: state for state in get_args(En
 
 
 def fold(state: StudyState, record: Record) -> None:
-    """Take one event into the state.
+    """Apply one event to the state.
 
-    Events, keys and trial states that this version does not know are passed over, and so are names that could not be
-    folders; nothing in a record raises.
+    Unknown events, keys and trial states are ignored, and so are names that cannot be folders. No record raises.
     """
     name = fields.text(record.get("event")) or ""
     if take_study_event := _STUDY_EVENTS.get(name):
@@ -33,7 +32,8 @@ def fold(state: StudyState, record: Record) -> None:
         if phase and trial_id and (trial := phase.trials.get(trial_id)):
             phase.trials[trial_id] = taken = take_trial_event(trial, record)
             if not taken.is_ended and phase.is_planned(trial_id):
-                phase.ended = phase.seconds = None  # asked for again
+                # The trial waits for another attempt, so the phase has not ended.
+                phase.ended = phase.seconds = None
 
 
 def _phase(state: StudyState, record: Record) -> PhaseState | None:
@@ -84,7 +84,7 @@ def _study_interrupted(state: StudyState, record: Record) -> None:
 
 
 def _runner_left(state: StudyState) -> None:
-    """Put back in the queue what the run before left running: a killed runner says no farewell."""
+    """Queue the trials that the last run left running; a killed runner records no end."""
     state.workers.clear()
     state.paused = None
     for phase in state.phases.values():
@@ -124,11 +124,11 @@ def _phase_ended(phase: PhaseState, record: Record) -> None:
     phase.ended = fields.moment(record.get("time"))
     phase.seconds = fields.number(record.get("seconds"))
     counts = {state: fields.whole(record.get(state)) for state in _END_STATES.values()}
-    phase.told = {state: count for state, count in counts.items() if count is not None}
+    phase.ended_counts = {state: count for state, count in counts.items() if count is not None}
 
 
 def _pack_ended(phase: PhaseState, record: Record) -> None:
-    phase.pack_wall_seconds += fields.number(record.get("wall_seconds")) or 0.0  # the sum of what is known
+    phase.pack_wall_seconds += fields.number(record.get("wall_seconds")) or 0.0
 
 
 def _corpus(record: Record) -> CorpusIdentity | None:

@@ -1,4 +1,4 @@
-"""Where a study's results lie."""
+"""Paths of a study's results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_NAME_BYTES = 255
 
 
 def is_name(name: str) -> bool:
-    """Whether this can be a folder inside another: no way out, not hidden, printable, not too long for a disk."""
+    """Return whether this can name a folder: inside its parent, not hidden, printable and not too long for a disk."""
     return (
         name[:1] not in ("", ".", " ")
         and "/" not in name
@@ -58,11 +58,11 @@ class TrialFolder:
 
     @property
     def tokenizers(self) -> Path:
-        """Where the vocabularies that a study's trials have learned are: the study's folder has them."""
+        """The folder of the vocabularies that the study's trials have learned."""
         return self.path.parents[1] / "tokenizers"
 
     def find_best(self) -> Path:
-        """Return the best weights. Raises InputError where what a user named has none."""
+        """Return the file of the best weights. Raises InputError if it is missing."""
         if not self.best.is_file():
             raise InputError(
                 "no best.safetensors here: name a trial's folder, results/<study>/<phase>/<trial>", self.path
@@ -70,7 +70,7 @@ class TrialFolder:
         return self.best
 
     def quantized(self, bits: int) -> Path:
-        """Return where the best weights are in that many bits, if somebody asked for them."""
+        """Return the file of the best weights in 8 or 4 bits, which may not exist."""
         return self.path / f"best-{bits}bit.safetensors"
 
 
@@ -86,7 +86,7 @@ class StudyFolder:
 
     @classmethod
     def find(cls, path: Path) -> StudyFolder:
-        """Return the study whose folder a user named. Raises InputError where it is none, with what is near."""
+        """Return the study in a folder that a user named. Raises InputError, with suggestions, if it has none."""
         absolute = path.resolve()
         if _holds_study(absolute):
             return cls(absolute.parent, absolute.name) if path.name in ("", "..") else cls(path.parent, path.name)
@@ -128,19 +128,19 @@ class StudyFolder:
         return TrialFolder(self.path / phase / trial_id)
 
     def check_no_links(self, phase: str, trial_ids: Iterable[str]) -> None:
-        """Raise InputError where what is to be written would go elsewhere by a link that lies in the results."""
+        """Raise InputError if a link would lead writes out of the results folder."""
         for path in (self.path / phase, *(self.trial(phase, trial_id).path for trial_id in trial_ids)):
             if path.is_symlink():
                 raise InputError("is a link, and results are written where they are", path)
 
 
 def token_cache() -> Path:
-    """Return where this user's long texts are kept as tokens, for every study: whoever deletes it loses time alone."""
+    """Return the folder for the tokens of long texts, shared by all studies of this user. It may be deleted."""
     return platformdirs.user_cache_path("litegpt") / "tokens"
 
 
 def list_studies(root: Path) -> list[StudyFolder]:
-    """Return the studies in a results folder by name; none where the folder is missing."""
+    """Return the studies in a results folder by name; none if the folder is missing."""
     if not root.is_dir():
         return []
     names = sorted(entry.name for entry in root.iterdir() if is_name(entry.name) and _holds_study(entry))

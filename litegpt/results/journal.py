@@ -1,4 +1,4 @@
-"""journal.jsonl: what happened to a study's phases and trials. The runner is its only writer."""
+"""journal.jsonl: an append-only log of the events of a study's phases and trials, written by the runner only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ class Journal:
 
     def __init__(self, path: Path, study: str) -> None:
         self._writer = LineWriter(path)
-        if not LineReader(path).read():  # not the size: a first line may have been torn
-            from litegpt.results.events import StudyOpened  # late: who only reads is spared the classes
+        # The size alone proves nothing, because the first line may be incomplete.
+        if not LineReader(path).read():
+            # Imported late, because reading needs none of the event classes.
+            from litegpt.results.events import StudyOpened
 
             self.append(StudyOpened(study=study))
 
@@ -46,13 +48,13 @@ class JournalReader:
 
     @property
     def damaged(self) -> int:
-        """How many lines were skipped because they are no JSON objects."""
+        """Number of lines that were skipped because they are not JSON objects."""
         return self._lines.damaged
 
     def poll(self) -> bool:
-        """Take in what was appended since the last call and return whether anything changed.
+        """Apply the events appended since the last call and return whether anything changed.
 
-        `state` is updated in place, and is a new one where the journal was replaced.
+        `state` is updated in place. If the journal was replaced, it is a new object.
         """
         records = self._lines.read()
         if self._lines.restarted:
@@ -63,7 +65,7 @@ class JournalReader:
 
 
 def read_journal(path: Path) -> StudyState:
-    """Return a study's state; an empty one where the journal is missing."""
+    """Return a study's state, which is empty if the journal is missing."""
     reader = JournalReader(path)
     reader.poll()
     return reader.state

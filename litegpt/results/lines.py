@@ -1,4 +1,4 @@
-"""Files of JSON lines that only grow: one writer, any number of readers, and a line is either whole or ignored."""
+"""Append-only files of JSON lines with one writer and any number of readers. Incomplete lines are ignored."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ LONGEST_LINE_BYTES = 1 << 24
 TAIL_BYTES = 64
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR)  # missing; a link, socket or folder
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # others write bare NaN tokens
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # other programs write bare NaN tokens
 
 
 class LineWriter:
     """The only writer of a file of JSON lines.
 
-    The folder is made where it is missing. A last line that a crash has torn is closed first, so it loses only itself.
-    With `version`, the first line of a new file carries it as `format`.
+    A missing folder is created. If a crash left an incomplete last line, a newline ends it, so that no other line is
+    lost. With `version`, the first line of a new file has it as `format`.
     """
 
     def __init__(self, path: Path, version: int | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._folder_to_sync = None if path.exists() else path.parent
-        # O_APPEND, and a write is one system call; a link that a stranger's results hold leads nowhere
+        # O_APPEND, so that each write is one system call at the end of the file. Links are not followed.
         self._file: FileIO = open(path, "a+b", buffering=0, opener=_open_no_link)  # noqa: SIM115 - closed by close
         size = self._file.seek(0, os.SEEK_END)
         self._torn = size > 0 and os.pread(self._file.fileno(), 1, size - 1) != b"\n"
@@ -47,8 +47,8 @@ class LineWriter:
     def append(self, *records: Mapping[str, Any], sync: bool = False) -> None:
         """Append each record as one line, all in one write; with `sync`, return once they are on the disk.
 
-        NaN and infinity are written as null. Nothing is written of a batch that is not JSON, or that the disk does not
-        take whole: OSError then, and the same append may be tried again.
+        NaN and infinity are written as null. A batch is written completely or not at all. OSError: nothing was written,
+        for example because the disk is full, and the same append may be tried again.
         """
         if self._version is not None and records:
             records = ({**records[0], "format": self._version}, *records[1:])
@@ -91,10 +91,10 @@ class LineWriter:
 
 
 class LineReader:
-    """Follow a file of JSON lines; a missing file reads as empty, and so does what is no plain file (a link, a pipe).
+    """Follow a file of JSON lines. A missing file reads as empty, and so does a link or a pipe.
 
-    `damaged` counts the lines that are no JSON object, or too long to be one of ours. `restarted` says that the last
-    `read` found another file in place of the one read before and began it anew: drop what came from the old one.
+    `damaged` counts the lines that are not JSON objects or are too long. `restarted` is True if the last `read` found
+    another file in place of the earlier one and read it from its start: then the earlier records no longer count.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,7 +104,7 @@ class LineReader:
         self._begin()
 
     def read(self) -> list[Record]:
-        """Return the records of the lines finished since the last call. An unfinished last line is left for later."""
+        """Return the records appended since the last call. An incomplete last line is left for a later call."""
         self.restarted = False
         try:
             file = open(self.path, "rb", buffering=0, opener=_open_no_link)  # noqa: SIM115 - closed below
@@ -126,7 +126,7 @@ class LineReader:
 
     @property
     def is_torn(self) -> bool:
-        """Whether the file goes on past the last whole line."""
+        """True if the file continues after the last complete line."""
         try:
             return self.path.stat().st_size > self._offset
         except OSError:
@@ -135,7 +135,8 @@ class LineReader:
     def _begin(self) -> None:
         self._offset = 0  # bytes consumed, up to and with a newline
         self._identity: tuple[int, int] | None = None
-        self._tail = b""  # the bytes before the offset: an i-number is reused too soon to tell a replaced file by
+        # The bytes before the offset. An inode number is reused too soon to detect a replaced file.
+        self._tail = b""
         self._in_overlong_line = False
 
     def _check_same(self, identity: tuple[int, int] | None, tail: bytes) -> None:
@@ -174,9 +175,9 @@ class LineReader:
 
 
 def sort_out(path: Path) -> int:
-    """Move the lines of a file that are no records to a file of the same name in .damaged; return how many.
+    """Move the damaged lines of a file to a file with the ending .damaged; return their number.
 
-    Only for a file that nobody writes.
+    No process may be writing the file.
     """
     lines = [line for line in path.read_bytes().split(b"\n") if line and not line.isspace()]
     whole = [line for line in lines if len(line) <= LONGEST_LINE_BYTES and _record(line) is not None]
@@ -198,7 +199,7 @@ def _line(record: Mapping[str, Any]) -> bytes:
         text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     except ValueError:
         text = json.dumps(_without_nan(record), ensure_ascii=False, allow_nan=False)
-    # Letters stay readable in `tail`; what could act on the terminal there is escaped.
+    # Letters stay readable in `tail`. Characters that could act on a terminal are escaped.
     return HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode() + b"\n"
 
 
@@ -221,4 +222,5 @@ def _record(line: bytes) -> Record | None:
 
 
 def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)  # a pipe must not hold anybody up
+    # O_NONBLOCK, so that opening a pipe does not wait.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)

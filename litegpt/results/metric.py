@@ -32,7 +32,7 @@ class Metric:
 
     @property
     def curve(self) -> Metric:
-        """The metric of each evaluation that this one summarises; itself if it is no minimum."""
+        """The metric of each evaluation that this one summarises; itself if it is not a minimum."""
         return METRICS[self.best_of] if self.best_of else self
 
     @property
@@ -45,7 +45,7 @@ class Metric:
         return self.form(value)
 
     def heading_of(self, tokens_differ: bool) -> str:
-        """Return the heading of a column, with the unit of losses that do not compare."""
+        """Return the heading of a column, with the unit of losses that are not comparable."""
         return self.heading_per_token if tokens_differ and self.heading_per_token else self.heading
 
 

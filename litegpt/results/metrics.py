@@ -18,13 +18,13 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What was measured of one trial at one step; what is missing is None. Losses are in nats per token."""
+    """The measurements of one trial at one step; None if missing. Losses are in nats per token."""
 
     step: int  # updates made
     train_loss: float | None = None
     val_loss: float | None = None
     final_loss: float | None = None  # the minibatch loss of this step; None at step 0
-    bits_per_char: float | None = None  # the validation loss, whatever the tokens are
+    bits_per_char: float | None = None  # of the validation text, comparable between tokenizers
     seconds: float | None = None  # the trial's own cost so far
     tokens_per_second: float | None = None
     learning_rate: float | None = None
@@ -40,7 +40,7 @@ class Evaluation:
         return (self.train_loss, self.val_loss, self.final_loss)
 
     def record(self) -> Record:
-        """Return the line to append: stamped with the time, and with the state that a NaN loss means."""
+        """Return the line to append, with the time, and with the state "diverged" if a loss is not finite."""
         record = dataclasses.asdict(self)
         record["time"] = self.time or fields.timestamp()
         if any(loss is not None and not math.isfinite(loss) for loss in self.losses):
@@ -51,12 +51,13 @@ class Evaluation:
 
     @classmethod
     def from_record(cls, record: Record) -> Evaluation | None:
-        """Return the evaluation in a line, None where it names no step."""
+        """Return the evaluation in a line, None if it has no step."""
         step = fields.whole(record.get("step"))
         if step is None or step < 0:
             return None
         val_loss = fields.number(record.get("val_loss"))
-        in_characters = bits_per_char(val_loss)  # what a record means that is older than other tokens
+        # Records older than the other tokenizers have losses per character.
+        in_characters = bits_per_char(val_loss)
         return cls(
             step=step,
             train_loss=fields.number(record.get("train_loss")),
@@ -107,14 +108,14 @@ class MetricsReader(RecordReader[Evaluation]):
 
 
 class MetricsWriter:
-    """The only writer of a trial's metrics.jsonl; it knows what earlier attempts recorded."""
+    """The only writer of a trial's metrics.jsonl. It skips steps that earlier attempts have recorded."""
 
     def __init__(self, path: Path) -> None:
         self._writer = LineWriter(path, FORMAT)
         self._steps = {evaluation.step for evaluation in read_metrics(path) if _is_measured(evaluation)}
 
     def append(self, evaluation: Evaluation) -> bool:
-        """Append one line and return True, or False where an earlier attempt has measured this step already."""
+        """Append one line and return True; return False if an earlier attempt has measured this step."""
         if evaluation.step in self._steps:
             return False
         self._writer.append(evaluation.record())

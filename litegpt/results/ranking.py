@@ -17,7 +17,7 @@ def comparable_metric(trials: Iterable[TrialState]) -> Metric:
 
 
 def ranking_of(trials: Iterable[TrialState]) -> str:
-    """Return what these trials are ranked by where nothing else is asked for."""
+    """Return the name of the metric by which these trials are ranked by default."""
     return default_ranking(tokens_differ(trial.settings for trial in trials))
 
 

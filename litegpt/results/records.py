@@ -1,4 +1,4 @@
-"""A growing file of records that each belong to a step."""
+"""Readers of append-only files whose records belong to steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from litegpt.results.lines import LineReader, Record
 
 
 class Stepped(Protocol):
-    """What has a step."""
+    """A row with a step."""
 
     @property
     def step(self) -> int: ...
@@ -20,7 +20,7 @@ Row = TypeVar("Row", bound=Stepped)
 
 
 class RecordReader(Generic[Row]):
-    """Follow a file of records. One that names again what an earlier one named (a later attempt) replaces it."""
+    """Follow a file of records. A record with the same key replaces the earlier one, as after another attempt."""
 
     def __init__(self, path: Path, parse: Callable[[Record], Row | None], key: Callable[[Row], Hashable]) -> None:
         self._lines = LineReader(path)
@@ -30,11 +30,11 @@ class RecordReader(Generic[Row]):
 
     @property
     def damaged(self) -> int:
-        """How many lines were skipped because they are no JSON objects."""
+        """Number of lines that were skipped because they are not JSON objects."""
         return self._lines.damaged
 
     def poll(self) -> bool:
-        """Take in what was appended since the last call and return whether anything changed."""
+        """Read the records appended since the last call and return whether anything changed."""
         records = self._lines.read()
         if self._lines.restarted:
             self._rows.clear()
@@ -44,5 +44,5 @@ class RecordReader(Generic[Row]):
         return bool(records) or self._lines.restarted
 
     def rows(self) -> list[Row]:
-        """Return the rows taken in so far, sorted by step."""
+        """Return the rows read so far, sorted by step."""
         return sorted(self._rows.values(), key=lambda row: row.step)

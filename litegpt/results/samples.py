@@ -1,4 +1,4 @@
-"""samples.jsonl: the text a trial generated on its way."""
+"""samples.jsonl: texts that a trial generated during training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Copied:
-    """How much of a text stands word for word in the training text, and, as a control, in the validation text."""
+    """How much of a text is copied word for word from the training text and, for comparison, the validation text."""
 
     share: float  # of its words, inside passages of at least 8 words
     longest: int  # words of the longest passage
@@ -36,19 +36,19 @@ class Copied:
 
     @classmethod
     def from_record(cls, record: object) -> Copied | None:
-        """Return the figures, None where one is missing."""
-        told = fields.mapping(record)
-        share, longest = fields.number(told.get("share")), fields.whole(told.get("longest"))
-        control = fields.number(told.get("validation_share")), fields.whole(told.get("validation_longest"))
+        """Return the values in a record, None if one is missing."""
+        values = fields.mapping(record)
+        share, longest = fields.number(values.get("share")), fields.whole(values.get("longest"))
+        control = fields.number(values.get("validation_share")), fields.whole(values.get("validation_longest"))
         if share is None or longest is None or control[0] is None or control[1] is None:
             return None
-        unit = fields.text(told.get("unit")) or "words"
+        unit = fields.text(values.get("unit")) or "words"
         return cls(share=share, longest=longest, validation_share=control[0], validation_longest=control[1], unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One generated text. It is the model's: make it `inert` before it is shown."""
+    """One generated text. It is untrusted: show it only through `inert`."""
 
     step: int
     loss: float | None  # the validation loss at that step
@@ -68,7 +68,7 @@ class Sample:
     def measured(self, index: CorpusIndex | None) -> Copied | None:
         """Return how much is copied, as recorded when the sample was written, or measured now.
 
-        Earlier versions recorded words even where they are no measure; such a record is replaced. None if there is
+        Earlier versions counted words in every script. If the unit is wrong, the record is replaced. None if there is
         neither a record nor an index.
         """
         if index is None or (self.copied is not None and self.copied.unit == index.training.unit):
@@ -77,7 +77,7 @@ class Sample:
 
     @classmethod
     def from_record(cls, record: Record) -> Sample | None:
-        """Return the sample in a line, None where it has no step or no text."""
+        """Return the sample in a line, None if it has no step or no text."""
         step, text = fields.whole(record.get("step")), fields.text(record.get("text"))
         if step is None or step < 0 or text is None:
             return None
@@ -108,7 +108,7 @@ def append_sample(path: Path, *samples: Sample) -> None:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """Return a trial's samples by step; none where the file is missing."""
+    """Return a trial's samples by step; none if the file is missing."""
     reader = SampleReader(path)
     reader.poll()
     return reader.rows()

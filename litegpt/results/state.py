@@ -1,4 +1,4 @@
-"""The state of a study, of its phases and of its trials, as the journal tells it."""
+"""The state of a study, its phases and its trials according to the journal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAILED_STATES: tuple[EndState, ...] = ("diverged", "failed", "stopped")
 
 @dataclass(frozen=True)
 class CorpusIdentity:
-    """Which text a study ran on."""
+    """The text that a study was trained on."""
 
     path: str
     sha256: str
@@ -31,7 +31,7 @@ class CorpusIdentity:
 
 @dataclass(frozen=True)
 class TrialState:
-    """What the journal tells of one trial. The figures are those of `trial_ended`: None until then."""
+    """The state of one trial. Its metrics are those of `trial_ended`."""
 
     phase: str
     id: str
@@ -39,7 +39,7 @@ class TrialState:
     state: TrialStatus = "queued"
     attempt: int = 0  # the latest; 0 before the first
     reason: str | None = None  # why it failed, was stopped or is queued again
-    failure: str | None = None  # the kind of failure: events.Failure, or what a later version knows
+    failure: str | None = None  # the kind of failure: one of `Failure`, or one that only a later version knows
     started: datetime | None = None  # the latest attempt
     ended: datetime | None = None
     worker: str | None = None
@@ -102,7 +102,7 @@ class StateCounts(dict[str, int]):
 
 @dataclass
 class PhaseState:
-    """What the journal tells of one phase."""
+    """The state of one phase."""
 
     name: str
     planned: tuple[str, ...] = ()  # trial ids
@@ -113,7 +113,7 @@ class PhaseState:
     started: datetime | None = None  # planned
     ended: datetime | None = None
     seconds: float | None = None
-    told: dict[EndState, int] = field(default_factory=dict)  # the counts at its end, by state, as the journal has them
+    ended_counts: dict[EndState, int] = field(default_factory=dict)  # by state, as recorded at the end of the phase
     pack_wall_seconds: float = 0.0  # the sum over packs
 
     # The ids of `planned` for look-ups, together with the tuple that they were taken from.
@@ -146,7 +146,7 @@ class PhaseState:
 
 @dataclass
 class WorkerState:
-    """A worker process that is up."""
+    """A running worker process."""
 
     worker: str
     pid: int | None
@@ -155,12 +155,12 @@ class WorkerState:
 
 @dataclass
 class StudyState:
-    """What the journal tells of a study."""
+    """The state of a study."""
 
     study: str | None = None
     format: int | None = None
     phases: dict[str, PhaseState] = field(default_factory=dict)
-    workers: dict[str, WorkerState] = field(default_factory=dict)  # those that are up
+    workers: dict[str, WorkerState] = field(default_factory=dict)  # the running ones
     corpus: CorpusIdentity | None = None
     versions: dict[str, str] = field(default_factory=dict)
     host: str | None = None  # of the runner
@@ -169,11 +169,9 @@ class StudyState:
     precision: str | None = None
     opened: datetime | None = None
     started: datetime | None = None  # the latest run
-    ended: datetime | None = (
-        None  # the latest run, whole or interrupted; None while a runner is at work (or was killed)
-    )
-    interrupted: str | None = None  # why the latest run was
-    paused: str | None = None  # why the runner at work waits; None where it does not
+    ended: datetime | None = None  # the latest run; None while a runner runs, and after it was killed
+    interrupted: str | None = None  # why the latest run was interrupted
+    paused: str | None = None  # why the runner waits; None if it does not
     seconds: float | None = None
 
     def trials(self) -> Iterable[TrialState]:

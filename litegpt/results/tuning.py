@@ -1,4 +1,4 @@
-"""How shapes train fastest on a device: results/autotune.json, and what a bench measured on such a device."""
+"""The fastest settings of model shapes on a device, from results/autotune.json or from a benchmark of the device."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ FORMAT = 1
 FILE = "autotune.json"
 TUNINGS_BYTES_MAX = 1 << 26
 RESOLVED = ("precision", "tokenizer", "vocab_size")
-"""Hyperparameters that a record holds as what they come to on a device and a text."""
+"""Hyperparameters that a record has resolved for a device and a text."""
 SPEED_KEY = tuple(name for name in of_scope("shape", "step") if name not in RESOLVED)
 """The hyperparameters that speed depends on, besides whether there is dropout."""
 
 
 @dataclass(frozen=True)
 class TunedShape:
-    """What was measured of one shape on one device."""
+    """The measurements of one shape on one device."""
 
     device: str  # as its driver calls it
     torch: str  # the version
     precision: str
     vocab_size: int
-    trial: Trial  # any of the shape
+    trial: Trial  # any trial of the shape
     tuning: Tuning
-    flops_per_second: float | None  # of a whole pack; None: not measured, only found not to fit any wider
+    flops_per_second: float | None  # of a whole pack; None if only the widest pack that fits is known
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells a record from others."""
+        """The values that identify a record."""
         shape = tuple(getattr(self.trial, name) for name in SPEED_KEY)
         return (self.device, self.torch, self.precision, self.vocab_size, bool(self.trial.dropout), *shape)
 
     def record(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the measurements as plain data."""
         shape = {name: getattr(self.trial, name) for name in (*SPEED_KEY, "dropout")}
         return {
             "device": self.device,
@@ -59,25 +59,25 @@ class TunedShape:
 
 
 class Tunings:
-    """The kept records of a results folder. A file that is damaged is as good as none: it is measured again."""
+    """The measurements in a results folder. A damaged file counts as missing, so the shapes are measured again."""
 
     def __init__(self, results: Path) -> None:
         self.path = results / FILE
         self.by_key = {tuned.key: tuned for tuned in read_tuned(self.path)}
 
     def find(self, wanted: TunedShape) -> TunedShape | None:
-        """Return what is kept of the same shape on the same device."""
+        """Return the record of the same shape on the same device, if there is one."""
         return self.by_key.get(wanted.key)
 
     def keep(self, tuned: TunedShape) -> None:
-        """Add or replace a record, and the file with it."""
+        """Add or replace a record in the file."""
         self.by_key = {other.key: other for other in read_tuned(self.path)} | self.by_key | {tuned.key: tuned}
         whole = {"format": FORMAT, "shapes": [kept.record() for kept in self.by_key.values()]}
         write_whole(self.path, json.dumps(whole, indent=1).encode() + b"\n")
 
 
 def read_tuned(path: Path) -> list[TunedShape]:
-    """Return the records of an autotune.json or of a bench's figures; those that cannot be read are left out."""
+    """Return the records of an autotune.json or of a benchmark; damaged records are left out."""
     try:
         data = fields.mapping(read_json(path, TUNINGS_BYTES_MAX))
     except (OSError, ValueError):

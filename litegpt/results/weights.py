@@ -1,4 +1,4 @@
-"""Files of weights, verified without torch: nothing is taken from a header that the file's size does not bear out."""
+"""Verification of weights files without torch. A header is trusted only as far as the size of the file allows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK_BYTES = 1 << 20
 
 
 def weights_fault(path: Path) -> str | None:
-    """Return what is wrong with a checkpoint or a file of weights; None where its checksum is right."""
+    """Return the fault of a checkpoint or weights file; None if its checksum is right."""
     try:
         file = open_regular(path)
     except OSError as error:
@@ -49,9 +49,9 @@ def _fault(file: BinaryIO, size: int) -> str | None:
 
 
 def _extent(entry: Any, data_bytes: int) -> tuple[tuple[int, ...], int, int]:
-    """Return a tensor's shape, and where its bytes begin and end. ValueError: they are not in the file."""
-    told = fields.mapping(entry)
-    shape, offsets = _counts(told.get("shape")), _counts(told.get("data_offsets"))
+    """Return the shape of a tensor and the range of its bytes. ValueError: the range is not in the file."""
+    values = fields.mapping(entry)
+    shape, offsets = _counts(values.get("shape")), _counts(values.get("data_offsets"))
     if shape is None or offsets is None or len(offsets) != 2:
         raise ValueError("a tensor has no shape")
     begin, end = offsets

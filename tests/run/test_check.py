@@ -74,7 +74,7 @@ REPAIRABLE: dict[str, tuple[Damage, str, str]] = {
         "a line is damaged",
         "1 lines moved",
     ),
-    "a torn line": (lambda f: f.journal.open("a").write('{"event": "tri'), "torn", "1 lines moved"),
+    "an incomplete line": (lambda f: f.journal.open("a").write('{"event": "tri'), "incomplete", "1 lines moved"),
     "damaged weights": (
         lambda f: flip(first(f) / "best.safetensors"),
         "checksum is wrong",
@@ -119,7 +119,7 @@ WITHOUT_REPAIR: dict[str, tuple[Damage, str]] = {
         lambda f: (first(f) / "best.safetensors").unlink() or (first(f) / "best.safetensors").symlink_to("/dev/null"),
         "link",
     ),
-    "a stranger": (lambda f: (f.path / "first" / "stranger").mkdir(), "no trial that the journal knows"),
+    "a stranger": (lambda f: (f.path / "first" / "stranger").mkdir(), "a folder without a trial in the journal"),
     "a line that is lost": (lambda f: drop_line(f.journal, 0), "no beginning"),
 }
 
