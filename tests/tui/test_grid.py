@@ -49,6 +49,57 @@ def study_text(place: StudyLocation) -> str:
     return place.study_path.read_text(encoding="utf-8")
 
 
+def test_tab_completes_a_name_and_accepts_an_entry(finished: StudyLocation) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("a", *"dro")
+        line = app.screen.query_one(EntryInput)
+        await settled(app, pilot, lambda: line._suggestion == "dropout = ")
+        await pilot.press("tab")
+        assert line.value == "dropout = "
+        await pilot.press("tab")
+        assert line.has_focus  # there is no value yet
+        line.value = "dropout = 0.0, 0.1"
+        await pilot.press("tab")
+        await drawn(app, pilot, "24 permutations")
+        assert not grid_of(app)._entries.is_typing
+
+    run(app, drive)
+
+
+def test_save_during_typing_says_why_it_does_not_save(finished: StudyLocation) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("a", "d", "ctrl+s")
+        await settled(
+            app, pilot, lambda: any("finish the entry first" in toast.message for toast in app._notifications)
+        )
+
+    run(app, drive)
+
+
+@pytest.mark.parametrize(("text", "permutations"), [("dropout = 0.0, 0.1", 24), ("dropout = ", 12)])
+def test_a_click_elsewhere_accepts_or_cancels_an_entry(finished: StudyLocation, text: str, permutations: int) -> None:
+    app = open_grid(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await drawn(app, pilot, "12 permutations")
+        await pilot.press("a")
+        app.screen.query_one(EntryInput).value = text
+        await pilot.click("#grid-phases", offset=(5, 2))
+        await settled(app, pilot, lambda: not grid_of(app)._entries.is_typing)
+        await drawn(app, pilot, f"{permutations} permutations")
+        was_refused = any("the entry was not accepted" in toast.message for toast in app._notifications)
+        assert was_refused == (permutations == 12)
+        assert app.screen.query_one("#grid-phases").has_focus
+
+    run(app, drive)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
 def test_grid_shows_phases_entries_and_summary(finished: StudyLocation, size: tuple[int, int]) -> None:
     app = open_grid(finished)

@@ -42,10 +42,21 @@ class EntryInput(Input):
         "on other hyperparameters: n_embd // 64. An exclusion is a combination: n_layer = 2, n_embd = 64. Enter "
         "accepts the entry, esc restores it."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel", id="entry.leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "complete", "Complete", tooltip="Complete the name, or accept the entry", id="entry.complete"),
+        Binding("escape", "leave", "Cancel", id="entry.leave"),
+    ]
 
     class Left(Message):
         """The user cancelled the input."""
+
+    async def action_complete(self) -> None:
+        """Accept the suggested name; without a suggestion, accept the entry as enter does."""
+        before = self.value
+        if self.cursor_at_end:
+            self.action_cursor_right()
+        if self.value == before:
+            await self.action_submit()
 
     def action_leave(self) -> None:
         self.post_message(self.Left())
@@ -58,11 +69,12 @@ class Entries(Vertical):
 
     @dataclass
     class Typing(Message):
-        """The line changed; `is_taken` is True when the user pressed enter."""
+        """The line changed. `is_taken`: the user accepts it; `is_left`: by moving the focus away."""
 
         address: EntryAddress
         text: str
-        is_taken: bool
+        is_taken: bool = False
+        is_left: bool = False
 
         def addressed(self) -> tuple[EntryAddress, str]:
             """Return the entry and its value. A new entry is typed as `name = value`. InputError: there is no name."""
@@ -131,12 +143,13 @@ class Entries(Vertical):
         self._lay_line()
         line.focus()
 
-    def close(self) -> None:
-        """Hide the line."""
+    def close(self, *, refocus: bool = True) -> None:
+        """Hide the line, and focus the table if `refocus`."""
         self._address = None
         self.query_one(EntryInput).remove_class("-open")
         self._arrange(None)
-        self.table.focus()
+        if refocus:
+            self.table.focus()
 
     def mark_wrong(self, is_wrong: bool) -> None:
         """Show the line in red if its text is wrong."""
@@ -202,13 +215,20 @@ class Entries(Vertical):
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
         if self._address is not None:
-            self.post_message(self.Typing(self._address, event.value, False))
+            self.post_message(self.Typing(self._address, event.value))
 
     @on(Input.Submitted, "#grid-entry")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         if self._address is not None:
-            self.post_message(self.Typing(self._address, event.value, True))
+            self.post_message(self.Typing(self._address, event.value, is_taken=True))
+
+    @on(Input.Blurred, "#grid-entry")
+    def _blurred(self, event: Input.Blurred) -> None:
+        """Accept the entry when the user clicks elsewhere. When the terminal itself loses the focus, keep typing."""
+        event.stop()
+        if self._address is not None and self.app.app_focus:
+            self.post_message(self.Typing(self._address, event.value, is_taken=True, is_left=True))
 
 
 def _placeholder(kind: Kind) -> str:

@@ -205,17 +205,27 @@ class GridScreen(StudyScreen):
             self._tried = draft.preview(self.phase, address, typed)
         except InputError as error:
             self._tried, self._mistake = None, str(error) if event.text.strip() else None
-            self._entries.mark_wrong(bool(self._mistake))
-            self._update_preview()
+            if event.is_left:
+                self._cancel_entry()
+            else:
+                self._entries.mark_wrong(bool(self._mistake))
+                self._update_preview()
             return
         self._mistake = None
         self._entries.mark_wrong(False)
         if event.is_taken:
             self._tried = None
-            self._entries.close()
+            self._entries.close(refocus=not event.is_left)
             self._edit(lambda draft: draft.set(self.phase, address, typed), address)
         else:
             self._update_preview()
+
+    def _cancel_entry(self) -> None:
+        """Close an input line that cannot be accepted, and say why."""
+        if self._mistake is not None:
+            self.notify(inert(f"the entry was not accepted: {self._mistake}"), severity="warning", markup=False)
+        self._entries.close(refocus=False)
+        self._line_left()
 
     @on(Entries.Closed)
     def _line_left(self) -> None:
@@ -224,7 +234,10 @@ class GridScreen(StudyScreen):
 
     def _may_edit(self) -> bool:
         """True if edits are possible now; otherwise a warning says why."""
-        if not may_change(self.app, self.session) or self.draft is None or self._entries.is_typing:
+        if not may_change(self.app, self.session) or self.draft is None:
+            return False
+        if self._entries.is_typing:
+            self.notify("finish the entry first: enter accepts it, esc cancels it", severity="warning")
             return False
         if self.feed.location.study_path == self.feed.location.folder.snapshot:
             self.notify("this is a run's own copy of its study; open the study file to edit it", severity="warning")
