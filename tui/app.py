@@ -20,6 +20,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from litegpt import __version__
+from litegpt.arguments import Parser
 from litegpt.display import inert
 from litegpt.errors import InputError
 from tui import actions
@@ -252,7 +253,7 @@ def _enable_garbage_collection() -> None:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line; --help and wrong arguments end the process, as argparse does."""
-    parser = argparse.ArgumentParser(prog="litegpt-tui", description="The console for studies of small GPTs.")
+    parser = Parser(prog="litegpt-tui", description="The console for studies of small GPTs.")
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
         "study", nargs="?", type=Path, help="a study file, or a study's results folder (default: experiments.toml)"

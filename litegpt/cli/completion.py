@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from litegpt.arguments import Parser
 from litegpt.cli import run as run_command
 from litegpt.cli.command import Exit
 from litegpt.cli.main import build_parsers, module_of
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     litegpt, commands = build_parsers()
     for name, command in commands.items():
         module_of(name).add_arguments(command)
-    litegpt_run = argparse.ArgumentParser(prog="litegpt-run")
+    litegpt_run = Parser(prog="litegpt-run")
     run_command.add_arguments(litegpt_run)
     for parser in (*commands.values(), litegpt_run):
         for action in parser._actions:

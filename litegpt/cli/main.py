@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from typing import Any
 
 from litegpt import __version__
+from litegpt.arguments import Parser
 from litegpt.cli.command import Exit, guarded
+from litegpt.errors import did_you_mean
 
 COMMANDS = {
     "init": "write a study for your text, sized to this machine and your time",
@@ -46,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments:
         parser.print_help(sys.stderr)
         return Exit.BAD_INPUT
+    if not arguments[0].startswith("-") and arguments[0] not in commands:
+        parser.error(f"unknown command {arguments[0]!r}{did_you_mean(arguments[0], commands)}")
     name = parser.parse_args(arguments[:1]).command
     module = module_of(name)
     command = commands[name]
@@ -56,9 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     return guarded(lambda: module.run(namespace))
 
 
-def build_parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def build_parsers() -> tuple[Parser, dict[str, Parser]]:
     """Return the parser of `litegpt`, and those of the commands, which have no arguments yet."""
-    parser = argparse.ArgumentParser(prog="litegpt", description="Studies of small GPTs, from the terminal.")
+    parser = Parser(prog="litegpt", description="Studies of small GPTs, from the terminal.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():

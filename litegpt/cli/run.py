@@ -11,6 +11,7 @@ import sys
 import threading
 
 from litegpt import __version__
+from litegpt.arguments import Parser
 from litegpt.cli import plan as plan_command
 from litegpt.cli.command import Exit, complain, guarded, narrator
 from litegpt.cli.preflight import check_blocks, check_memory, check_results
@@ -41,7 +42,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script `litegpt-run`."""
-    parser = argparse.ArgumentParser(prog="litegpt-run", description="Run or resume a study without the console.")
+    parser = Parser(prog="litegpt-run", description="Run or resume a study without the console.")
     parser.add_argument("--version", action="version", version=__version__)
     add_arguments(parser)
     arguments = parser.parse_args(argv)
