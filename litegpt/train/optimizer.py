@@ -19,6 +19,9 @@ GROWTH = 2.0
 BACKOFF = 0.5
 GROWTH_INTERVAL = 2000  # updates without an overflow
 
+# GradScaler halves its scale for ever. Here a trial that still overflows at this scale has diverged.
+LOWEST_SCALE = 2.0**-20
+
 
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101) on rows [P, N].
@@ -199,7 +202,7 @@ class LossScale:
 
     Small gradients would round to zero in fp16, so losses are multiplied by a scale before the backward pass. If a
     gradient overflows, the trial skips the update and its scale is halved. After 2,000 updates without an overflow the
-    scale is doubled.
+    scale is doubled. Unlike GradScaler's, a scale does not fall to zero: see `is_exhausted`.
     """
 
     STATE = ("scale", "clean_updates", "skipped")
@@ -208,6 +211,11 @@ class LossScale:
         self.scale = torch.full((n_trials,), INITIAL_SCALE, device=device)
         self.clean_updates = torch.zeros(n_trials, device=device)  # since the last overflow or growth
         self.skipped = torch.zeros(n_trials, device=device)
+
+    @property
+    def is_exhausted(self) -> Tensor:
+        """The trials [P] (bool) that overflow at every scale."""
+        return self.scale < LOWEST_SCALE
 
     @torch.no_grad()
     def adjust(self, overflowed: Tensor, alive: Tensor) -> None:

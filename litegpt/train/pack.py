@@ -162,9 +162,10 @@ class Pack:
         norms = gradients.norm(dim=1)  # [P]
         finite = norms.isfinite()
 
-        # Under a loss scale an infinite gradient is an overflow: the trial skips the step and its scale is halved.
-        # Without one it means that the trial has diverged.
-        self.alive &= losses.isfinite() if self.loss_scale is not None else losses.isfinite() & finite
+        # Under a loss scale an infinite gradient is an overflow: the trial skips the step and its scale is halved. At a
+        # very low scale the trial has diverged, and without a scale at once.
+        self.alive &= losses.isfinite()
+        self.alive &= finite if self.loss_scale is None else ~self.loss_scale.is_exhausted
         self.optimizer.update(self.model.weights, gradients, norms.double(), self._rates_now, self.alive & finite)
         if self.loss_scale is not None:
             self.loss_scale.adjust(~finite, self.alive)

@@ -54,9 +54,13 @@ class PackJob:
         self.send(Alive(pack=self.request.pack, trials=[attempt.trial.id for attempt in group], step=step))
 
     def beat(self, group: list[Attempt]) -> None:
-        """Report a sign of life while a long text is tokenized. StoppedError: the pack is to stop."""
+        """Report a sign of life before the training begins. StoppedError: the pack is to stop."""
         if self.should_stop():
             raise StoppedError
+        self.report_life(group, 0)
+
+    def report_life(self, group: list[Attempt], step: int) -> None:
+        """Report a sign of life at a step, unless the last one is recent."""
         if time.monotonic() >= self._beat_due:
             self._beat_due = time.monotonic() + HEARTBEAT_SECONDS
-            self.report_step(group, 0)
+            self.report_step(group, step)

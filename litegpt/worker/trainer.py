@@ -66,7 +66,7 @@ class PackTrainer:
         tuning = Tuning(**job.request.tuning)
         try:
             if job.request.tune:
-                tuning = self._tune([attempt.trial for attempt in group]) or tuning
+                tuning = self._tune(job, list(group)) or tuning
             for part in evenly(group, min(tuning.width or len(group), len(group))):
                 free_memory(self.device)
                 self._train_group(job, list(part), tuning)
@@ -75,11 +75,17 @@ class PackTrainer:
             self._report_tuning(group[0].trial, replace(tuning, width=len(group), graph=False), None)
             raise
 
-    def _tune(self, trials: Sequence[Trial]) -> Tuning | None:
+    def _tune(self, job: PackJob, group: list[Attempt]) -> Tuning | None:
+        trials = [attempt.trial for attempt in group]
         corpus = self.text.corpus
         precision = resolve_precision(trials[0].precision, self.device)
         arguments = (trials, corpus, precision)
-        tuned = tune(trials, partial(updates_per_second, *arguments), partial(agrees_with_default, *arguments))
+
+        def measure(tuning: Tuning) -> float | None:
+            job.beat(group)
+            return updates_per_second(*arguments, tuning)
+
+        tuned = tune(trials, measure, partial(agrees_with_default, *arguments))
         if tuned is None:
             return None
         flops = training_flops(trials[0], corpus.vocab_size) / trials[0].max_iters * tuned.updates_per_second
@@ -155,36 +161,42 @@ class PackTrainer:
         training = Training(pack, [attempt.files for attempt in group], self.text.tokenizer, report, progress)
         training.run(job.should_stop)
         if endings:
-            self._write_samples(training, group, endings)
+            self._write_samples(job, training, group, endings)
         for ended in endings:
             group[ended.index].end(ended)
 
-    def _write_samples(self, training: Training, group: Sequence[Attempt], endings: Sequence[Ended]) -> None:
+    def _write_samples(self, job: PackJob, training: Training, group: list[Attempt], endings: Sequence[Ended]) -> None:
         """Add a text that each finished trial generates, and one from its best weights if they are older."""
+        # Generating takes minutes with a large vocabulary. The trials are trained, so a stop changes nothing.
+        beat = partial(job.report_life, group, training.pack.step)
         ended = {ending.index: ending for ending in endings if ending.state == "done"}
         rows = [(row, group[index], ended[index]) for row, index in enumerate(training.indices) if index in ended]
-        texts = self._generate(training.pack) if rows else []
+        texts = self._generate(training.pack, beat) if rows else []
         for row, attempt, ending in rows:
             if ending.evaluation is not None:
                 attempt.add_sample(ending.evaluation.step, ending.evaluation.val_loss, *texts[row])
         rows = [(row, attempt, ending) for row, attempt, ending in rows if ending.best_was_earlier]
         for row, _, _ in rows:
             training.restore_best(row)
-        texts = self._generate(training.pack) if rows else []
+        texts = self._generate(training.pack, beat) if rows else []
         for row, attempt, ending in rows:
             attempt.add_sample(ending.progress.best_val_step or 0, ending.progress.best_val_loss, *texts[row])
 
-    def _generate(self, pack: Pack) -> list[tuple[str, str, Copied | None]]:
+    def _generate(self, pack: Pack, beat: Callable[[], None]) -> list[tuple[str, str, Copied | None]]:
         """Return prompt, text and copied share for each trial of a pack."""
         tokenizer = self.text.tokenizer
         prompt = tokenizer.opening
-        tokens = generate(
+        generated = generate(
             pack.model,
             tokenizer.encode(prompt).tolist(),
             SAMPLE_CHARACTERS,
             temperature=SAMPLE_TEMPERATURE,
             seed=SAMPLE_SEED,
         )
+        tokens = []
+        for token in generated:
+            tokens.append(token)
+            beat()
         decoded = ("".join(tokenizer.decode(trial)) for trial in zip(*tokens, strict=True))
         texts = [text[:SAMPLE_CHARACTERS] for text in decoded]
         return [(prompt, text, self.text.measure_copied(text)) for text in texts]

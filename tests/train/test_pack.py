@@ -127,6 +127,17 @@ def test_an_overflow_in_fp16_skips_one_trials_step_and_halves_its_scale(pack_of,
     assert not torch.equal(overflowed.model.weights[2], before[0])
 
 
+def test_a_trial_that_overflows_at_every_scale_diverges_alone(pack_of, mixed: list[Trial]) -> None:  # type: ignore[no-untyped-def]
+    trials = [dataclasses.replace(trial, precision="fp16") for trial in mixed[:3]]
+    control, overflowing = pack_of(*trials), pack_of(*trials)
+    overflowing.loss_scale.scale[1] = 2.0**-21
+    for pack in (control, overflowing):
+        pack.advance()
+    assert overflowing.alive.tolist() == [True, False, True]
+    for index in (0, 2):
+        assert torch.equal(overflowing.model.weights[index], control.model.weights[index])
+
+
 @pytest.mark.parametrize(("width", "dropout"), [(2, 0.0), (3, 0.2)])
 def test_a_narrowed_pack_does_not_change_the_remaining_trials(train, small: Trial, width: int, dropout: float) -> None:
     """Most trials diverge and leave the pack. The last one trains and reports as if it had been alone."""

@@ -21,9 +21,20 @@ from litegpt.text.split import SplitText
 from litegpt.train.checkpoint import read_checkpoint
 from litegpt.train.pack import CaptureFailedError, Pack
 from litegpt.train.tokens import CacheError, Tokens
-from litegpt.worker import prepared_text
+from litegpt.worker import pack_job, prepared_text
 from litegpt.worker import trainer as trainer_module
-from litegpt.worker.messages import BAD_CORPUS, CACHE, Message, PackOver, ShapeTuned, TrainPack, TrialOver, TrialRequest
+from litegpt.worker.messages import (
+    BAD_CORPUS,
+    CACHE,
+    Alive,
+    Message,
+    PackOver,
+    ShapeTuned,
+    TrainPack,
+    TrialEvaluated,
+    TrialOver,
+    TrialRequest,
+)
 from litegpt.worker.trainer import DeviceFailedError, PackTrainer
 from tests.run.study_files import SMALL, Record, read_records
 
@@ -205,6 +216,27 @@ def test_a_shape_is_tuned_before_it_is_trained(tmp_path: Path) -> None:
         assert [record["val_loss"] for record in records] == [
             pytest.approx(record["val_loss"], abs=1e-5) for record in undisturbed[trial]
         ]
+
+
+def test_tuning_stops_between_two_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[object] = []
+
+    def measure(*arguments: object) -> float:
+        measured.append(arguments)
+        return 1.0
+
+    monkeypatch.setattr(trainer_module, "updates_per_second", measure)
+    sent, _ = run(_new_folder(tmp_path), TRIALS, tune=True, should_stop=lambda: bool(measured))
+    assert len(measured) == 1
+    assert ends(sent) == ["stopped"] * 5
+
+
+def test_generating_samples_shows_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_job, "HEARTBEAT_SECONDS", 0.0)
+    sent, _ = run(_new_folder(tmp_path), TRIALS[:1])
+    last = max(index for index, message in enumerate(sent) if isinstance(message, TrialEvaluated))
+    signs = [message.step for message in sent[last:] if isinstance(message, Alive)]
+    assert signs[:3] == [TRIAL.max_iters] * 3, "one per token"
 
 
 def test_a_compressed_text_trains_like_the_plain_one(tmp_path: Path) -> None:
