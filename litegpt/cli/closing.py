@@ -1,4 +1,4 @@
-"""What a finished run leaves on the screen: who won, how the losses went, what the models write, what to type next."""
+"""The summary at the end of a run: leaderboard, losses, generated texts and the next command."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:
 def _print_comparison(
     console: Console, phase: PhaseState, trials: Sequence[TrialState], baselines: Baselines | None
 ) -> None:
-    """Say which trials predict no better than a baseline that only counts characters."""
+    """Print how many trials do not beat the n-gram baseline."""
     worse = [trial for trial in trials if beats_bar(trial.metrics.best_bits_per_char, baselines) is False]
     if baselines and worse:
-        told = f"No trial of {phase.name} beats"
+        who = f"No trial in phase '{phase.name}' beats"
         if len(worse) < len(trials):
-            told = f"{len(worse)} of {len(trials)} trials of {phase.name} do not beat"
+            who = f"{len(worse)} of {len(trials)} trials in phase '{phase.name}' do not beat"
         bar = f"{baselines[BAR]:.4f}"
         if any(trial.settings.tokenizer != "char" for trial in trials):
             bar = f"{bits_per_char(baselines[BAR]):.4f} bits per character"
-        line = f"{told} the {BAR}, which only counts characters ({bar})."
+        line = f"{who} the {BAR} baseline, which only counts characters ({bar})."
         console.print(Text(inert(line)), soft_wrap=True)
 
 

@@ -26,7 +26,7 @@ ACCEPTED = {
     "resume": "Resuming.",
     "retry": "The trials are queued again.",
 }
-"""What to print when the runner has read a request."""
+"""The message to print when the runner has read a request."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -109,7 +109,7 @@ def bars_table(found: Importance, width: int) -> Table:
 
 
 def anova_table(found: Anova | None) -> Table | None:
-    """Return an analysis of variance for people, None where there is none."""
+    """Return an analysis of variance as a table, if there is one."""
     if found is None:
         return None
     table = _table(

@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Print one row a trial."""
+    """Print one row per trial."""
     folder = find_folder(arguments.results)
     query = parse_query(arguments.filter)
     if arguments.by is not None:
@@ -125,7 +125,7 @@ def _note(sentence: str) -> None:
 
 
 def find_folder(path: Path) -> StudyFolder:
-    """Return the study whose folder a user named. InputError: it is none; for a study file, with where it may be."""
+    """Return the study in a folder that a user named. InputError: it has no study; the message may suggest a folder."""
     try:
         return StudyFolder.find(path)
     except InputError:
@@ -135,7 +135,7 @@ def find_folder(path: Path) -> StudyFolder:
 
 
 def choose_phase(state: StudyState, name: str | None) -> PhaseState:
-    """Return the phase of that name, or the last that has results; InputError where there is none."""
+    """Return the phase of that name, or the last one with results. InputError: no such phase."""
     if name is not None:
         if name not in state.phases:
             raise InputError(f"no phase '{name}'{did_you_mean(name, state.phases) or ': ' + ', '.join(state.phases)}")
@@ -147,14 +147,14 @@ def choose_phase(state: StudyState, name: str | None) -> PhaseState:
 
 
 def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str) -> list[TrialState]:
-    """Return the trials whose curves tell the noise: the best, because ties matter there."""
+    """Return the trials whose curves give the noise: the best ones, because ties matter there."""
     share = max(1, NOISE_CURVES // max(1, len(phases)))
     known = any(trial.metrics.value(by) is not None for trial in trials)
     return [trial for phase in phases for trial in rank(phase.current(), by if known else None)[:share]]
 
 
 def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict[str, float | None]:
-    """Return the copied share of each row's last sample, None without one. InputError: nothing tells it."""
+    """Return the copied share of each row's last sample, None without a sample. InputError: it cannot be measured."""
     from litegpt.analysis.study_text import CopyMeter  # it loads numpy
 
     meter = CopyMeter(folder, state)
@@ -164,7 +164,7 @@ def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict
             copied = meter.measure(sample)
             if copied is None:
                 raise InputError(
-                    "the corpus of this study is not at hand, so nothing tells what is copied", folder.path
+                    "the corpus of this study cannot be read, so the copied share cannot be measured", folder.path
                 )
             shares[row.id] = copied.share
     return shares

@@ -34,5 +34,5 @@ def run(arguments: argparse.Namespace) -> Exit:
         loss = "" if weights.val_loss is None else f"   validation loss {weights.val_loss:.4f}"
         print(f"{weights.bits:>2} bits {weights.size / 1e6:>9.2f} MB{loss}   {inert(weights.path.name)}")
     if both[0].val_loss is None:
-        narrator().print("The study's text is not at hand, so the losses were not measured.")
+        narrator().print("The study's text cannot be read, so the losses were not measured.")
     return Exit.WELL

@@ -20,7 +20,7 @@ COLDEST = 1e-6  # a temperature; below, logits divided by it are infinite, and i
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("trial", type=Path, help="a trial's folder: results/<study>/<phase>/<trial>")
-    parser.add_argument("--prompt", default="", help="what the text goes on from (default: a line break)")
+    parser.add_argument("--prompt", default="", help="text to continue (default: a line break)")
     parser.add_argument("--length", type=int, default=300, metavar="N", help="characters (default: 300)")
     parser.add_argument(
         "--temperature", type=float, default=1.0, metavar="T", help="0 takes the likeliest (default: 1)"

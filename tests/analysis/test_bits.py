@@ -170,7 +170,10 @@ def test_the_closing_is_in_bits_per_character(mixed: Path, folder: StudyFolder, 
     print_closing(read_study(mixed), read_journal(folder.journal), folder)
     out = capsys.readouterr().out
     assert "phase1: the best of 8 trials by best bits per character" in out
-    assert "6 of 8 trials of phase1 do not beat the trigram, which only counts characters (3.1739 bits" in out
+    assert (
+        "6 of 8 trials in phase 'phase1' do not beat the trigram baseline, which only counts characters (3.1739 bits"
+        in out
+    )
     assert "bits per character by step" in out
     assert "trigram, by counting  3.174 at 100" in out
     assert "phase1 writes, bits per character 3.063:" in out
@@ -199,7 +202,7 @@ def test_the_closing_names_a_best_trial_of_an_earlier_phase(
     out = capsys.readouterr().out
     best = min(state.phases["phase1"].current(), key=lambda trial: trial.metrics.best_bits_per_char or 9.0)
     assert f"The best of all phases is {best.id} of phase1: best bits per character 3.0635." in out
-    assert "No trial of model beats the trigram" in out
+    assert "No trial in phase 'model' beats the trigram" in out
     heading = next(line for line in out.splitlines() if "best val" in line and "step" in line)
     assert heading.split()[:3] == ["rank", "lr", "activation"]
     assert "train" not in heading

@@ -211,7 +211,7 @@ def test_copies_are_measured_with_the_text_in_the_study_file(tmp_path: Path, cap
     command = ["leaderboard", str(folder.path), "--copied", "--json"]
     capsys.readouterr()
     assert main(command) == 2
-    assert "not at hand" in capsys.readouterr().err
+    assert "cannot be read" in capsys.readouterr().err
     (folder.path / "corpus.txt").write_text("one two three four five six seven eight nine ten " * 20)
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out)[0]["copied"] == 0.75

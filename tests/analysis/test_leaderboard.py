@@ -145,7 +145,7 @@ def test_the_command_prints_rows(made: StudyFolder, tmp_path: Path, capsys) -> N
 
 def test_the_copied_share_needs_the_corpus(made: StudyFolder, tmp_path: Path, capsys) -> None:
     assert main(["leaderboard", str(made.path), "--copied"]) == 2
-    assert "the corpus of this study is not at hand" in capsys.readouterr().err
+    assert "the corpus of this study cannot be read" in capsys.readouterr().err
     text = "one two three four five six seven eight nine ten " * 20
     (tmp_path / "text.txt").write_text(text)
     (made.path / "study.toml").write_text('[study]\ncorpus = "text.txt"\n[[phase]]\nname = "a"\n' + PHASE)
