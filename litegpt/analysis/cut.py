@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from litegpt.analysis.evaluation_noise import TIE_SIGMAS
 from litegpt.results.ranking import measured, rank, ranking_of
 from litegpt.results.state import PhaseState, StudyState, TrialState
-from litegpt.study.trial import Trial
+from litegpt.study.phase import RANKINGS
+from litegpt.study.trial import HYPERPARAMETERS, Trial
 
 WINNERS = 8
 COMMON_MIN = 3
@@ -23,7 +24,7 @@ class CutSafety:
     source: str
     target: str
     by: str
-    top: int | None  # trials promoted from source to target; None without a promotion
+    rule: str  # the promotion in words
     common: int  # settings that are done in both phases
     correlation: float | None  # Spearman's, over the common settings; None below 3 or if one side is constant
     ranks: tuple[int, ...]  # ranks in the source of the target's winners, best winner first
@@ -83,7 +84,8 @@ def ties_at_cut(trials: Sequence[TrialState], by: str, top: int, noise: float | 
 def cut_safety(state: StudyState, by: str | None = None, winners: int = WINNERS) -> list[CutSafety]:
     """Judge every promotion, and every two consecutive phases with common settings.
 
-    A promotion is judged by its own metric, other phases by `by` (None: the metric that compares between their trials).
+    A promotion is judged by its own metric. Without a record, as after an import, phases are judged by `by`; if that is
+    None, by the metric whose best trials give exactly the target, or by the one that compares between their trials.
     """
     phases = list(state.phases.values())
     cuts: list[CutSafety] = []
@@ -92,14 +94,68 @@ def cut_safety(state: StudyState, by: str | None = None, winners: int = WINNERS)
         if source is None:
             continue
         promotion = target.promotion
-        metric = promotion.by if promotion else by or ranking_of([*source.current(), *target.current()])
-        cut = _cut(source, target, metric, promotion.top if promotion else None, winners)
+        if promotion is not None:
+            rule, metric = f"the {promotion.top} best by {promotion.by}, {promotion.how}", promotion.by
+        else:
+            default = ranking_of([*source.current(), *target.current()])
+            deduced = None if by else deduce_promotion(source, target, default)
+            rule = f"no promotion on record; it matches {deduced.sentence()}" if deduced else "no promotion on record"
+            metric = by or (deduced.by if deduced else default)
+        cut = _cut(source, target, metric, rule, winners)
         if cut is not None:
             cuts.append(cut)
     return cuts
 
 
-def _cut(source: PhaseState, target: PhaseState, by: str, top: int | None, winners: int) -> CutSafety | None:
+@dataclass(frozen=True)
+class DeducedPromotion:
+    """A promotion without a record that explains the trials of a phase."""
+
+    by: str
+    how: str
+    fewest: int  # numbers of promoted trials that give the same phase
+    most: int
+
+    def sentence(self) -> str:
+        count = f"{self.fewest}" if self.fewest == self.most else f"{self.fewest} to {self.most}"
+        return f"the {count} best by {self.by}, {self.how}"
+
+
+def deduce_promotion(source: PhaseState, target: PhaseState, default: str) -> DeducedPromotion | None:
+    """Find the metric whose best trials in the source are, or span, exactly the trials of the target.
+
+    If several metrics do, `default` is preferred. None if no metric does.
+    """
+    settings = {_setting(trial.settings) for trial in target.current()}
+    deduced = {}
+    for by in RANKINGS:
+        ranked = [_setting(trial.settings) for trial in rank(source.current(), by)]
+        if len(settings) < len(ranked) and set(ranked[: len(settings)]) == settings:
+            deduced[by] = DeducedPromotion(by, "exact", len(settings), len(settings))
+        elif counts := _spanning_counts(ranked, settings):
+            deduced[by] = DeducedPromotion(by, "narrow", counts[0], counts[-1])
+    return deduced.get(default) or next(iter(deduced.values()), None)
+
+
+def _spanning_counts(ranked: Sequence[Trial], settings: set[Trial]) -> list[int]:
+    """Return how many of the best trials have exactly the values of these settings."""
+    goal = [{getattr(trial, name) for trial in settings} for name in HYPERPARAMETERS]
+    if [{getattr(trial, name) for trial in ranked} for name in HYPERPARAMETERS] == goal:
+        # Nothing was narrowed, so every metric would do.
+        return []
+    spanned: list[set[object]] = [set() for _ in goal]
+    counts = []
+    for count, trial in enumerate(ranked, 1):
+        for values, name in zip(spanned, HYPERPARAMETERS, strict=True):
+            values.add(getattr(trial, name))
+        if any(values - wanted for values, wanted in zip(spanned, goal, strict=True)):
+            break
+        if spanned == goal:
+            counts.append(count)
+    return counts
+
+
+def _cut(source: PhaseState, target: PhaseState, by: str, rule: str, winners: int) -> CutSafety | None:
     sources = rank(source.current(), by)
     ranks = {_setting(trial.settings): place for place, trial in enumerate(sources, 1)}
     values = {_setting(trial.settings): value for trial, value in measured(sources, by)}
@@ -110,7 +166,7 @@ def _cut(source: PhaseState, target: PhaseState, by: str, top: int | None, winne
     after = [value for _, value in measured(targets, by)]
     winner_ranks = tuple(ranks[_setting(trial.settings)] for trial in targets[:winners])
     correlation = spearman(before, after) if len(targets) >= COMMON_MIN else None
-    return CutSafety(source.name, target.name, by, top, len(targets), correlation, winner_ranks, len(sources))
+    return CutSafety(source.name, target.name, by, rule, len(targets), correlation, winner_ranks, len(sources))
 
 
 def _setting(trial: Trial) -> Trial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from litegpt.errors import InputError
@@ -18,7 +19,7 @@ from litegpt.study.phase import Exclusion, Promotion, default_ranking
 from litegpt.study.study import Study, parse_study
 from litegpt.study.trial import Trial, tokens_differ
 
-LONGER = 3  # a promoted phase trains this many times as long by default, as in the original study
+LONGER = 3  # the first promotion of a study trains this many times as long by default
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ def preview_promotion(
     if not ranked or known is None:
         raise InputError(f"phase '{source.name}' has no results to rank by {promotion.by}", study.path)
     name = name or free_phase_name(phase.name for phase in study.phases)
-    longest = max(trial.settings.max_iters for trial in ranked)
-    iterations = LONGER * longest if max_iters is None else max_iters
+    iterations = default_length(state, promotion.source) if max_iters is None else max_iters
     edited = append_phase(text, {"name": name, "max_iters": iterations, "promote": promotion.table()})
     phase = parse_study(edited, study.path).phase(name)
     expansion = expand(phase, [trial.settings for trial in ranked]) or Expansion((), (), {})
@@ -82,6 +82,36 @@ def preview_promotion(
         unfinished=counts.unfinished,
         text=edited,
     )
+
+
+def default_length(state: StudyState, source: str) -> int:
+    """Return the iterations of a new phase after a phase, by the ratios of the study so far.
+
+    That is the length of a phase that was promoted from the same source. Otherwise, the source is extended as much as
+    it extended the phase before it, and the first phase by LONGER. InputError: the source has no trials.
+    """
+    lengths = {
+        name: max(trial.settings.max_iters for trial in phase.current())
+        for name, phase in state.phases.items()
+        if phase.current()
+    }
+    if source not in lengths:
+        raise InputError(f"phase '{source}' has no trials yet")
+    names = list(lengths)
+    before = {name: earlier for earlier, name in pairwise(names)}
+    before |= {name: phase.promotion.source for name, phase in state.phases.items() if phase.promotion}
+    for name in reversed(names):
+        if before.get(name) == source and lengths[name] > lengths[source]:
+            return lengths[name]
+    earlier_length = lengths.get(before.get(source, ""), 0)
+    ratio = lengths[source] / earlier_length if 0 < earlier_length < lengths[source] else LONGER
+    return _rounded(ratio * lengths[source])
+
+
+def _rounded(iterations: float) -> int:
+    """Round to two digits, as people choose lengths."""
+    unit = int(10 ** max(0, len(str(int(iterations))) - 2))
+    return round(iterations / unit) * unit
 
 
 def exclusion_reasons(excluded: Iterable[Exclusion]) -> list[tuple[str, int]]:

@@ -343,13 +343,9 @@ def _promotions(material: Material) -> Iterator[Block]:
     if not cuts:
         yield Paragraph("No two phases have settings in common.")
     for cut in cuts:
-        promotion = material.state.phases[cut.target].promotion
-        rule = f"the {promotion.top} best by {promotion.by}, {promotion.how}" if promotion else "no promotion on record"
         correlation = "-" if cut.correlation is None else f"{cut.correlation:.2f}"
-        yield Paragraph(
-            f"{cut.source} to {cut.target} ({rule}): rank correlation {correlation} by {cut.by} over {cut.common:,} "
-            f"settings. {cut.sentence()}"
-        )
+        common = f"rank correlation {correlation} by {cut.by} over {cut.common:,} settings"
+        yield Paragraph(f"{cut.source} to {cut.target} ({cut.rule}): {common}. {cut.sentence()}")
 
 
 def _reproduction(material: Material) -> Iterator[Block]:

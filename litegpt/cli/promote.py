@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from litegpt.analysis.promote import LONGER, ProposedPhase, exclusion_reasons, incomparable, preview_promotion
+from litegpt.analysis.curves import read_curves
+from litegpt.analysis.cut import ties_at_cut
+from litegpt.analysis.evaluation_noise import evaluation_noise
+from litegpt.analysis.promote import ProposedPhase, exclusion_reasons, incomparable, preview_promotion
 from litegpt.cli.command import Exit, complain
+from litegpt.cli.leaderboard import NOISE_CURVES
 from litegpt.display import inert
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.ranking import ranking_of
+from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.state import TrialState
 from litegpt.study.document import read_text
 from litegpt.study.edit.save import FileChangedError, save
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Promotion
@@ -35,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--start", choices=STARTS, default="scratch", help="from new weights, or the promoted trial's")
     parser.add_argument("--name", help="the new phase's name (default: phase and the next number)")
-    parser.add_argument("--max-iters", type=int, metavar="N", help=f"default: {LONGER} times the source's")
+    parser.add_argument("--max-iters", type=int, metavar="N", help="default: by the ratios of earlier phases")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
     parser.add_argument("--dry-run", action="store_true", help="show it and write nothing")
     parser.add_argument("--json", action="store_true", help="print rule, count and trials as JSON")
@@ -53,22 +59,32 @@ def run(arguments: argparse.Namespace) -> Exit:
 def _promote(arguments: argparse.Namespace) -> Exit:
     text = read_text(arguments.study)
     study = parse_study(text, arguments.study)
-    state = read_journal(StudyFolder(arguments.results, study.name).journal)
+    folder = StudyFolder(arguments.results, study.name)
+    state = read_journal(folder.journal)
     source = state.phases.get(arguments.source)
     by = arguments.by or ranking_of(source.current() if source else ())
     promotion = Promotion(arguments.source, arguments.top, by, arguments.how, arguments.start)
     preview = preview_promotion(study, text, state, promotion, arguments.name, arguments.max_iters)
+    for warning in _warnings(preview, folder, state.phases[promotion.source].current()):
+        complain(warning)
     if not arguments.dry_run:
         save(arguments.study, preview.text, text)
-    if source and (warning := incomparable(by, source.current())):
-        complain(warning)
-    if preview.unfinished:
-        complain(f"{preview.unfinished:,} trials of {promotion.source} have not ended: the best may change")
     if arguments.json:
         print(json.dumps(preview.plain(), indent=2))
     else:
         _print(arguments, preview)
     return Exit.WELL
+
+
+def _warnings(preview: ProposedPhase, folder: StudyFolder, trials: Sequence[TrialState]) -> Iterator[str]:
+    rule = preview.promotion
+    if warning := incomparable(rule.by, trials):
+        yield warning
+    if preview.unfinished:
+        yield f"{preview.unfinished:,} trials of {rule.source} have not ended: the best may change"
+    curves = read_curves(folder, rank(trials, rule.by)[:NOISE_CURVES])
+    if ties := ties_at_cut(trials, rule.by, rule.top, evaluation_noise(curves.values(), rule.by)):
+        yield ties.sentence()
 
 
 def _print(arguments: argparse.Namespace, preview: ProposedPhase) -> None:

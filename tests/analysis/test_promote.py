@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,13 @@ import pytest
 import scipy.stats
 
 from litegpt.analysis.cut import cut_safety, spearman
+from litegpt.analysis.promote import default_length
 from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
+from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.study.study import read_study
+from litegpt.study.trial import Trial
 from tests.analysis.conftest import imported_study, imported_trial, smooth_losses
 
 STUDY = """# mine
@@ -86,7 +91,7 @@ def test_simultaneous_promotions_are_all_written(made: StudyFolder, study_file: 
     ("arguments", "message"),
     [
         (["--from", "phase9", "--top", "2"], "did you mean 'phase1'"),
-        (["--from", "phase1", "--top", "2", "--by", "loss"], "it is one of"),
+        (["--from", "phase1", "--top", "2", "--by", "loss"], "choose one of"),
         (["--from", "phase1", "--top", "0"], "top"),
     ],
 )
@@ -125,11 +130,64 @@ def test_a_cut_reports_the_winners_earlier_ranks(tmp_path: Path) -> None:
     folder = imported_study(tmp_path, {"early": early, "late": late})
     (cut,) = cut_safety(read_journal(folder.journal), winners=4)
     assert cut.ranks == (2, 1, 4, 3)
-    assert (cut.common, cut.sources, cut.top) == (8, 10, None)
+    assert (cut.common, cut.sources) == (8, 10)
     assert (cut.kept(1), cut.kept(3), cut.safe_top) == (1, 3, 4)
     expected = scipy.stats.spearmanr(range(8), [place ^ 1 for place in range(8)]).statistic
     assert cut.correlation == pytest.approx(expected)
     assert "cutting at 2 would have kept 2 of them, at 4 all" in cut.sentence()
+
+
+def test_an_unrecorded_cut_is_judged_by_its_own_metric(original: StudyFolder) -> None:
+    (cut,) = cut_safety(read_journal(original.journal))
+    assert cut.by == "final_loss"
+    assert cut.rule == "no promotion on record; it matches the 46 to 52 best by final_loss, narrow"
+    assert cut.correlation == pytest.approx(0.803, abs=1e-3)
+    assert max(cut.ranks) == 44
+
+
+def test_an_exact_cut_is_deduced(tmp_path: Path) -> None:
+    rates = [1e-2 / 2**n for n in range(10)]
+    early = [
+        replace(imported_trial(smooth_losses, learning_rate=rate), final_loss=float((n * 7) % 10))
+        for n, rate in enumerate(rates)
+    ]
+    best = sorted(early, key=lambda trial: trial.final_loss)[:3]
+    late = [imported_trial(smooth_losses, learning_rate=trial.settings.learning_rate, max_iters=1000) for trial in best]
+    (cut,) = cut_safety(read_journal(imported_study(tmp_path, {"early": early, "late": late}).journal))
+    assert cut.rule.endswith("the 3 best by final_loss, exact")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "source", "expected"),
+    [
+        ([500], 0, 1500),
+        ([500, 1500], 1, 4500),
+        ([500, 1500, 5000], 2, 17_000),
+        ([500, 1500, 5000, 10_000], 2, 10_000),
+        ([500, 1500, 5000, 10_000], 3, 20_000),
+        ([500, 500], 1, 1500),
+    ],
+)
+def test_the_default_length_follows_the_ratios_of_the_study(lengths: list[int], source: int, expected: int) -> None:
+    phases = {}
+    for number, length in enumerate(lengths):
+        trial = Trial(1, 1, 8, 4, 1, 1.0, length)
+        phases[f"p{number}"] = PhaseState(f"p{number}", trials={trial.id: TrialState(f"p{number}", trial.id, trial)})
+    assert default_length(StudyState(phases=phases), f"p{source}") == expected
+
+
+def test_promote_names_ties_before_it_writes(tmp_path: Path, study_file: Path, capsys) -> None:
+    draw = random.Random(0)
+
+    def noisy(trial: Trial, step: int) -> tuple[float, float]:
+        loss = smooth_losses(trial, step)[1] * 0.01 + 2 + draw.gauss(0, 0.05)
+        return loss, loss
+
+    trials = [imported_trial(noisy, learning_rate=rate, max_iters=2000) for rate in (1e-2, 5e-3, 2e-3, 1e-3, 5e-4)]
+    imported_study(tmp_path, {"phase1": trials})
+    command = ["promote", str(study_file), "--from", "phase1", "--top", "2", "--results", str(tmp_path), "--dry-run"]
+    assert main(command) == 0
+    assert "below rank 2" in capsys.readouterr().err
 
 
 def test_the_original_cut_equals_pandas(original: StudyFolder, seed_study: Path) -> None:

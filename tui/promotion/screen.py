@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Static
 
-from litegpt.analysis.promote import LONGER, exclusion_reasons
+from litegpt.analysis.promote import default_length, exclusion_reasons
 from litegpt.display import duration, inert, short_range
 from litegpt.errors import InputError
 from litegpt.results.ranking import rank, ranking_of
@@ -87,7 +87,7 @@ class PromotionScreen(ModalScreen[None]):
         if not self._marked:
             self._top.value = str(min(TOP, len(self._ranked())) or TOP)
         longest = max((trial.settings.max_iters for trial in self._ranked()), default=0)
-        self._iterations.value = str(LONGER * longest) if longest else ""
+        self._iterations.value = str(default_length(self.session.feed.state, self._phase)) if longest else ""
         self._iterations.note = f"{inert(self._phase)} trained for {longest:,}" if longest else ""
         self.query_one(Choices).focus()
         self._update_preview()
