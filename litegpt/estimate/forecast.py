@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from litegpt.estimate.cost import parameter_count, training_flops
 from litegpt.estimate.device import DeviceSpec
-from litegpt.estimate.memory import ROWS, training_memory
+from litegpt.estimate.memory import training_memory
 from litegpt.estimate.packs import pack_trials, pack_width
 from litegpt.study.evaluation import EVALUATED_TOKENS, SAMPLE_CHARACTERS, evaluation_steps
 from litegpt.study.trial import Trial
@@ -22,20 +22,22 @@ from litegpt.study.trial import Trial
 # The shares of a stated peak that well-filled kernels reach.
 PEAK_SHARE = 0.5
 BANDWIDTH_SHARE = 0.8
-# Activations and their gradients are each written once and read once.
-ACTIVATION_PASSES = 4
+# How often the saved activations, or as many bytes of others and of gradients, are written or read. This and the kernel
+# counts come from traces of the operations of a step on a GPU's path.
+ACTIVATION_PASSES = 8
 # The backward pass, the norm and the optimizer read or write a row of weights, gradients or moments this often.
 ROW_PASSES = 14
 # A kernel inside a CUDA graph, with a microsecond or two of work, and a kernel that Python launches.
 LAUNCH_SECONDS = 2.5e-6
 EAGER_LAUNCH_SECONDS = 10e-6
 # Kernels per layer and besides in one step. Muon adds four batches of matrices, five times three products each.
-LAYER_KERNELS = 70
+LAYER_KERNELS = 60
 OTHER_KERNELS = 80
 MUON_KERNELS = 100
 # The share of the forward pass in the arithmetic of a training step.
 FORWARD_SHARE = 1 / 3
-DISK_BYTES_PER_SECOND = 1e9
+# Hashing and writing the best weights takes 0.6 s for 42.7M parameters.
+WRITE_SECONDS = 14e-9  # per parameter
 # Drawing initial weights, warming up and capturing the graph.
 PACK_SECONDS = 0.5
 
@@ -103,7 +105,7 @@ def pack_seconds(trial: Trial, width: int, throughput: Throughput, n_symbols: in
     evaluations = len(evaluation_steps(trial)) * evaluated / tokens * FORWARD_SHARE
     eager = EAGER_LAUNCH_SECONDS if throughput.device.kind == "cuda" else 0.0
     samples = 2 * SAMPLE_CHARACTERS * (trial.n_layer * LAYER_KERNELS + OTHER_KERNELS) * FORWARD_SHARE * eager
-    written = width * ROWS * 4 * parameter_count(trial, n_symbols) / DISK_BYTES_PER_SECOND
+    written = width * parameter_count(trial, n_symbols) * WRITE_SECONDS
     return (trial.max_iters + evaluations) * step + samples + written + PACK_SECONDS
 
 
