@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check chaos bench clean
+.PHONY: help run test check wheel chaos bench clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: $(VENV)/dev.stamp ## run the fast tests, one process per core
 
 chaos: $(VENV)/dev.stamp ## run the crash tests: kills, signals, full disks, fuzzing (10 min)
 	$(BIN)/python -m pytest -m slow tests/chaos
+
+wheel: $(VENV)/dev.stamp ## build the wheel, install it into an empty environment, run a phase (5 min)
+	$(BIN)/python -m pytest -m slow tests/test_wheel.py
 
 check: $(VENV)/dev.stamp ## run the linter, formatter, type checker and import contracts
 	$(BIN)/ruff check .
