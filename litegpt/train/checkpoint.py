@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
+from safetensors.numpy import save as serialise
 from torch import Tensor
 
 from litegpt.errors import InputError
@@ -89,7 +90,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if metadata["sha256"] != _digest(metadata["state"], tensors):
+        if metadata["sha256"] != _digest(metadata["state"], {name: tensor.numpy() for name, tensor in tensors.items()}):
             raise ValueError("its checksum is wrong")
         header = json.loads(metadata["state"])
         if header["format"] != FORMAT:
@@ -180,14 +181,14 @@ def _state_header(pack: Pack, index: int, progress: Progress, tokenizer: Tokeniz
 
 def _file(tensors: dict[str, Tensor], header: dict[str, Any]) -> bytes:
     """Return the bytes of a safetensors file whose metadata has the header and a checksum over everything."""
-    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
     state = json.dumps(header)
-    return serialise(copies, {"state": state, "sha256": _digest(state, copies)})
+    return serialise(arrays, {"state": state, "sha256": _digest(state, arrays)})
 
 
-def _digest(state: str, tensors: dict[str, Tensor]) -> str:
+def _digest(state: str, arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256(state.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].numpy().data)
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].shape}".encode())
+        digest.update(arrays[name].data)
     return digest.hexdigest()
