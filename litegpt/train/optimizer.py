@@ -19,7 +19,7 @@ GROWTH = 2.0
 BACKOFF = 0.5
 GROWTH_INTERVAL = 2000  # updates without an overflow
 
-# GradScaler halves its scale for ever. Here a trial that still overflows at this scale has diverged.
+# GradScaler never stops halving its scale. Here a trial that still overflows at this scale has diverged.
 LOWEST_SCALE = 2.0**-20
 
 

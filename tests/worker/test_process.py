@@ -248,3 +248,35 @@ def test_the_end_of_stdin_ends_the_worker_at_once(tmp_path: Path) -> None:
         assert path.read_bytes().endswith(b"\n"), "lines are whole"
     finally:
         worker.close()
+
+
+FAILING_DEVICE = """
+import sys
+from litegpt.worker import trainer
+from litegpt.worker.__main__ import main
+
+def fail(self, request, should_stop):
+    raise trainer.DeviceFailedError("CUDA error: an illegal memory access was encountered")
+
+trainer.PackTrainer.train = fail
+sys.exit(main())
+"""
+
+
+def test_a_failed_device_ends_the_process_with_its_status() -> None:
+    """The runner takes the end of a worker as a reason to train its trials elsewhere."""
+    pack = TrainPack(pack="p1", corpus="c", corpus_base="/b", corpus_sha256="00", split={}, trials=[])
+    with subprocess.Popen(
+        [sys.executable, "-c", FAILING_DEVICE, "--device", "cpu", "--threads", "1"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(pack.line())
+        process.stdin.flush()
+        # Stdin stays open: its end alone would end the worker, too.
+        assert process.wait(60) == 75
+        assert process.stderr is not None
+        assert b"illegal memory access" in process.stderr.read()
