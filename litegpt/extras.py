@@ -5,11 +5,13 @@ A light install can show results but not train. `pyproject.toml` groups the opti
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,9 +56,18 @@ def install_command(package: str) -> str:
     pip = f"{shlex.quote(_from_here(Path(sys.executable)))} -m pip install"
     checkout = Path(__file__).parents[1]
     if not (checkout / "constraints.txt").is_file():
-        return f"{pip} '{DISTRIBUTION}[{extra}]'"
+        return f"{pip} {shlex.quote(f'{DISTRIBUTION}[{extra}]{_origin()}')}"
     constraints = shlex.quote(_from_here(checkout / "constraints.txt"))
     return f"{pip} -c {constraints} -e {shlex.quote(f'{_from_here(checkout)}[{extra}]')}"
+
+
+def _origin() -> str:
+    """Return where this program was installed from, as pip writes it; empty if that was an index."""
+    try:
+        record = distribution(DISTRIBUTION).read_text("direct_url.json")
+        return f" @ {json.loads(record)['url']}" if record else ""
+    except (PackageNotFoundError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _from_here(path: Path) -> str:
