@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -15,6 +16,11 @@ HARMFUL = re.compile(
 """A character that moves the cursor, recolours or reorders a terminal's line, or cannot be printed at all."""
 
 MISSING = "-"
+
+
+def wants_plain_text() -> bool:
+    """True if charts should be tables: on a dumb terminal, or for a screen reader (ACCESSIBLE=1)."""
+    return os.environ.get("TERM") == "dumb" or os.environ.get("ACCESSIBLE", "0") not in ("", "0")
 
 
 def inert(text: str, *, newlines: bool = False) -> str:

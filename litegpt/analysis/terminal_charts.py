@@ -10,6 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Steps of a table of losses.
+TABLE_COLUMNS = 5
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 COLOURS = ((76, 194, 255), (255, 180, 84), (126, 231, 135), (255, 123, 156), (199, 146, 234), (86, 212, 192))
 
@@ -82,6 +84,28 @@ def loss_chart(series: Sequence[Series], width: int, height: int, color: bool) -
         line = f"{_letter(place)} {entry.name}  {end}"
         legend.append(_painted(line, place) if color else line)
     return "\n".join([*(line.rstrip() for line in chart.splitlines()), *legend])
+
+
+def loss_table(series: Sequence[Series], columns: int = TABLE_COLUMNS, x_title: str = "step") -> str:
+    """Return the losses as a table: one row per series, one column per step, for screen readers and dumb terminals."""
+    drawn = [(entry.name, *_finite(entry.points)) for entry in series]
+    last = max((xs[-1] for _, xs, _ in drawn if xs), default=None)
+    if last is None:
+        return "no losses to show yet"
+    steps = [last * (column + 1) / columns for column in range(columns)]
+    rows = [[x_title, *(f"{step:,.0f}" for step in steps)]]
+    for name, xs, ys in drawn:
+        ends = [bisect_right(xs, step) for step in steps]
+        # A series that has ended has no value any more.
+        is_over = [not xs or (step > xs[-1] and step - last / columns >= xs[-1]) for step in steps]
+        values = ["-" if over or not end else f"{ys[end - 1]:.3f}" for end, over in zip(ends, is_over, strict=True)]
+        rows.append([name, *values])
+    widths = [max(len(row[column]) for row in rows) for column in range(columns + 1)]
+    lines = []
+    for name, *cells in rows:
+        padded = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append("  ".join([name.ljust(widths[0]), *padded]).rstrip())
+    return "\n".join(lines)
 
 
 def _plot(lines: Sequence[tuple[list[float], list[float]]], width: int, height: int, color: bool) -> str:

@@ -11,10 +11,11 @@ from rich.text import Text
 from litegpt.analysis.baselines import BAR, Baselines, baseline_levels, beats_bar, study_baselines
 from litegpt.analysis.leaderboard import best_elsewhere, leaderboard
 from litegpt.cli.leaderboard import leaderboard_table
-from litegpt.display import inert
+from litegpt.display import inert, wants_plain_text
 from litegpt.results.folder import StudyFolder
 from litegpt.results.metric import Metric, bits_per_char
 from litegpt.results.metrics import read_metrics
+from litegpt.results.names import short_names
 from litegpt.results.ranking import comparable_metric, rank
 from litegpt.results.samples import Sample, read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
@@ -76,19 +77,23 @@ def _print_chart(
     trials: Sequence[TrialState],
     baselines: Baselines | None,
 ) -> None:
-    from litegpt.analysis.terminal_charts import Series, loss_chart
+    from litegpt.analysis.terminal_charts import Series, loss_chart, loss_table
 
     metric = comparable_metric(phase.current()).curve
     levels = baseline_levels(baselines, [trial.settings for trial in trials], metric.name)
+    names = short_names(trials)
     series = []
     for place, trial in enumerate(trials, start=1):
         points = read_metrics(folder.trial(phase.name, trial.id).metrics).points(metric.name)
-        series.append(Series(f"{place}: {trial.id}", points))
+        series.append(Series(f"{place}: {names[trial.phase, trial.id]}", points))
     last = max((step for entry in series for step, _ in entry.points), default=0.0)
     for name in DRAWN_BASELINES:
         if name in levels:
             series.append(Series(f"{name}, by counting", [(0.0, levels[name]), (last, levels[name])]))
     console.print(Text(f"{metric.label} by step", style="dim"))
+    if wants_plain_text():
+        print(loss_table(series))
+        return
     color = console.is_terminal and not console.is_dumb_terminal and not os.environ.get("NO_COLOR")
     print(loss_chart(series, width=min(console.width, 100), height=CHART_HEIGHT, color=color))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from textual.pilot import Pilot
 
 from litegpt.results.journal import read_journal
 from litegpt.results.state import StudyState, TrialState
-from tests.builders import make_trial, trial_state
-from tests.tui.conftest import QUICK, phase_trials, run, settled, text_of
+from tests.tui.conftest import QUICK, run, settled, text_of
 from tui.app import ConsoleApp
 from tui.grid.preview import Previewer
 from tui.grid.text import preview_content
@@ -23,7 +21,6 @@ from tui.importance.answers import Answer, Question
 from tui.leaderboard.board import Board
 from tui.leaderboard.screen import LeaderboardScreen
 from tui.location import StudyLocation, find_location
-from tui.trials import short_names, tokens_name
 from tui.widgets.chart import Chart
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -198,32 +195,3 @@ def test_samples_are_ordered_by_bits_per_character(place: StudyLocation) -> None
         assert "step 100 · bits per character 3.063" in text_of(app)
 
     run(app, drive)
-
-
-def test_short_names_contain_what_distinguishes_trials() -> None:
-    (trial,) = phase_trials(1)
-    others = [
-        dataclasses.replace(trial, activation="swiglu", tokenizer="bpe", vocab_size=512),
-        dataclasses.replace(trial, weight_decay=0.1, tied_weights=True),
-    ]
-    states = [trial_state(one, "queued") for one in (trial, *others)]
-    assert [name.split(" ", 1)[1] for name in short_names(states).values()] == [
-        "decay 0.01 relu char",
-        "decay 0.01 swiglu bpe 512",
-        "decay 0.1 relu tied char",
-    ]
-    assert list(short_names(states[:1]).values()) == ["1x32-t16-b8-lr0.001-i100"]
-    assert tokens_name(trial) == "char"
-    assert tokens_name(trial.__class__(**{**trial.settings(), "tokenizer": "word", "vocab_size": 1024})) == "word 1024"
-
-
-def test_short_names_differ_for_similar_ids() -> None:
-    """Heads that follow from the width say nothing beside it."""
-    base = make_trial(batch_size=16, learning_rate=1e-3, max_iters=100)
-    settings = [base, replace(base, n_embd=128, n_head=2), replace(base, activation="swiglu", qk_norm=True)]
-    trials = [trial_state(trial, "queued") for trial in settings]
-    assert [*short_names(trials).values()] == [
-        "2x64-t32-b16-lr0.001-i100 relu",
-        "2x128-t32-b16-lr0.001-i100 relu",
-        "2x64-t32-b16-lr0.001-i100 swiglu qk norm",
-    ]

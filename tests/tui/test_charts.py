@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from litegpt.analysis.terminal_charts import Series, loss_chart, reduce_columns
+from litegpt.analysis.terminal_charts import Series, loss_chart, loss_table, reduce_columns
 from tui.charts.canvas import Canvas
 from tui.charts.plot import Area, Axes, Line, draw
 from tui.charts.scales import scaled, ticks, unscaled
@@ -93,3 +93,15 @@ def test_the_printed_chart_names_its_lines_without_colour() -> None:
     assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
     assert loss_chart([], 80, 15, color=False) == "no losses to draw yet"
     assert "\x1b[" in loss_chart([Series("x", points)], 80, 15, color=True)
+
+
+def test_losses_as_a_table_for_screen_readers() -> None:
+    points = [(float(step), 4.0 - step / 100) for step in range(0, 101, 10)]
+    table = loss_table([Series("1: char", points), Series("2: bpe 512", points[:5]), Series("3: none", [])])
+    assert table.splitlines() == [
+        "step           20     40     60     80    100",
+        "1: char     3.800  3.600  3.400  3.200  3.000",
+        "2: bpe 512  3.800  3.600      -      -      -",
+        "3: none         -      -      -      -      -",
+    ]
+    assert loss_table([]) == "no losses to show yet"

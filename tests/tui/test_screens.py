@@ -186,3 +186,16 @@ def test_text_from_files_is_shown_literally(finished: StudyLocation) -> None:
         await settled(app, pilot, lambda: "[red]zzz ␛[31m" in text_of(app))
 
     run(app, drive)
+
+
+def test_charts_are_tables_for_screen_readers(finished: StudyLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCESSIBLE", "1")
+    app = ConsoleApp(finished, settings=QUICK)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: "★ 1x32-t16-b8-lr0.001-i200" in text_of(app))
+        text = text_of(app)
+        assert "step" in text
+        assert not any("\u2800" < character <= "\u28ff" for character in text)
+
+    run(app, drive)

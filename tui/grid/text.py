@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual.content import Content
 
 from litegpt.display import duration, inert, short_range
+from tui.exclusions import reasons_text
 from tui.grid.preview import COUNTED_MAX, PhasePreview, StudyPreview
-from tui.trials import reasons_text
 
 Part = str | tuple[str, str]
 

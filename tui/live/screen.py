@@ -16,6 +16,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from litegpt.results.forecast import Forecast
+from litegpt.results.names import short_names
 from litegpt.results.ranking import rank
 from litegpt.results.state import CorpusIdentity, TrialState
 from litegpt.study.split import SplitRule
@@ -38,7 +39,6 @@ from tui.screen import StudyScreen
 from tui.session import Session
 from tui.terminal import literal
 from tui.themes import series_colours
-from tui.trials import short_names
 from tui.widgets.chart import Chart
 from tui.widgets.table import Cell, Table
 

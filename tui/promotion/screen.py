@@ -25,13 +25,13 @@ from litegpt.study.trial import HYPERPARAMETERS, Trial
 from tui.actions import may_change, run_study
 from tui.curve import Curve
 from tui.dialogs.confirm import ConfirmScreen
+from tui.exclusions import reasons_text
 from tui.latest import Latest
 from tui.messages import TrialKey
 from tui.promotion.choices import Choice, Choices
 from tui.promotion.preview import PromotionPreview, PromotionQuestion, preview_choices
 from tui.session import Session
 from tui.terminal import literal
-from tui.trials import reasons_text
 
 TOP = 5
 BEST, MARKED = "the best", "the marked"

@@ -17,6 +17,7 @@ from litegpt.analysis.ladder import RankedSample, rank_samples
 from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.results.metric import METRICS
+from litegpt.results.names import short_names
 from litegpt.results.ranking import comparable_metric, rank
 from litegpt.results.samples import Copied
 from litegpt.results.state import StudyState
@@ -25,7 +26,6 @@ from tui.samples.generation import generate, sample_command
 from tui.screen import StudyScreen
 from tui.session import Session
 from tui.terminal import copy_text, literal
-from tui.trials import short_names
 from tui.widgets.table import Cell, Column, Table
 
 if TYPE_CHECKING:

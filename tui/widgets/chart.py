@@ -18,6 +18,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from litegpt.analysis.terminal_charts import Series, loss_table
+from litegpt.display import wants_plain_text
 from tui.charts.plot import Area, Axes, Cells, Frame, Line, draw
 from tui.charts.scales import SCALES, Scale, label, scaled, unscaled
 from tui.themes import drawn_style
@@ -120,6 +122,9 @@ class Chart(Widget, can_focus=True):
             blank = Strip.blank(width, self.rich_style)
             above = [blank] * max(0, (height - len(lines) + 1) // 2)
             return [*above, *(Strip([Segment(line.center(width), plain)]) for line in lines)][:height]
+        if wants_plain_text():
+            self._frame = None
+            return self._table(width)
         legend = self._legend(width, max(1, height // LEGEND_SHARE))
         axes = Axes(
             x_scale=self.x_scale,
@@ -141,6 +146,15 @@ class Chart(Widget, can_focus=True):
                 segments.append(Segment(text, styles[colour]))
             strips.append(Strip(segments).adjust_cell_length(width, base))
         return strips
+
+    def _table(self, width: int) -> list[Strip]:
+        """Return the lines as a table, for screen readers."""
+        named = [line for line in self._lines if line.name or line.sign]
+        series = [
+            Series(f"{line.sign} {line.name}".strip(), list(zip(line.xs, line.ys, strict=True))) for line in named
+        ]
+        rows = loss_table(series, x_title=self._x_title).splitlines()
+        return [Strip([Segment(row, self.rich_style)]).adjust_cell_length(width, self.rich_style) for row in rows]
 
     def _legend(self, width: int, most: int) -> list[Cells]:
         """Return the names of the lines with their values at the cursor (or their last values), as many as fit."""

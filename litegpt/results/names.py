@@ -1,4 +1,4 @@
-"""Text about trials that several tabs show: short names, reasons for exclusions."""
+"""Short names of trials, which distinguish the trials of one screen, chart or table from each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from litegpt.display import inert
 from litegpt.results.state import TrialState
 from litegpt.study.trial import HYPERPARAMETERS, NAMED_IN_ID, Trial
-from tui.messages import TrialKey
 
 NAMED_ELSEWHERE = (*NAMED_IN_ID, "vocab_size")
 """Hyperparameters that a short name contains already, in the trial's id or next to its tokenizer."""
@@ -18,7 +17,7 @@ def tokens_name(trial: Trial) -> str:
     return f"{trial.tokenizer} {trial.vocab_size}" if trial.vocab_size else trial.tokenizer
 
 
-def short_names(trials: Sequence[TrialState]) -> dict[TrialKey, str]:
+def short_names(trials: Sequence[TrialState]) -> dict[tuple[str, str], str]:
     """Name each trial by its id without the hash, plus the values that distinguish it from the other trials."""
     shapes = [trial.id.rsplit("-", 1)[0] for trial in trials]
     others = [name for name in HYPERPARAMETERS if name not in NAMED_ELSEWHERE]
@@ -29,15 +28,6 @@ def short_names(trials: Sequence[TrialState]) -> dict[TrialKey, str]:
         (trial.phase, trial.id): inert(" ".join((shapes[row], *(words[row] for words in columns if words[row]))))
         for row, trial in enumerate(trials)
     }
-
-
-def reasons_text(reasons: Sequence[tuple[str, int]], height: int) -> list[tuple[str, str]]:
-    """Say why combinations are excluded, one reason per line, in at most `height` lines and at least one."""
-    listed = reasons if len(reasons) <= height else reasons[: max(1, height - 1)]
-    lines = [f"{count:,} {inert(reason)}" for reason, count in listed]
-    if rest := sum(count for _, count in reasons[len(listed) :]):
-        lines.append(f"{rest:,} for other reasons")
-    return [("\n".join(lines), "$warning")]
 
 
 def _word(trial: Trial, name: str) -> str:
