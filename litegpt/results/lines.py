@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from litegpt.display import HARMFUL
-from litegpt.files import sync_folder, write_whole
+from litegpt.files import read_regular, sync_folder, write_whole
 
 Record = dict[str, Any]
 
 CHUNK_BYTES = 1 << 18
+SORTED_BYTES_MAX = 1 << 30  # a larger file is not repaired, because it would fill the memory
 LONGEST_LINE_BYTES = 1 << 24
 TAIL_BYTES = 64
 
@@ -169,9 +170,18 @@ class LineReader:
             if self._in_overlong_line or len(unfinished) > LONGEST_LINE_BYTES:
                 self.damaged += not self._in_overlong_line
                 self._in_overlong_line = True
-                self._offset += len(unfinished)
+                self._offset = _next_data(file, self._offset + len(unfinished))
+                file.seek(self._offset)
                 unfinished = b""
         return records
+
+
+def _next_data(file: FileIO, offset: int) -> int:
+    """Return where the next written byte is: the holes of a sparse file hold no lines, but may claim terabytes."""
+    try:
+        return os.lseek(file.fileno(), offset, os.SEEK_DATA)
+    except OSError as error:
+        return os.fstat(file.fileno()).st_size if error.errno == errno.ENXIO else offset
 
 
 def sort_out(path: Path) -> int:
@@ -179,9 +189,10 @@ def sort_out(path: Path) -> int:
 
     No process may be writing the file.
     """
-    lines = [line for line in path.read_bytes().split(b"\n") if line and not line.isspace()]
-    whole = [line for line in lines if len(line) <= LONGEST_LINE_BYTES and _record(line) is not None]
-    damaged = [line for line in lines if line not in set(whole)]
+    lines = [line for line in read_regular(path, SORTED_BYTES_MAX).split(b"\n") if line and not line.isspace()]
+    is_whole = [len(line) <= LONGEST_LINE_BYTES and _record(line) is not None for line in lines]
+    whole = [line for line, keep in zip(lines, is_whole, strict=True) if keep]
+    damaged = [line for line, keep in zip(lines, is_whole, strict=True) if not keep]
     _append_bytes(path.with_name(path.name + ".damaged"), b"".join(line + b"\n" for line in damaged))
     write_whole(path, b"".join(line + b"\n" for line in whole))
     return len(damaged)
