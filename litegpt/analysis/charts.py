@@ -63,7 +63,7 @@ def draw(name: str, caption: str, paint: Callable[[Axes], None], left: float = 0
     return Chart(name, caption, text[text.index("<svg") :])
 
 
-def bands_chart(bands: Sequence[Band], hyperparameter: str, figure: str, label: str) -> Chart:
+def bands_chart(bands: Sequence[Band], hyperparameter: str, metric: str, label: str) -> Chart:
     """Draw mean and range by step, one colour per value; a line ends where the set of trials changes."""
 
     def paint(axes: Axes) -> None:
@@ -80,7 +80,7 @@ def bands_chart(bands: Sequence[Band], hyperparameter: str, figure: str, label: 
         if len(bands) <= LEGEND_MAX:
             axes.legend(title=hyperparameter, loc="best", ncols=2, fontsize=8)
 
-    return draw(f"{figure}_by_{hyperparameter}", f"{label} by {hyperparameter}: mean and range of all trials", paint)
+    return draw(f"{metric}_by_{hyperparameter}", f"{label} by {hyperparameter}: mean and range of all trials", paint)
 
 
 def importance_chart(importance: Importance) -> Chart:

@@ -32,7 +32,7 @@ class CutSafety:
 
     def kept(self, top: int) -> int:
         """Count the winners that a cut at `top` would have kept."""
-        return sum(place <= top for place in self.ranks)
+        return sum(rank <= top for rank in self.ranks)
 
     @property
     def safe_top(self) -> int | None:
@@ -69,7 +69,7 @@ class CutTies:
 
 
 def ties_at_cut(trials: Sequence[TrialState], by: str, top: int, noise: float | None) -> CutTies | None:
-    """Find the trials that a cut separates only by chance; None if there are none.
+    """Find the trials that a cut separates only by chance; None without such trials.
 
     `noise` is the standard deviation of the metric (`evaluation_noise`); None means unknown.
     """

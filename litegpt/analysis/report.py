@@ -242,10 +242,10 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
         name = "n_embd" if "n_embd" in factor.members else factor.members[0]
         if factor.members[1:]:
             yield Paragraph(f"{factor.name} go together; by {name}:")
-        for figure in ("train_loss", "val_loss") if material.last == "val_loss" else (material.last,):
-            found = bands(material.trials, material.curves, name, figure)
+        for metric in ("train_loss", "val_loss") if material.last == "val_loss" else (material.last,):
+            found = bands(material.trials, material.curves, name, metric)
             if any(band.segments for band in found):
-                yield charts.bands_chart(found, name, figure, METRICS[figure].label)
+                yield charts.bands_chart(found, name, metric, METRICS[metric].label)
         rows = matched(material.trials, name, material.best)
         if rows:
             cells = tuple((display.value(r.value), f"{r.mean:.3f}", r.against, f"{r.settings:,}") for r in rows)
@@ -379,8 +379,8 @@ def _point(trial: TrialState, loss: str) -> tuple[float, float]:
     return (trial.metrics.seconds or 0.0, trial.metrics.value(loss) or 0.0)
 
 
-def _median(trials: Sequence[TrialState], figure: str) -> float | None:
-    known = [value for trial in trials if (value := trial.metrics.value(figure)) is not None]
+def _median(trials: Sequence[TrialState], metric: str) -> float | None:
+    known = [value for trial in trials if (value := trial.metrics.value(metric)) is not None]
     return statistics.median(known) if known else None
 
 

@@ -24,12 +24,12 @@ from litegpt.study.study import Study
 
 LEADERBOARD_ROWS = 10
 CHART_TRIALS = 6
-DRAWN_BASELINES = ("trigram", "5-gram")  # the others are off the chart soon
+DRAWN_BASELINES = ("trigram", "5-gram")  # the others soon leave the range of the chart
 CHART_HEIGHT = 16
 
 
 def print_closing(study: Study, state: StudyState, folder: StudyFolder) -> None:
-    """Print the closing on stdout."""
+    """Print the summary on stdout."""
     console = Console(highlight=False)
     phases = [state.phases[phase.name] for phase in study.phases if phase.name in state.phases]
     ranked = [(phase, rank(phase.current())) for phase in phases]

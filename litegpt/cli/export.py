@@ -1,4 +1,4 @@
-"""`litegpt export RESULTS --out DIR`: a study for the tools people already have."""
+"""`litegpt export RESULTS --out DIR`: results as CSV, Parquet or TensorBoard files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMATS = ("csv", "parquet", "tensorboard")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument("--format", choices=FORMATS, default="csv", help="csv (default), parquet or tensorboard")
 
 

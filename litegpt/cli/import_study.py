@@ -1,4 +1,4 @@
-"""`litegpt import FOLDER... --study NAME`: results of another program as a study of ours."""
+"""`litegpt import FOLDER... --study NAME`: results of another program as a study."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="a folder per phase, in the study's order: output.csv with output_steps.csv, or output.txt",
     )
-    parser.add_argument("--study", required=True, metavar="NAME", help="the name of the study that it becomes")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
-    parser.add_argument("--mapping", type=Path, metavar="TOML", help="read any CSV tables, by this mapping of columns")
+    parser.add_argument("--study", required=True, metavar="NAME", help="name of the new study")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder (default: ./results)")
+    parser.add_argument("--mapping", type=Path, metavar="TOML", help="read CSV tables with this mapping of columns")
     parser.add_argument("--json", action="store_true", help="print what was imported as JSON")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Import what is whole and list what is not."""
+    """Import the complete trials and list the damage."""
     folder = StudyFolder(arguments.results, arguments.study)
     if arguments.mapping is None:
         phases = [read_folder(path) for path in arguments.folders]
     else:
         mapped = read_mapping(arguments.mapping)
         phases = [read_table(path, mapped) for path in arguments.folders]
-    check_new(folder, phases)  # before the lock makes a folder
+    # Checked before the lock creates a folder.
+    check_new(folder, phases)
     try:
         with StudyLock(folder):
             sources = [str(path) for path in arguments.folders]

@@ -1,4 +1,4 @@
-"""`litegpt importance RESULTS`: which hyperparameters mattered."""
+"""`litegpt importance RESULTS`: the importance of hyperparameters by several methods."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phase", metavar="NAME", help="only this phase (default: all phases, pooled)")
     defaults = f"default: loss, or {default_ranking(True)} if tokenizers differ"
     parser.add_argument("--target", metavar="TARGET", help=f"{', '.join(TARGETS)} ({defaults})")
-    parser.add_argument("--seed", type=int, default=0, help="of the forests and the shuffles (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the forests and the shuffles (default: 0)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Print every method's view, the original's first."""
+    """Print the importance by every method; the first is the method of the original study."""
     folder = find_folder(arguments.results)
     state = read_journal(folder.journal)
     phases = list(state.phases.values()) if arguments.phase is None else [choose_phase(state, arguments.phase)]
@@ -88,7 +88,7 @@ def _variance(trials: Iterable[TrialState], target: str) -> Anova | None:
 
 
 def bars_table(found: Importance, width: int) -> Table:
-    """Return an importance for people: a bar a factor in the room that is left, with its interval where it has one."""
+    """Return a table with one bar per factor and its interval, in `width` cells."""
     fit = "" if found.fit is None else f", R² {found.fit:.2f} on held-out trials"
     table = _table(f"{found.method}: {found.target} ({found.trials:,} trials{fit})")
     has_interval = any(bar.low is not None for bar in found.bars)
@@ -126,7 +126,7 @@ def anova_table(found: Anova | None) -> Table | None:
 
 
 def scores_table(found: list[Score]) -> Table:
-    """Return the simple scores for people."""
+    """Return the scores of single hyperparameters as a table."""
     table = _table("each alone")
     for heading in ("hyperparameter", "F", "p", "mutual information", "Pearson"):
         table.add_column(heading, justify="left" if heading == "hyperparameter" else "right")

@@ -43,14 +43,14 @@ from litegpt.study.trial import tokens_differ
 
 TOP = 20
 COLUMN_GAP = 3  # cells between two columns
-PIPE_WIDTH = 1000  # columns: a pipe has no edge
-NOISE_CURVES = 48  # of the best trials of a phase: enough to tell the noise, few enough to read at once
+PIPE_WIDTH = 1000  # columns of a pipe, which has no width
+NOISE_CURVES = 48  # of the best trials of a phase; enough for a stable estimate, and quick to read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
-    parser.add_argument("--phase", metavar="NAME", help="only this phase (default: the last that has results)")
+    parser.add_argument("--phase", metavar="NAME", help="only this phase (default: the last one with results)")
     parser.add_argument("--all-phases", action="store_true", help="the trials of all phases together")
     defaults = f"default: {default_ranking(False)}, {default_ranking(True)} where tokenizers differ"
     parser.add_argument("--by", metavar="METRIC", help=f"{', '.join(RANKINGS)} ({defaults})")
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--filter",
         default="",
         metavar="QUERY",
-        help="for example 'lr>=3e-4 n_layer:4 state:done -batch_size:32 @500' (@: as it stood at that step)",
+        help="for example 'lr>=3e-4 n_layer:4 state:done -batch_size:32 @500' (@: the ranking at that step)",
     )
     parser.add_argument(
         "--copied",
@@ -100,7 +100,8 @@ def run(arguments: argparse.Namespace) -> Exit:
             | ({"copied": copied[row.id]} if copied else {})
             for row in shown
         ]
-        print("[" + ",\n ".join(map(json.dumps, records)) + "]")  # a line a row: indenting thousands takes a while
+        # One line per row, because indenting thousands of rows takes long.
+        print("[" + ",\n ".join(map(json.dumps, records)) + "]")
         return Exit.WELL
     named = " and ".join(phase.name for phase in phases)
     title = f"{state.study or folder.study} · {named} · by {by}"
@@ -155,7 +156,7 @@ def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str
 
 def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict[str, float | None]:
     """Return the copied share of each row's last sample, None without a sample. InputError: it cannot be measured."""
-    from litegpt.analysis.study_text import CopyMeter  # it loads numpy
+    from litegpt.analysis.study_text import CopyMeter  # loads NumPy
 
     meter = CopyMeter(folder, state)
     shares: dict[str, float | None] = dict.fromkeys(row.id for row in rows)
@@ -180,9 +181,9 @@ def leaderboard_table(
     baselines: Baselines | None = None,
     copied: Mapping[str, float | None] | None = None,
 ) -> Table:
-    """Return the best `top` rows for people, as many columns as fit into `width` cells.
+    """Return a table of the best `top` rows, with as many columns as fit into `width` cells.
 
-    Baselines stand between the trials by their losses.
+    Baselines are inserted between the trials by their losses.
     """
     columns = leaderboard_columns(rows, by)
     if copied:
@@ -230,7 +231,8 @@ def _baseline_metric(rows: Sequence[Row], by: str, baselines: Baselines | None) 
         and any(setting.tokenizer != "char" for setting in settings)
         and not tokens_differ(settings)
     ):
-        by = "best_bits_per_char"  # the order is the same, and baselines have it too
+        # The order is the same, and baselines are in this unit too.
+        by = "best_bits_per_char"
     return by, baseline_levels(baselines, settings, by) if METRICS[by].is_validation else {}
 
 

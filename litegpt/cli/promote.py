@@ -1,4 +1,4 @@
-"""`litegpt promote STUDY --from PHASE`: the next phase, from the best trials of one, written into the study file."""
+"""`litegpt promote STUDY --from PHASE`: write a new phase with the best trials of a phase into the study file."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ from litegpt.study.edit.save import FileChangedError, save
 from litegpt.study.phase import PROMOTION_MODES, RANKINGS, STARTS, Promotion
 from litegpt.study.study import parse_study
 
-CONFLICTS_MAX = 20  # other writers of the study file that one promotion gives way to
+CONFLICTS_MAX = 20  # retries after other programs changed the study file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("study", type=Path, help="the study file that the phase is written into")
-    parser.add_argument("--from", dest="source", required=True, metavar="PHASE", help="the phase whose best go on")
-    parser.add_argument("--top", type=int, required=True, metavar="K", help="how many")
-    parser.add_argument("--by", help=f"{', '.join(RANKINGS)} (default: as the leaderboard)")
+    parser.add_argument("--from", dest="source", required=True, metavar="PHASE", help="the phase to promote from")
+    parser.add_argument("--top", type=int, required=True, metavar="K", help="number of trials to promote")
+    parser.add_argument("--by", help=f"{', '.join(RANKINGS)} (default: as in the leaderboard)")
     parser.add_argument(
         "--how",
         choices=PROMOTION_MODES,
         default="narrow",
-        help="narrow: grid of their values; exact: those trials",
+        help="narrow: a grid of their values; exact: exactly these trials",
     )
-    parser.add_argument("--start", choices=STARTS, default="scratch", help="from new weights, or the promoted trial's")
+    parser.add_argument(
+        "--start", choices=STARTS, default="scratch", help="from new weights, or from those of the promoted trial"
+    )
     parser.add_argument("--name", help="the new phase's name (default: phase and the next number)")
     parser.add_argument("--max-iters", type=int, metavar="N", help="default: by the ratios of earlier phases")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds <study>/")
-    parser.add_argument("--dry-run", action="store_true", help="show it and write nothing")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder (default: ./results)")
+    parser.add_argument("--dry-run", action="store_true", help="show the new phase and write nothing")
     parser.add_argument("--json", action="store_true", help="print rule, count and trials as JSON")
 
 

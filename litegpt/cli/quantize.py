@@ -1,4 +1,4 @@
-"""`litegpt quantize RESULTS/PHASE/TRIAL`: a trial's best weights in 8 or 4 bits, and what that costs."""
+"""`litegpt quantize RESULTS/PHASE/TRIAL`: a trial's best weights in 8 or 4 bits, with the losses of both."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from litegpt.results.folder import TrialFolder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("trial", type=Path, help="a trial's folder: results/<study>/<phase>/<trial>")
-    parser.add_argument("--bits", type=int, choices=(8, 4), default=8, help="of a weight (default: 8)")
+    parser.add_argument("--bits", type=int, choices=(8, 4), default=8, help="bits per weight (default: 8)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Write the weights beside the original's, and print size and loss of both."""
+    """Write the quantized weights, and print size and loss of both files."""
     trial = TrialFolder(arguments.trial)
     trial.find_best()
     with optional_imports("quantizing"):

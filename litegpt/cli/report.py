@@ -1,4 +1,4 @@
-"""`litegpt report RESULTS --out DIR`: a study written up as a page of HTML, and as Markdown."""
+"""`litegpt report RESULTS --out DIR`: an HTML page and a Markdown file about a study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from litegpt.results.folder import StudyFolder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("results", type=Path, help="a study's folder, for example results/experiments")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where report.html and report.md go")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="output folder for report.html and report.md"
+    )
 
 
 def run(arguments: argparse.Namespace) -> Exit:

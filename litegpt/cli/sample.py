@@ -1,4 +1,4 @@
-"""`litegpt sample RESULTS/PHASE/TRIAL`: text from a trial's best weights."""
+"""`litegpt sample RESULTS/PHASE/TRIAL`: text generated from a trial's best weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from litegpt.extras import optional_imports
 from litegpt.results.folder import TrialFolder
 from litegpt.study.trial import HYPERPARAMETERS
 
-COLDEST = 1e-6  # a temperature; below, logits divided by it are infinite, and it takes the likeliest anyway
+TEMPERATURE_MIN = 1e-6  # below, divided logits overflow, and only the likeliest token is drawn anyway
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,17 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trial", type=Path, help="a trial's folder: results/<study>/<phase>/<trial>")
     parser.add_argument("--prompt", default="", help="text to continue (default: a line break)")
     parser.add_argument("--length", type=int, default=300, metavar="N", help="characters (default: 300)")
-    parser.add_argument(
-        "--temperature", type=float, default=1.0, metavar="T", help="0 takes the likeliest (default: 1)"
-    )
-    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest only")
+    parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="0 = greedy (default: 1)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same text (default: 0)")
-    parser.add_argument("--bits", type=int, choices=(8, 4), help="use the weights that `litegpt quantize` has made")
-    parser.add_argument("--stream", action="store_true", help="print every character as it comes")
+    parser.add_argument("--bits", type=int, choices=(8, 4), help="use the weights from `litegpt quantize`")
+    parser.add_argument("--stream", action="store_true", help="print each character at once")
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    """Print the prompt and what the trial makes of it."""
+    """Print the prompt and its continuation."""
     trial = TrialFolder(arguments.trial)
     if arguments.bits is None:
         weights = trial.find_best()
@@ -57,7 +55,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         weights,
         arguments.prompt,
         arguments.length,
-        temperature=arguments.temperature if arguments.temperature >= COLDEST else 0,
+        temperature=arguments.temperature if arguments.temperature >= TEMPERATURE_MIN else 0,
         top_k=arguments.top_k,
         seed=arguments.seed,
     )
