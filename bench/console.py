@@ -115,12 +115,12 @@ def cpu_share(process: psutil.Process, terminal: int, seconds: float) -> tuple[f
 
 
 def remember_tab(state: Path, folder: StudyFolder, tab: str) -> None:
-    from tui.view import View, save_view
+    from tui.view import StudyView, save_view
 
     os.environ["XDG_STATE_HOME"] = str(state)
     from tui.view import view_path
 
-    save_view(View(tab=tab), view_path(folder.path))
+    save_view(StudyView(tab=tab), view_path(folder.path))
 
 
 def measure_start(folder: StudyFolder, study: Path, state: Path) -> list[Result]:

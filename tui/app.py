@@ -33,7 +33,7 @@ from tui.settings import Settings, load_settings, settings_path
 from tui.sources import Files
 from tui.terminal import announce, check_terminal, set_title
 from tui.themes import NAMES, THEMES
-from tui.view import TABS, View, load_view, save_view, view_path
+from tui.view import TABS, StudyView, load_view, save_view, view_path
 
 # A console that does not end in this time after a signal ends without restoring the terminal.
 SIGNAL_SECONDS = 5.0
@@ -77,7 +77,7 @@ class ConsoleApp(App[None]):
         self.animation_level = "none"
         settings = settings or Settings()
         feed = Feed(location, _source(location, replay), self.post_message, settings.refresh_seconds)
-        view = load_view(view_file) if view_file else View()
+        view = load_view(view_file) if view_file else StudyView()
         self.session = Session(feed, view, settings, readonly or replay is not None)
         self._view_file = view_file
         # None until the journal has been read once: phases that ended earlier are not announced.
@@ -96,7 +96,7 @@ class ConsoleApp(App[None]):
         return self.session.feed
 
     @property
-    def view(self) -> View:
+    def view(self) -> StudyView:
         return self.session.view
 
     def on_load(self) -> None:

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from tui.feed import Feed
 from tui.messages import FeedChanged
 from tui.session import Session
-from tui.view import View
+from tui.view import StudyView
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.top_bar import TopBar
 
@@ -66,7 +66,7 @@ class StudyScreen(Screen[None]):
         return self.session.feed
 
     @property
-    def view(self) -> View:
+    def view(self) -> StudyView:
         return self.session.view
 
     @property

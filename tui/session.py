@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tui.feed import Feed
 from tui.location import StudyLocation
 from tui.settings import Settings
-from tui.view import View
+from tui.view import StudyView
 
 if TYPE_CHECKING:
     from tui.devices import DeviceSampler
@@ -23,7 +23,7 @@ class Session:
     """The feed reads the results; the view is what the user has set up; the settings come from settings.toml."""
 
     feed: Feed
-    view: View
+    view: StudyView
     settings: Settings
     readonly: bool = False
     # None until the first sample: the Live tab creates it in a thread, because NVIDIA's library starts slowly.

@@ -28,7 +28,7 @@ TABS = {
 
 
 @dataclass
-class View:
+class StudyView:
     """The view of one study."""
 
     tab: str = "live"
@@ -60,20 +60,20 @@ def view_path(folder: Path) -> Path:
     return platformdirs.user_state_path(APPLICATION) / "views" / f"{folder.name}-{digest}.json"
 
 
-def load_view(path: Path) -> View:
+def load_view(path: Path) -> StudyView:
     """Load a saved view; a missing or broken file gives a new view."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        view = View(**{key: value for key, value in record.items() if key in _FIELDS})
+        view = StudyView(**{key: value for key, value in record.items() if key in _FIELDS})
         view.step = None
         view.marks = {(phase, trial) for phase, trial in view.marks}
         view.focus = None if view.focus is None else (str(view.focus[0]), str(view.focus[1]))
     except (OSError, ValueError, TypeError, AttributeError, IndexError):
-        return View()
-    return view if _is_sound(view) else View()
+        return StudyView()
+    return view if _is_sound(view) else StudyView()
 
 
-def save_view(view: View, path: Path) -> None:
+def save_view(view: StudyView, path: Path) -> None:
     """Save the view, whole or not at all. A full or read-only disk is ignored: a view is not worth an error."""
     record = {**dataclasses.asdict(view), "marks": sorted(view.marks)}
     try:
@@ -83,10 +83,10 @@ def save_view(view: View, path: Path) -> None:
         pass
 
 
-_FIELDS = {entry.name for entry in dataclasses.fields(View)}
+_FIELDS = {entry.name for entry in dataclasses.fields(StudyView)}
 
 
-def _is_sound(view: View) -> bool:
+def _is_sound(view: StudyView) -> bool:
     """Check the types, because users may edit the file."""
     kinds: dict[str, type | UnionType] = {"tab": str, "filter": str, "screens": dict}
     kinds |= {"phase": str | None, "sort": str | None, "step": int | None}

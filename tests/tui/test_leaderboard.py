@@ -16,7 +16,7 @@ from tui.app import ConsoleApp
 from tui.leaderboard.detail import _settings
 from tui.leaderboard.screen import LeaderboardScreen
 from tui.location import StudyLocation
-from tui.view import View, load_view, save_view, view_path
+from tui.view import StudyView, load_view, save_view, view_path
 from tui.widgets.chart import Chart
 from tui.widgets.table import Table
 
@@ -234,11 +234,11 @@ def test_detail_aligns_names_and_settings() -> None:
 
 def test_damaged_view_file_gives_a_new_view(tmp_path: Path) -> None:
     path = tmp_path / "view.json"
-    save_view(View(tab="grid", marks={("a", "b")}), path)
+    save_view(StudyView(tab="grid", marks={("a", "b")}), path)
     assert load_view(path).marks == {("a", "b")}
     for text in ("", "[]", '{"marks": 3}', '{"tab": 3}', '{"focus": "x"}', '{"marks": [["a"]]}'):
         path.write_text(text)
-        assert load_view(path) == View()
+        assert load_view(path) == StudyView()
 
 
 def test_a_click_on_a_heading_sorts(finished: StudyLocation) -> None:

@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from litegpt.display import inert
 from tui.feed import Feed
-from tui.view import TABS, View
+from tui.view import TABS, StudyView
 
 RUNNER_SENTENCES = {
     "crashed": ("$error", "the runner crashed; r resumes"),
@@ -19,7 +19,7 @@ RUNNER_SENTENCES = {
 class TopBar(Static):
     """One line. Clicking a tab opens it."""
 
-    def show(self, feed: Feed, view: View) -> None:
+    def show(self, feed: Feed, view: StudyView) -> None:
         """Draw the tabs, the study and its state."""
         narrow = self.app.size.width < 110
         tabs = []
