@@ -80,6 +80,9 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
+# Windows has none of these flags. There studies can still be planned.
+_NONBLOCK, _CLOEXEC, _NOFOLLOW = (getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOFOLLOW"))
+
 SMALL_FILE_BYTES = 1 << 20
 """A limit for files that are small by nature, such as a lock or a request."""
 
@@ -90,7 +93,7 @@ def open_regular(path: Path, *, follow_links: bool = False) -> BinaryIO:
     A link could publish a private file, and a pipe or a device would block the reader or fill its memory. Everything
     in a results folder is read through this function.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
+    flags = os.O_RDONLY | _NONBLOCK | _CLOEXEC | (0 if follow_links else _NOFOLLOW)
     try:
         descriptor = os.open(path, flags)
     except ValueError as error:

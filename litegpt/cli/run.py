@@ -24,7 +24,7 @@ from litegpt.results.state import StudyState
 from litegpt.run.device_discovery import worker_slots
 from litegpt.run.edited import edits
 from litegpt.run.failures import failed_trials
-from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder
+from litegpt.run.lock import StudyHeldError, StudyLock, describe_holder, require_locks
 from litegpt.run.packing import Packing
 from litegpt.run.phases import resolve_study
 from litegpt.run.runner import Runner
@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Exit:
     """Run the study; progress goes to stderr, the result to stdout."""
+    require_locks()
     study = read_study(arguments.study)
     phases = None if arguments.phase is None else [study.phase(name).name for name in arguments.phase]
     slots = worker_slots(arguments.device, arguments.workers)

@@ -27,7 +27,7 @@ BENCHES = Path(litegpt.__file__).parents[1] / "bench" / "results"  # exists only
 
 @dataclass(frozen=True)
 class WorkerSlot:
-    """What one worker computes on: its device, and how many CPU threads it may use."""
+    """A place for one worker: its device, and how many CPU threads it may use."""
 
     device: str  # 'cpu' or 'cuda:N'
     threads: int

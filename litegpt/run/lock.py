@@ -57,8 +57,7 @@ class StudyLock:
         self._holder: dict[str, object] = {}
 
     def __enter__(self) -> StudyLock:
-        if fcntl is None:
-            raise InputError(f"studies cannot run on {sys.platform}: it lacks the file locks of POSIX systems")
+        require_locks()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -140,6 +139,12 @@ class StudyLock:
 
     def _explain(self, holder: Holder | None, advice: str) -> str:
         return f"{self.path.parent}: the study is held by another runner, {describe_holder(holder)}; {advice}"
+
+
+def require_locks() -> None:
+    """Raise InputError on a system without the file locks of POSIX."""
+    if fcntl is None:
+        raise InputError(f"studies cannot run on {sys.platform}: it lacks the file locks of POSIX systems")
 
 
 def read_holder(path: Path) -> dict[str, object] | None:

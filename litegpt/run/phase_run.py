@@ -20,7 +20,7 @@ from litegpt.run.workers import Worker, Workers
 from litegpt.study.trial import Trial
 from litegpt.worker import messages
 
-ATTEMPTS = 3  # a trial fails after so many of its workers have died
+ATTEMPTS = 3  # a trial fails when this many of its workers have died
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What is left to do in a phase: its trials according to the study file, less what the journal records as done."""
+"""The trials of each phase according to the study file, and which of them are left according to the journal."""
 
 from __future__ import annotations
 

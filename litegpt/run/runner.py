@@ -41,7 +41,7 @@ from litegpt.study.study import Study
 from litegpt.text.corpus import Corpus
 from litegpt.worker import messages
 
-FAILED_STARTS_MAX = 3  # after so many in a row the device or the installation is broken
+FAILED_STARTS_MAX = 3  # this many in a row mean that the device or the installation is broken
 TICK_SECONDS = 0.25  # between two looks for requests, and two updates of the view, while no message arrives
 
 EVENTS_AT_ONCE = 1000  # events written, or trials looked at, between two looks for signals and requests

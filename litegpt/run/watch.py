@@ -56,7 +56,7 @@ class Watch:
     def check(self, workers: Iterable[Worker], busy: Collection[str]) -> None:
         """End the workers that hang; `busy` contains the names of those that have a pack."""
         now = self._clock()
-        # If the machine slept or the clock was set, the runner has read no messages in between. Then nobody is late.
+        # If the machine slept or the clock was set, the runner has read no messages in between. Then no worker is late.
         if not 0 <= now - self._checked <= OWN_STALL_SECONDS:
             for seen in self._last_seen.values():
                 seen.message = now

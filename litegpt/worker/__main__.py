@@ -53,7 +53,7 @@ def main() -> int:
                 # The runner has ended. The next runner resumes this pack, so this is not a failure.
                 os._exit(0)
 
-    # A library may have begun a line on stdout. This ends it.
+    # A library may have written a part of a line to stdout. This ends it.
     pipe.write(b"\n")
     threading.Thread(target=_beat, args=(send,), daemon=True).start()
     ready = _prepare(arguments.device, arguments.threads)
