@@ -37,13 +37,13 @@ def read_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
 
 def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
     """Return a study's baselines; measure and record them if necessary. None if the text is missing."""
-    known = read_baselines(folder, state)
-    if known is not None:
-        return known
-    found = read_study_text(folder, state)
-    if found is None:
+    recorded = read_baselines(folder, state)
+    if recorded is not None:
+        return recorded
+    study_and_corpus = read_study_text(folder, state)
+    if study_and_corpus is None:
         return None
-    study, corpus = found
+    study, corpus = study_and_corpus
     try:
         return measure_baselines(folder, SplitText(corpus, study.split))
     except InputError:
@@ -53,9 +53,9 @@ def study_baselines(folder: StudyFolder, state: StudyState) -> Baselines | None:
 
 def measure_baselines(folder: StudyFolder, split: SplitText) -> Baselines:
     """Return the baselines of a text; measure and record them if necessary. InputError: the text is too short."""
-    known = _read(folder, split.corpus.sha256, split.rule)
-    if known is not None:
-        return known
+    recorded = _read(folder, split.corpus.sha256, split.rule)
+    if recorded is not None:
+        return recorded
     split.check_length(1)
     from litegpt.text.ngram import ngram_losses  # loads NumPy
 
@@ -71,13 +71,13 @@ def _read(folder: StudyFolder, sha256: str, rule: SplitRule | None = None) -> Ba
     try:
         record = read_json(folder.path / FILE_NAME)
         losses = {str(name): float(loss) for name, loss in record["val_loss"].items()}
-        known = record["sha256"] == sha256
+        is_current = record["sha256"] == sha256
         if rule is not None:
-            known &= all(record[key] == value for key, value in rule.keys.items())
+            is_current &= all(record[key] == value for key, value in rule.keys.items())
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         # The file is missing or damaged.
         return None
-    return losses if known and all(map(math.isfinite, losses.values())) else None
+    return losses if is_current and all(map(math.isfinite, losses.values())) else None
 
 
 def beats_bar(bits: float | None, baselines: Baselines | None) -> bool | None:

@@ -103,7 +103,7 @@ def _trials(state: StudyState) -> list[TrialState]:
 
 def _trial_row(trial: TrialState) -> dict[str, Any]:
     settings = {name: getattr(trial.settings, name) for name in (*HYPERPARAMETERS, "start_from")}
-    own = {**vars(trial), **vars(trial.metrics)}
+    record = {**vars(trial), **vars(trial.metrics)}
     for name in ("settings", "metrics", "later"):
-        del own[name]
-    return {"phase": own.pop("phase"), "trial": own.pop("id"), "state": own.pop("state"), **settings, **own}
+        del record[name]
+    return {"phase": record.pop("phase"), "trial": record.pop("id"), "state": record.pop("state"), **settings, **record}

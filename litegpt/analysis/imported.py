@@ -106,24 +106,26 @@ class StudyImported(Event):
 
 def check_trials(name: str, raws: Sequence[RawTrial], damages: Sequence[Damage]) -> ImportedPhase:
     """Return a phase of the complete trials, with the reason for each one that is not."""
-    found = list(damages)
+    all_damages = list(damages)
     counts = Counter(len(raw.evaluations) for raw in raws if raw.max_iters is None)
     usual = counts.most_common(1)[0][0] if counts else 0
     trials: dict[Trial, ImportedTrial] = {}
     for raw in raws:
-        reason = _lack(raw, usual)
+        reason = _incompleteness(raw, usual)
         if reason is None:
             trial = _trial(raw)
             reason = "repeats a setting; only the first is taken" if trial.settings in trials else None
             trials.setdefault(trial.settings, trial)
         if reason is not None:
-            found.append(Damage(raw.path, raw.line, f"the trial {_told(raw.settings)} {reason}"))
+            all_damages.append(Damage(raw.path, raw.line, f"the trial {_settings_text(raw.settings)} {reason}"))
     sizes = Counter(raw.vocab_size for raw in raws if raw.vocab_size)
-    found.sort(key=lambda damage: (str(damage.path), damage.line or 0))
-    return ImportedPhase(name, tuple(trials.values()), tuple(found), max(sizes, key=sizes.__getitem__, default=None))
+    all_damages.sort(key=lambda damage: (str(damage.path), damage.line or 0))
+    return ImportedPhase(
+        name, tuple(trials.values()), tuple(all_damages), max(sizes, key=sizes.__getitem__, default=None)
+    )
 
 
-def _lack(raw: RawTrial, usual: int) -> str | None:
+def _incompleteness(raw: RawTrial, usual: int) -> str | None:
     """Return why a trial is incomplete."""
     if raw.max_iters is not None:
         return None
@@ -155,7 +157,7 @@ def _completed(row: Evaluation, trial: Trial) -> Evaluation:
     return dataclasses.replace(row, learning_rate=trial.learning_rate, attempt=1, bits_per_char=bits)
 
 
-def _told(settings: Mapping[str, Any]) -> str:
+def _settings_text(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={settings[name]}" for name in HYPERPARAMETERS if name in settings)
 
 
@@ -177,12 +179,12 @@ def write_study(folder: StudyFolder, phases: Sequence[ImportedPhase], sources: S
 
 def check_new(folder: StudyFolder, phases: Sequence[ImportedPhase]) -> None:
     """Raise InputError if a phase has no complete trial, an illegal name, or exists already."""
-    known = read_journal(folder.journal).phases
+    existing = read_journal(folder.journal).phases
     names = Counter(phase.name for phase in phases)
     for phase in phases:
         if names[phase.name] > 1:
             raise InputError(f"two folders would be the phase '{phase.name}'")
-        if phase.name in known:
+        if phase.name in existing:
             raise InputError(f"the study has the phase '{phase.name}' already: nothing was imported", folder.path)
         if not phase.trials:
             first = f"; {phase.damages[0]}" if phase.damages else ""
@@ -191,15 +193,15 @@ def check_new(folder: StudyFolder, phases: Sequence[ImportedPhase]) -> None:
 
 
 def _write_trial(folder: StudyFolder, phase: str, trial: ImportedTrial) -> None:
-    place = folder.trial(phase, trial.settings.id)
-    with MetricsWriter(place.metrics) as writer:
+    trial_folder = folder.trial(phase, trial.settings.id)
+    with MetricsWriter(trial_folder.metrics) as writer:
         for evaluation in trial.evaluations:
             writer.append(evaluation)
     if trial.text:
         loss = trial.evaluations[-1].val_loss if trial.evaluations else None
         step = trial.settings.max_iters
         append_sample(
-            place.samples,
+            trial_folder.samples,
             Sample(step=step, loss=loss, text=trial.text, prompt="", temperature=None, seed=None, attempt=1),
         )
 

@@ -66,10 +66,10 @@ def read_mapping(path: Path) -> Mapped:
     return Mapped(columns, fixed)
 
 
-def _check_names(table: Mapping[str, Any], known: Any, path: Path) -> None:
+def _check_names(table: Mapping[str, Any], allowed: Any, path: Path) -> None:
     for name in table:
-        if name not in known:
-            raise InputError(f"unknown key '{name}'{did_you_mean(name, known)}", path)
+        if name not in allowed:
+            raise InputError(f"unknown key '{name}'{did_you_mean(name, allowed)}", path)
 
 
 def read_table(path: Path, mapped: Mapped) -> ImportedPhase:
@@ -96,8 +96,8 @@ def read_table(path: Path, mapped: Mapped) -> ImportedPhase:
 def _take_row(new: RawTrial, row: Mapping[str, str], mapped: Mapped, trials: dict[tuple[Any, ...], RawTrial]) -> None:
     cells = {name: row[column].strip() for name, column in mapped.columns.items()}
     settings = {
-        name: parsed(mapped.fixed[name] if name in mapped.fixed else cells[name], known.kind, name)
-        for name, known in HYPERPARAMETERS.items()
+        name: parsed(mapped.fixed[name] if name in mapped.fixed else cells[name], hyperparameter.kind, name)
+        for name, hyperparameter in HYPERPARAMETERS.items()
         if name in cells or name in mapped.fixed
     }
     metrics = {name: parsed(cells[name], float, name) for name in OTHER_COLUMNS[1:-1] if cells.get(name)}

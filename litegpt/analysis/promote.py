@@ -62,16 +62,16 @@ def preview_promotion(
     has no trial to rank, or the new phase would be illegal.
     """
     source = study.phase(promotion.source)
-    known = state.phases.get(promotion.source)
-    ranked = rank(known.current(), promotion.by) if known else []
-    if not ranked or known is None:
+    source_state = state.phases.get(promotion.source)
+    ranked = rank(source_state.current(), promotion.by) if source_state else []
+    if not ranked or source_state is None:
         raise InputError(f"phase '{source.name}' has no results to rank by {promotion.by}", study.path)
     name = name or free_phase_name(phase.name for phase in study.phases)
     iterations = default_length(state, promotion.source) if max_iters is None else max_iters
     edited = append_phase(text, {"name": name, "max_iters": iterations, "promote": promotion.table()})
     phase = parse_study(edited, study.path).phase(name)
     expansion = expand(phase, [trial.settings for trial in ranked]) or Expansion((), (), {})
-    counts = known.counts()
+    counts = source_state.counts()
     return ProposedPhase(
         phase=name,
         max_iters=iterations,

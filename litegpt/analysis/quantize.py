@@ -45,10 +45,10 @@ def _corpus(trial: TrialFolder, checkpoint: Checkpoint) -> TokenizedCorpus | Non
     """Return the text of the trial; None if it is missing or has characters that the trial does not know."""
     path = trial.path.resolve().parents[1]
     folder = StudyFolder(path.parent, path.name)
-    found = read_study_text(folder, read_journal(folder.journal))
-    if found is None:
+    study_and_text = read_study_text(folder, read_journal(folder.journal))
+    if study_and_text is None:
         return None
-    study, text = found
+    study, text = study_and_text
     try:
         tokens = tokenised(SplitText(text, study.split), checkpoint.tokenizer, token_cache())
     except ValueError:

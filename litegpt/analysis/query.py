@@ -17,7 +17,7 @@ from litegpt.results.metric import METRICS
 from litegpt.study.trial import HYPERPARAMETERS
 
 ALIASES = {
-    **{known.alias: name for name, known in HYPERPARAMETERS.items() if known.alias != name},
+    **{hyperparameter.alias: name for name, hyperparameter in HYPERPARAMETERS.items() if hyperparameter.alias != name},
     "train": "train_loss",
     "val": "val_loss",
     "best": "best_val_loss",

@@ -80,16 +80,16 @@ def _excludes(axes: Mapping[str, Sequence[Any]], points: set[tuple[Any, ...]]) -
         return None
     missing = set(itertools.product(*axes.values())) - points
     excludes: list[Table] = []
-    places = [place for place, name in enumerate(axes) if name not in LENGTH]
+    positions = [position for position, name in enumerate(axes) if name not in LENGTH]
     for count in range(1, len(axes) + 1):
-        for chosen in itertools.combinations(places, count):
+        for chosen in itertools.combinations(positions, count):
             if not missing:
                 return excludes
-            kept = {tuple(point[place] for place in chosen) for point in points}
-            rules = {tuple(point[place] for place in chosen) for point in missing} - kept
-            names = [list(axes)[place] for place in chosen]
+            kept = {tuple(point[position] for position in chosen) for point in points}
+            rules = {tuple(point[position] for position in chosen) for point in missing} - kept
+            names = [list(axes)[position] for position in chosen]
             excludes += [dict(zip(names, rule, strict=True)) for rule in sorted(rules)]
             if len(excludes) > EXCLUDES_MAX:
                 return None
-            missing -= {point for point in missing if tuple(point[place] for place in chosen) in rules}
+            missing -= {point for point in missing if tuple(point[position] for position in chosen) in rules}
     return None if missing else excludes

@@ -79,10 +79,10 @@ def loss_chart(series: Sequence[Series], width: int, height: int, color: bool) -
         return "no losses to draw yet"
     chart = _plot([(xs, ys) for _, xs, ys in drawn], max(20, width), max(5, height), color)
     legend = []
-    for place, (entry, xs, ys) in enumerate(drawn):
+    for index, (entry, xs, ys) in enumerate(drawn):
         end = f"{ys[-1]:.3f} at {xs[-1]:,.0f}" if xs else "no losses"
-        line = f"{_letter(place)} {entry.name}  {end}"
-        legend.append(_painted(line, place) if color else line)
+        line = f"{_letter(index)} {entry.name}  {end}"
+        legend.append(_painted(line, index) if color else line)
     return "\n".join([*(line.rstrip() for line in chart.splitlines()), *legend])
 
 
@@ -117,13 +117,13 @@ def _plot(lines: Sequence[tuple[list[float], list[float]]], width: int, height: 
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(width, height)
-    for place, (xs, ys) in enumerate(lines):
+    for index, (xs, ys) in enumerate(lines):
         if not xs:
             continue
-        pixel = plotext.pixel(foreground=COLOURS[place % len(COLOURS)]) if color else plotext.pixel()
+        pixel = plotext.pixel(foreground=COLOURS[index % len(COLOURS)]) if color else plotext.pixel()
         signal = figure.signal(xs, ys, marker=plotext.marker("braille", pixel))
         figure.draw(signal.lines())
-        figure.draw(figure.signal(xs[-1:], ys[-1:], marker=plotext.marker(_letter(place), pixel)))
+        figure.draw(figure.signal(xs[-1:], ys[-1:], marker=plotext.marker(_letter(index), pixel)))
     last = round(max(xs[-1] for xs, _ in lines if xs))
     parts = next(count for count in (4, 5, 3, 2, 1) if last % count == 0)
     steps = sorted({last * part // parts for part in range(parts + 1)})
@@ -136,10 +136,10 @@ def _finite(points: Sequence[tuple[float, float | None]]) -> tuple[list[float], 
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
-def _letter(place: int) -> str:
-    return LETTERS[place % len(LETTERS)]
+def _letter(index: int) -> str:
+    return LETTERS[index % len(LETTERS)]
 
 
-def _painted(text: str, place: int) -> str:
-    red, green, blue = COLOURS[place % len(COLOURS)]
+def _painted(text: str, index: int) -> str:
+    red, green, blue = COLOURS[index % len(COLOURS)]
     return f"\x1b[38;2;{red};{green};{blue}m{text}\x1b[0m"

@@ -83,9 +83,9 @@ def _print_chart(
     levels = baseline_levels(baselines, [trial.settings for trial in trials], metric.name)
     names = short_names(trials)
     series = []
-    for place, trial in enumerate(trials, start=1):
+    for position, trial in enumerate(trials, start=1):
         points = read_metrics(folder.trial(phase.name, trial.id).metrics).points(metric.name)
-        series.append(Series(f"{place}: {names[trial.phase, trial.id]}", points))
+        series.append(Series(f"{position}: {names[trial.phase, trial.id]}", points))
     last = max((step for entry in series for step, _ in entry.points), default=0.0)
     for name in DRAWN_BASELINES:
         if name in levels:

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         print(json.dumps(plain, indent=2))
         return Exit.WELL
     console = Console()
-    bars = [bars_table(found, console.width) for found in (forest, permutation)]
+    bars = [bars_table(importance_, console.width) for importance_ in (forest, permutation)]
     for table in (*bars, anova_table(variance), scores_table(scores)):
         if table is not None:
             console.print(table)
@@ -87,50 +87,50 @@ def _variance(trials: Iterable[TrialState], target: str) -> Anova | None:
         return None
 
 
-def bars_table(found: Importance, width: int) -> Table:
+def bars_table(result: Importance, width: int) -> Table:
     """Return a table with one bar per factor and its interval, in `width` cells."""
-    fit = "" if found.fit is None else f", R² {found.fit:.2f} on held-out trials"
-    table = _table(f"{found.method}: {found.target} ({found.trials:,} trials{fit})")
-    has_interval = any(bar.low is not None for bar in found.bars)
+    fit = "" if result.fit is None else f", R² {result.fit:.2f} on held-out trials"
+    table = _table(f"{result.method}: {result.target} ({result.trials:,} trials{fit})")
+    has_interval = any(bar.low is not None for bar in result.bars)
     headings = ("hyperparameter", "importance", *(("95 %",) if has_interval else ()), "")
-    most = max((bar.value for bar in found.bars), default=0) or 1
+    most = max((bar.value for bar in result.bars), default=0) or 1
     rows = []
-    for bar in found.bars:
+    for bar in result.bars:
         interval = "" if bar.low is None or bar.high is None else f"{bar.low:.3f} to {bar.high:.3f}"
         rows.append([bar.name, f"{bar.value:.3f}", *([interval] if has_interval else [])])
-    taken = sum(max(map(len, column)) + 3 for column in zip(headings, *rows, strict=False))
-    room = max(1, min(BAR_CELLS, width - taken - 2))
+    used = sum(max(map(len, column)) + 3 for column in zip(headings, *rows, strict=False))
+    bar_cells = max(1, min(BAR_CELLS, width - used - 2))
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("hyperparameter", "") else "right")
-    for bar, cells in zip(found.bars, rows, strict=True):
-        bars = "█" * round(room * max(0.0, bar.value) / most)
+    for bar, cells in zip(result.bars, rows, strict=True):
+        bars = "█" * round(bar_cells * max(0.0, bar.value) / most)
         table.add_row(*(Text(inert(cell)) for cell in (*cells, bars)))
     return table
 
 
-def anova_table(found: Anova | None) -> Table | None:
+def anova_table(variance: Anova | None) -> Table | None:
     """Return an analysis of variance as a table, if there is one."""
-    if found is None:
+    if variance is None:
         return None
     table = _table(
-        f"analysis of variance, exact: {found.target} of {inert(found.phase)} ({found.cells:,} settings)",
+        f"analysis of variance, exact: {variance.target} of {inert(variance.phase)} ({variance.cells:,} settings)",
     )
     table.add_column("effect")
     table.add_column("share", justify="right")
     table.add_column("df", justify="right")
-    for effect in found.effects[:EFFECTS_SHOWN]:
+    for effect in variance.effects[:EFFECTS_SHOWN]:
         table.add_row(Text(effect.name), Text(f"{effect.share:.1%}"), Text(str(effect.freedom)))
-    others = sum(effect.share for effect in found.effects[EFFECTS_SHOWN:])
-    table.add_row(Text("interactions of more factors, and chance"), Text(f"{found.rest + others:.1%}"), Text(""))
+    others = sum(effect.share for effect in variance.effects[EFFECTS_SHOWN:])
+    table.add_row(Text("interactions of more factors, and chance"), Text(f"{variance.rest + others:.1%}"), Text(""))
     return table
 
 
-def scores_table(found: list[Score]) -> Table:
+def scores_table(scores: list[Score]) -> Table:
     """Return the scores of single hyperparameters as a table."""
     table = _table("each alone")
     for heading in ("hyperparameter", "F", "p", "mutual information", "Pearson"):
         table.add_column(heading, justify="left" if heading == "hyperparameter" else "right")
-    for score in found:
+    for score in scores:
         numbers = ((score.f, ",.1f"), (score.p, ".1e"), (score.mutual_information, ".3f"), (score.pearson, "+.3f"))
         table.add_row(*map(Text, (score.name, *(display.number(*number) for number in numbers))))
     return table

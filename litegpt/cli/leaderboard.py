@@ -150,8 +150,8 @@ def choose_phase(state: StudyState, name: str | None) -> PhaseState:
 def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str) -> list[TrialState]:
     """Return the trials whose curves give the noise: the best ones, because ties matter there."""
     share = max(1, NOISE_CURVES // max(1, len(phases)))
-    known = any(trial.metrics.value(by) is not None for trial in trials)
-    return [trial for phase in phases for trial in rank(phase.current(), by if known else None)[:share]]
+    is_measured = any(trial.metrics.value(by) is not None for trial in trials)
+    return [trial for phase in phases for trial in rank(phase.current(), by if is_measured else None)[:share]]
 
 
 def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict[str, float | None]:
