@@ -11,13 +11,15 @@ from litegpt.results.metric import METRICS, History
 THIRD_DIFFERENCE = (1, -3, 3, -1)
 NORMAL_MAD = 0.6745  # the median absolute deviation of a standard normal distribution
 TIE_SIGMAS = 1.96 * math.sqrt(2)  # 95 % margin of the difference of two values
+NEAR = 4  # evaluations on either side of a minimum
 
 
 def evaluation_noise(curves: Iterable[History], metric: str) -> float | None:
     """Return the standard deviation of a metric around its smooth curves, pooled; None with too few evaluations.
 
-    Third differences over the later half of each curve remove every trend up to a parabola. On curves with few
-    evaluations some of the trend remains, so the estimate is too high.
+    Third differences remove every trend up to a parabola. They are taken over the later half of each curve, or, for a
+    metric that is the minimum of its curve, around that minimum: a trial that overfits is noisier long after its best
+    evaluation. On curves with few evaluations some of the trend remains, so the estimate is too high.
     """
     if metric == "seconds":  # only grows
         return None
@@ -25,14 +27,28 @@ def evaluation_noise(curves: Iterable[History], metric: str) -> float | None:
     differences: list[float] = []
     for curve in curves:
         values = [value for _, value in curve.points(METRICS[metric].curve.name)]
-        values = values[min(len(values) // 2, max(1, len(values) - 4)) :]
-        for start in range(len(values) - 3):
+        near = _around_minimum(values) if METRICS[metric].best_of else _later_half(values)
+        for start in range(len(near) - 3):
             differences.append(
-                sum(w * v for w, v in zip(THIRD_DIFFERENCE, values[start : start + 4], strict=True)) / scale
+                sum(w * v for w, v in zip(THIRD_DIFFERENCE, near[start : start + 4], strict=True)) / scale
             )
     if len(differences) < 3:
         return None
     return statistics.median(map(abs, differences)) / NORMAL_MAD
+
+
+def _later_half(values: Sequence[float]) -> Sequence[float]:
+    return values[min(len(values) // 2, max(1, len(values) - 4)) :]
+
+
+def _around_minimum(values: Sequence[float]) -> Sequence[float]:
+    """Return the values near the minimum; as many on one side if it is near an end of the curve."""
+    size = 2 * NEAR + 1
+    if len(values) <= size:
+        return _later_half(values)
+    lowest = min(range(len(values)), key=values.__getitem__)
+    start = min(max(0, lowest - NEAR), len(values) - size)
+    return values[start : start + size]
 
 
 def pooled_deviation(groups: Iterable[Sequence[float]]) -> float | None:

@@ -41,6 +41,7 @@ class Row:
 
     rank: int | None  # from 1; None without a value to rank by
     tie: int | None  # the first rank that it ties with; its own without a tie
+    margin: float | None  # largest difference from that row that noise can explain, at 95 %; None without a tie
     id: str  # of the best seed
     ids: tuple[str, ...]
     phase: str
@@ -222,6 +223,7 @@ def _row(group: Sequence[TrialState], by: str, n_symbols: int | None) -> Row:
     return Row(
         rank=None,
         tie=None,
+        margin=None,
         id=best.id,
         ids=tuple(trial.id for trial in group),
         phase=best.phase,
@@ -245,6 +247,15 @@ def _seed_deviation(groups: Iterable[Sequence[TrialState]], by: str) -> float | 
     return pooled_deviation([value for _, value in measured(group, by)] for group in groups if len(group) > 1)
 
 
+def tie_note(rows: Iterable[Row]) -> str:
+    """Say what the mark of a tie means, with the margin that was applied; the empty string without ties."""
+    margins = sorted({row.margin for row in rows if row.tied and row.margin is not None})
+    if not margins:
+        return ""
+    span = " to ".join(display.loss(margin) for margin in dict.fromkeys((margins[0], margins[-1])))
+    return f"= noise can explain the difference from the first row of that rank, up to {span}"
+
+
 def _rank(ranked: Sequence[tuple[float, Row]], deviation: float | None) -> None:
     """Set rank and tie of sorted rows. Every row of a tie is compared with the first, so that ties do not chain."""
     first = 1
@@ -255,4 +266,6 @@ def _rank(ranked: Sequence[tuple[float, Row]], deviation: float | None) -> None:
             margin = TIE_SIGMAS * deviation * ((1 / row.seeds + 1 / first_row.seeds) / 2) ** 0.5
         if value - first_value > margin:
             first = position
-        row.rank, row.tie = position, first
+        row.rank = position
+        row.tie = first
+        row.margin = None if first == position else margin

@@ -27,6 +27,7 @@ from litegpt.analysis.leaderboard import (
     fit_columns,
     leaderboard,
     leaderboard_columns,
+    tie_note,
 )
 from litegpt.analysis.query import parse_query
 from litegpt.cli.command import Exit, complain, narrator
@@ -197,7 +198,7 @@ def leaderboard_table(
         for row, row_cells in zip(shown, cells, strict=True):
             share = copied[row.id]
             row_cells["copied"] = display.MISSING if share is None else f"{share:.0%}"
-    captions = ["= noise cannot tell it from the first of that rank"] if any(row.tied for row in shown) else []
+    captions = [note] if (note := tie_note(shown)) else []
     values = [row.metrics.value(metric) if row.rank is not None else None for row in shown]
     bar = levels.get(BAR, math.inf)
     for value, row_cells in zip(values, cells, strict=True):

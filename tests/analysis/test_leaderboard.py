@@ -14,7 +14,7 @@ import pytest
 
 from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.evaluation_noise import evaluation_noise, pooled_deviation
-from litegpt.analysis.leaderboard import leaderboard, varying
+from litegpt.analysis.leaderboard import leaderboard, tie_note, varying
 from litegpt.analysis.query import parse_query
 from litegpt.analysis.study_text import CopyMeter
 from litegpt.cli.main import main
@@ -88,6 +88,29 @@ def test_the_noise_of_curves_is_estimated() -> None:
     assert evaluation_noise(curves, "train_loss") is None
     assert evaluation_noise(curves, "seconds") is None
     assert evaluation_noise([Evaluations(curves[0][:3])], "val_loss") is None
+
+
+def test_the_noise_of_a_best_loss_is_measured_near_the_minimum() -> None:
+    """A trial that overfits is noisier long after its best evaluation."""
+    draw = random.Random(2)
+
+    def curve() -> Evaluations:
+        steps = range(0, 5000, 100)
+        noise = [draw.gauss(0, 0.01 if step < 2000 else 0.05) for step in steps]
+        losses = [2 + ((step - 1000) / 2000) ** 2 + noise[i] for i, step in enumerate(steps)]
+        return Evaluations(Evaluation(step=step, val_loss=losses[i]) for i, step in enumerate(steps))
+
+    curves = [curve() for _ in range(60)]
+    assert evaluation_noise(curves, "best_val_loss") == pytest.approx(0.01, rel=0.15)
+    assert evaluation_noise(curves, "val_loss") == pytest.approx(0.05, rel=0.15)
+
+
+def test_the_margin_of_a_tie_is_printed() -> None:
+    losses = [1.0, 1.02, 1.04]
+    rows = leaderboard([state(loss, n_layer=n) for n, loss in enumerate(losses, 1)], noise=0.01)
+    assert [row.margin for row in rows] == [None, pytest.approx(1.96 * math.sqrt(2) * 0.01), None]
+    assert "up to 0.0277" in tie_note(rows)
+    assert tie_note(rows[:1]) == ""
 
 
 def test_the_leaderboard_as_of_a_step(made: StudyFolder) -> None:
