@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from litegpt.analysis.curves import Curves, key_of
-from litegpt.analysis.overfitting import overfitting
+from litegpt.analysis.overfitting import overfitting, uniform_guess
 from litegpt.estimate.cost import training_flops
 from litegpt.results.ranking import measured
 from litegpt.results.state import TrialState
@@ -58,12 +58,8 @@ def suspicious(
     for phase in dict.fromkeys(trial.phase for trial in listed):
         found += _slow([trial for trial in listed if trial.phase == phase and trial.state == "done"], n_symbols)
     for trial in listed:
-        vocabulary = vocabulary_size(trial.settings, n_symbols or 0)
-        if trial.state == "done" and vocabulary > 1 and (words := _guesses(trial, vocabulary, curves)) is not None:
-            learned = (trial.metrics.best_val_loss or 0) <= UNLEARNED * math.log(vocabulary)
-            found.append(
-                Suspicion(trial.phase, trial.id, "worse than guessing" if learned else "learned nothing", words)
-            )
+        if trial.state == "done" and (guessing := _guessing(trial, n_symbols, curves)) is not None:
+            found.append(guessing)
     return found
 
 
@@ -105,15 +101,21 @@ def _slow(trials: Sequence[TrialState], n_symbols: int | None) -> list[Suspicion
     return found
 
 
-def _guesses(trial: TrialState, vocabulary: int, curves: Curves | None) -> str | None:
-    guess = math.log(vocabulary)
-    if trial.metrics.val_loss is None or trial.metrics.val_loss <= UNLEARNED * guess:
+def _guessing(trial: TrialState, n_symbols: int | None, curves: Curves | None) -> Suspicion | None:
+    """Report a trial that learned nothing, or that predicts worse than a uniform guess at its end."""
+    vocabulary = vocabulary_size(trial.settings, n_symbols or 0)
+    guess, best, last = uniform_guess(vocabulary), trial.metrics.best_val_loss, trial.metrics.val_loss
+    if guess is None or last is None:
         return None
-    words = f"validation loss {trial.metrics.val_loss:.2f} at the end, a uniform guess has {guess:.2f}"
+    words = f"validation loss {last:.2f} at the end, a uniform guess has {guess:.2f}"
+    if best is not None and best > UNLEARNED * guess:
+        return Suspicion(trial.phase, trial.id, "learned nothing", words)
+    if last <= guess:
+        return None
     course = overfitting(curves[key_of(trial)], vocabulary) if curves and key_of(trial) in curves else None
     if course is not None and course.since is not None:
         words += f"; its best was {course.best_val_loss:.2f} at step {course.best_val_step:,}"
-    return words
+    return Suspicion(trial.phase, trial.id, "worse than guessing", words)
 
 
 def _shape(trial: TrialState) -> tuple[object, ...]:

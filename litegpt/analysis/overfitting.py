@@ -32,6 +32,11 @@ class Overfitting:
         return f"{word}, worse than guessing" if self.worse_than_guessing and self.since is not None else word
 
 
+def uniform_guess(vocabulary: int | None) -> float | None:
+    """Return the loss of guessing all tokens with equal probability, ln V; None without a choice of tokens."""
+    return math.log(vocabulary) if vocabulary is not None and vocabulary > 1 else None
+
+
 def overfitting(curve: History, vocabulary: int | None = None, noise: float = 0.0) -> Overfitting | None:
     """Return the trend of a trial's validation loss; None with fewer than two evaluations.
 
@@ -47,6 +52,7 @@ def overfitting(curve: History, vocabulary: int | None = None, noise: float = 0.
     last_train = curve.at(last_step, "train_loss")
     margin = max(TOLERANCE * best_loss, 2 * noise)
     halfway = points[(len(points) - 1) // 2][1]
+    guess = uniform_guess(vocabulary)
     course: Course = "flat"
     if last_loss - best_loss > margin:
         course = "overfitting"
@@ -59,5 +65,5 @@ def overfitting(curve: History, vocabulary: int | None = None, noise: float = 0.
         last_val_loss=last_loss,
         gap=None if last_train is None else last_loss - last_train,
         since=best_step if course == "overfitting" else None,
-        worse_than_guessing=vocabulary is not None and vocabulary > 1 and last_loss > math.log(vocabulary),
+        worse_than_guessing=guess is not None and last_loss > guess,
     )
