@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from litegpt.analysis.design import Design, design
+from litegpt.analysis.anova import Anova
+from litegpt.analysis.design import Design, design, target_label
 from litegpt.extras import optional_imports
 from litegpt.results.state import TrialState
 
@@ -24,6 +25,8 @@ SECONDS_MIN = 1e-3
 FOLDS = 5
 REPEATS = 10
 INTERVAL = (2.5, 97.5)  # percentiles
+HUNG = 20  # times the median time: such a trial can decide a forest of seconds
+LARGE, SMALL = 0.1, 0.02  # shares of importance that contradict each other
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,12 @@ def forest(trials: Iterable[TrialState], target: str = "loss", seed: int = 0) ->
     ]
     notes = data.notes
     if len(data.values) > 1:
-        notes = (*notes, f"{' and '.join(data.values)} in their own units: the larger numbers weigh more")
+        notes = (*notes, f"{' and '.join(data.values)} are not rescaled, so the larger numbers dominate the forest")
+    if hung := _hung(data):
+        notes = (
+            *notes,
+            f"{hung} trial{'s' * (hung > 1)} took over {HUNG} times the median time and can decide this forest",
+        )
     return Importance("forest", target, _sorted(bars), len(data.trials), None, notes)
 
 
@@ -129,6 +137,27 @@ def permutation(
     return Importance("permutation", target, _sorted(bars), len(data.trials), fit, notes)
 
 
+def disagreements(forest: Importance, permutation: Importance, variance: Anova | None) -> tuple[str, ...]:
+    """Name the factors that matter to the forest alone; all three results are about the same metric.
+
+    An impurity importance counts splits on a few extreme trials, which held-out trials and means do not confirm.
+    """
+    total = sum(max(0.0, bar.value) for bar in permutation.bars) or 1.0
+    shuffled = {bar.name: bar.value / total for bar in permutation.bars}
+    found = []
+    for bar in forest.bars:
+        explained = (
+            sum(effect.share for effect in variance.effects if effect.factors == (bar.name,)) if variance else 0.0
+        )
+        if bar.value >= LARGE and shuffled.get(bar.name, 0.0) < SMALL and explained < SMALL:
+            others = "permutation and ANOVA show" if variance else "permutation shows"
+            found.append(
+                f"{bar.name}: the forest gives it {bar.value:.0%} of the {target_label(forest.target)}, but {others} "
+                "no effect; a few extreme trials can cause this"
+            )
+    return tuple(found)
+
+
 def scores(trials: Iterable[TrialState], target: str = "loss") -> list[Score]:
     """Return F, mutual information and Pearson's correlation of every hyperparameter with the target's first metric."""
     with optional_imports("importance"):
@@ -165,6 +194,12 @@ def _arrays(data: Design, *, logarithmic_time: bool = False) -> tuple[np.ndarray
         values["seconds"] = np.log(np.maximum(values["seconds"], SECONDS_MIN))
     y = np.array(list(values.values())).T
     return x, y[:, 0] if y.shape[1] == 1 else y
+
+
+def _hung(data: Design) -> int:
+    """Return the number of trials that took far longer than the median."""
+    seconds = data.values.get("seconds", ())
+    return int((np.array(seconds) > HUNG * np.median(seconds)).sum()) if seconds else 0
 
 
 def _sorted(bars: list[Bar]) -> tuple[Bar, ...]:

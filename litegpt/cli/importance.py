@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from litegpt import display
+from litegpt.analysis.bands import matched
 from litegpt.analysis.design import TARGETS, comparable_targets
 from litegpt.cli.command import Exit, complain
 from litegpt.cli.leaderboard import choose_phase, find_folder
@@ -22,8 +23,10 @@ from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.extras import require
 from litegpt.results.journal import read_journal
-from litegpt.results.state import TrialState
+from litegpt.results.metric import METRICS
+from litegpt.results.state import PhaseState, TrialState
 from litegpt.study.phase import default_ranking
+from litegpt.study.trial import HYPERPARAMETERS
 
 if TYPE_CHECKING:
     from litegpt.analysis.anova import Anova
@@ -40,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = f"default: loss, or {default_ranking(True)} if tokenizers differ"
     parser.add_argument("--target", metavar="TARGET", help=f"{', '.join(TARGETS)} ({defaults})")
     parser.add_argument("--seed", type=int, default=0, help="seed of the forests and the shuffles (default: 0)")
+    parser.add_argument("--values", action="store_true", help="also print the mean by value of each hyperparameter")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
@@ -55,26 +59,55 @@ def run(arguments: argparse.Namespace) -> Exit:
     target, seed = arguments.target or comparable_targets(trials)[0], arguments.seed
     forest = importance.forest(trials, target, seed)
     permutation = importance.permutation(trials, target, seed)
-    scores = importance.scores(trials, target)
-    variance = _variance(trials, target)
+    # These two methods take one metric, so a target of two gets both of them twice.
+    metrics = TARGETS[target]
+    scores = {metric: importance.scores(trials, metric) for metric in metrics}
+    variances = {metric: _variance(trials, metric) for metric in metrics}
     if arguments.json:
-        plain = {
-            "forest": asdict(forest),
-            "permutation": asdict(permutation),
-            "anova": variance and asdict(variance),
-            "scores": [asdict(score) for score in scores],
+        parts = {
+            metric: {
+                "anova": asdict(variance) if (variance := variances[metric]) else None,
+                "scores": [asdict(score) for score in scores[metric]],
+            }
+            for metric in metrics
         }
-        print(json.dumps(plain, indent=2))
+        plain = {"forest": asdict(forest), "permutation": asdict(permutation)}
+        print(json.dumps(plain | ({"by_metric": parts} if len(parts) > 1 else parts[metrics[0]]), indent=2))
         return Exit.WELL
     console = Console()
-    bars = [bars_table(importance_, console.width) for importance_ in (forest, permutation)]
-    for table in (*bars, anova_table(variance), scores_table(scores)):
-        if table is not None:
-            console.print(table)
-    notes = [*forest.notes, *permutation.notes, *(variance.notes if variance else ())]
+    for found in (forest, permutation):
+        console.print(bars_table(found, console.width))
+    for metric in metrics:
+        if (variance := variances[metric]) is not None:
+            console.print(anova_table(variance))
+        console.print(scores_table(scores[metric], metric))
+    notes = [*forest.notes, *permutation.notes]
+    for metric, variance in variances.items():
+        alone = forest if metrics[1:] == () else importance.forest(trials, metric, seed)
+        shuffled = permutation if metrics[1:] == () else importance.permutation(trials, metric, seed)
+        notes += [*(variance.notes if variance else ()), *importance.disagreements(alone, shuffled, variance)]
     for note in dict.fromkeys(notes):
         console.print(Text(inert(f"- {note}")))
+    if arguments.values:
+        _print_values(console, phases, metrics)
     return Exit.WELL
+
+
+def _print_values(console: Console, phases: Iterable[PhaseState], metrics: Iterable[str]) -> None:
+    """Print a table per hyperparameter: the mean of each metric by value, compared on otherwise equal settings."""
+    for metric in metrics:
+        for name in HYPERPARAMETERS:
+            rows = [(phase.name, row) for phase in phases for row in matched(phase.current(), name, metric)]
+            if not rows:
+                continue
+            table = _table(f"{METRICS[metric].label} by {name}")
+            for heading in ("phase", "value", "mean", "against the others", "settings"):
+                table.add_column(heading, justify="left" if heading == "phase" else "right")
+            for phase, row in rows:
+                mean = METRICS[metric].text(row.mean)
+                cells = (phase, display.value(row.value), mean, row.against, f"{row.settings:,}")
+                table.add_row(*(Text(inert(cell)) for cell in cells))
+            console.print(table)
 
 
 def _variance(trials: Iterable[TrialState], target: str) -> Anova | None:
@@ -108,10 +141,8 @@ def bars_table(result: Importance, width: int) -> Table:
     return table
 
 
-def anova_table(variance: Anova | None) -> Table | None:
-    """Return an analysis of variance as a table, if there is one."""
-    if variance is None:
-        return None
+def anova_table(found: Anova) -> Table:
+    """Draw an analysis of variance."""
     table = _table(
         f"analysis of variance, exact: {variance.target} of {inert(variance.phase)} ({variance.cells:,} settings)",
     )
@@ -125,9 +156,9 @@ def anova_table(variance: Anova | None) -> Table | None:
     return table
 
 
-def scores_table(scores: list[Score]) -> Table:
-    """Return the scores of single hyperparameters as a table."""
-    table = _table("each alone")
+def scores_table(found: list[Score], metric: str) -> Table:
+    """Draw the scores of single hyperparameters."""
+    table = _table(f"one hyperparameter at a time: {metric}")
     for heading in ("hyperparameter", "F", "p", "mutual information", "Pearson"):
         table.add_column(heading, justify="left" if heading == "hyperparameter" else "right")
     for score in scores:

@@ -13,7 +13,7 @@ from sklearn.feature_selection import mutual_info_regression
 
 from litegpt.analysis.anova import anova
 from litegpt.analysis.design import design
-from litegpt.analysis.importance import forest, permutation, scores
+from litegpt.analysis.importance import disagreements, forest, permutation, scores
 from litegpt.cli.main import main
 from litegpt.errors import InputError
 from litegpt.results.folder import StudyFolder
@@ -201,3 +201,29 @@ def test_the_command_prints_importance(made: StudyFolder, capsys, monkeypatch: p
     assert "n_head + n_embd: they vary together" in output.out + output.err
     assert "█" in output.out
     assert "…" not in output.out
+
+
+def test_two_metrics_get_two_analyses_of_variance(original: StudyFolder, capsys) -> None:
+    command = ["importance", str(original.path), "--phase", "phase1", "--target", "loss and time"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    loss, time = out.partition("exact: final_loss")[2].split("exact: seconds")
+    assert "52.7%" in loss
+    assert "44.8%" in time
+
+
+def test_a_factor_that_matters_to_the_forest_alone_is_named(original: StudyFolder) -> None:
+    """A few trials of the original hung, so that its forest finds an effect of the learning rate on the time."""
+    trials = list(read_journal(original.journal).trials())
+    results = (forest(trials, "seconds"), permutation(trials, "seconds"), anova(trials, "seconds"))
+    (sentence,) = disagreements(*results)
+    assert sentence.startswith("learning_rate: the forest gives it ")
+    assert "seconds" in sentence
+    assert any("median time" in note for note in results[0].notes)
+    losses = (forest(trials, "final_loss"), permutation(trials, "final_loss"), anova(trials, "final_loss"))
+    assert disagreements(*losses) == ()
+
+
+def test_values_are_compared_in_a_table(made: StudyFolder, capsys) -> None:
+    assert main(["importance", str(made.path), "--phase", "phase1", "--target", "seconds", "--values"]) == 0
+    assert "seconds by n_layer" in capsys.readouterr().out

@@ -99,5 +99,6 @@ def _of_variance(variance: Anova, scores: tuple[Score, ...]) -> Answer:
         "the interaction of two hyperparameters; the rest is higher interactions and chance."
     )
     first, *others = TARGETS[variance.target]
-    notes = (f"of {first} alone: this method takes one metric", *variance.notes) if others else variance.notes
+    alone = f"variance and scores are of {first} alone; choose the target {' or '.join(others)} for the other"
+    notes = (alone, *variance.notes) if others else variance.notes
     return Answer(tuple(bars), meaning, notes, scores)
