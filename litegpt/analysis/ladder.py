@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from litegpt.analysis.curves import Key, key_of
+from litegpt.results.metric import History, comparable_metrics
+from litegpt.results.ranking import comparable_metric
 from litegpt.results.samples import Sample
 from litegpt.results.state import TrialState
+from litegpt.study.trial import tokens_differ
 
 # The original study's table has as many texts.
 TEXTS = 18
@@ -22,11 +26,11 @@ class RankedSample:
     value: float | None  # None if the metric is not known at the sample's step
 
 
-def sample_value(sample: Sample, trial: TrialState, metric: str) -> float | None:
+def sample_value(sample: Sample, trial: TrialState, metric: str, history: History | None = None) -> float | None:
     """Return a metric of a trial at the step of a sample, None if it is not known there.
 
     A sample holds its validation loss; the ratio of the trial's best losses converts it to bits per character. Other
-    metrics are known at the trial's last step alone.
+    metrics are known at the steps of the history, and without one at the trial's last step alone.
     """
     if metric == "val_loss":
         return sample.loss
@@ -35,13 +39,31 @@ def sample_value(sample: Sample, trial: TrialState, metric: str) -> float | None
         if sample.loss is None or not metrics.best_val_loss or metrics.best_bits_per_char is None:
             return None
         return sample.loss * metrics.best_bits_per_char / metrics.best_val_loss
-    return metrics.value(metric) if sample.step == metrics.step else None
+    if sample.step == metrics.step and metrics.value(metric) is not None:
+        return metrics.value(metric)
+    return history.at(sample.step, metric) if history and history.step_at(sample.step) == sample.step else None
 
 
-def rank_samples(samples: Iterable[tuple[TrialState, Iterable[Sample]]], metric: str) -> list[RankedSample]:
+def sample_metrics(trials: Iterable[TrialState]) -> tuple[str, ...]:
+    """Return the metrics by which samples of these trials can be ranked, the default one first.
+
+    By validation loss, a study that overfits starts with its memorised prose. Its training losses put it last.
+    """
+    listed = list(trials)
+    default = comparable_metric(listed).curve.name
+    losses = comparable_metrics(("val_loss", "train_loss", "final_loss"), tokens_differ(t.settings for t in listed))
+    return tuple(dict.fromkeys((default, *losses)))
+
+
+def rank_samples(
+    samples: Iterable[tuple[TrialState, Iterable[Sample]]], metric: str, curves: Mapping[Key, History] | None = None
+) -> list[RankedSample]:
     """Return the samples of trials, the highest value of the metric first; unknown values come before all others."""
+    histories = curves or {}
     ranked = [
-        RankedSample(trial, sample, sample_value(sample, trial, metric)) for trial, own in samples for sample in own
+        RankedSample(trial, sample, sample_value(sample, trial, metric, histories.get(key_of(trial))))
+        for trial, own in samples
+        for sample in own
     ]
     return sorted(
         ranked,

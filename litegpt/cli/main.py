@@ -26,6 +26,7 @@ COMMANDS = {
     "promote": "append the next phase, from the best trials of one, to the study file",
     "importance": "measure how much each hyperparameter matters",
     "sample": "generate text from a trial's weights",
+    "samples": "show what the models of a study write at each loss",
     "corpus": "describe a text: characters, odd ones, duplicates, n-gram losses",
     "clean": "clean a text for training: unwrap lines, remove headers, use plain quotes",
     "quantize": "quantize a trial's weights to 8 or 4 bits",

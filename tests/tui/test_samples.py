@@ -55,6 +55,18 @@ def test_samples_are_sorted_from_the_highest_loss_to_the_lowest(finished: StudyL
     run(app, drive)
 
 
+def test_m_ranks_by_another_loss(finished: StudyLocation) -> None:
+    app = open_samples(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        await settled(app, pilot, lambda: len(samples_tab(app)._samples) == 3)
+        assert "samples by validation loss" in text_of(app)
+        await pilot.press("m")
+        assert "samples by training loss" in text_of(app)
+
+    run(app, drive)
+
+
 def test_a_new_sample_appears(finished: StudyLocation) -> None:
     app = open_samples(finished)
 

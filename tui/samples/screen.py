@@ -13,12 +13,12 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from litegpt.analysis.curves import key_of
-from litegpt.analysis.ladder import RankedSample, rank_samples
+from litegpt.analysis.ladder import RankedSample, rank_samples, sample_metrics
 from litegpt.display import inert
 from litegpt.errors import InputError
 from litegpt.results.metric import METRICS
 from litegpt.results.names import short_names
-from litegpt.results.ranking import comparable_metric, rank
+from litegpt.results.ranking import rank
 from litegpt.results.samples import Copied
 from litegpt.results.state import StudyState
 from tui.messages import FeedChanged, TrialKey
@@ -59,6 +59,7 @@ class SamplesScreen(StudyScreen):
         "on the right to compare with. The trial under the cursor continues the prompt below."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "metric", "Metric", tooltip="Rank by validation, training or minibatch loss", id="samples.metric"),
         Binding("b", "pin", "Compare", tooltip="Keep this text on the right", id="samples.pin"),
         Binding("slash,i", "prompt", "Prompt", key_display="/", id="samples.prompt"),
         Binding("space", "mark", "Mark", show=False, id="samples.mark"),
@@ -70,10 +71,11 @@ class SamplesScreen(StudyScreen):
         super().__init__(session)
         self._samples: list[RankedSample] = []
         self._names: dict[TrialKey, str] = {}
-        # The metric that compares between the tokenizers of the study's trials.
+        # The metric that compares between the tokenizers of the study's trials, unless the user chooses another.
         self._metric = METRICS["val_loss"]
         # The trial and step of the sample that the user has selected; None selects the one with the lowest loss.
         self._selected: tuple[TrialKey, int] | None = None
+        self._chosen: str | None = None
         self._pinned: RankedSample | None = None
         self._corpus: CorpusIndex | None = None
         # The corpus is read only once, when there is a first sample.
@@ -109,16 +111,23 @@ class SamplesScreen(StudyScreen):
         keys = self._keys()
         trials = [trial for key in keys if (trial := self.feed.trial(key))]
         self._names = short_names(trials)
-        self._metric = comparable_metric(self.feed.state.trials()).curve
+        known = sample_metrics(self.feed.state.trials())
+        self._metric = METRICS[self._chosen if self._chosen in known else known[0]]
+        curves = {key: curve for key in keys if (curve := self.feed.curve(key)) is not None}
         samples = ((trial, self.feed.samples((trial.phase, trial.id)) or ()) for trial in trials)
-        self._samples = rank_samples(samples, self._metric.name)
-        table.border_title = f"samples by loss · {len(self._samples)} from {len(keys)} trials"
+        self._samples = rank_samples(samples, self._metric.name, curves)
+        table.border_title = f"samples by {self._metric.label} · {len(self._samples)} from {len(keys)} trials"
         table.empty = "No samples yet: each trial generates the first one after its first evaluations."
         # Samples of different trials arrive one after another: the selection must not depend on their order.
         identities = [(key_of(entry.trial), entry.sample.step) for entry in self._samples]
         row = identities.index(self._selected) if self._selected in identities else len(identities) - 1
         self._arrange(row)
         self._show_texts()
+
+    def action_metric(self) -> None:
+        known = sample_metrics(self.feed.state.trials())
+        self._chosen = known[(known.index(self._metric.name) + 1) % len(known)]
+        self._show_ladder()
 
     @on(Table.Resized, "#ladder")
     def _resized(self) -> None:
