@@ -141,7 +141,11 @@ def matched_trials(trials: Iterable[TrialState], name: str) -> list[TrialState]:
 
 
 def matched(trials: Iterable[TrialState], name: str, metric: str = "best_val_loss") -> list[Matched]:
-    """Compare each value of a hyperparameter with the others on otherwise equal settings."""
+    """Compare each value of a hyperparameter with the others on otherwise equal settings.
+
+    Give it the trials of one phase: the effect of a value at 500 steps can be the opposite of that at 5,000, and a
+    mean over both is true of neither. Margins are Student's t intervals over the settings.
+    """
     differences: dict[int | float | str, list[tuple[float, float]]] = defaultdict(list)
     for group in matched_groups((trial for trial in trials if trial.state == "done"), name):
         values = {
@@ -154,9 +158,31 @@ def matched(trials: Iterable[TrialState], name: str, metric: str = "best_val_los
     rows = []
     for value in sorted(differences):
         numbers, offsets = zip(*differences[value], strict=True)
-        margin = 1.96 * statistics.stdev(offsets) / math.sqrt(len(offsets)) if len(offsets) > 1 else None
+        margin = (
+            t_quantile(len(offsets) - 1) * statistics.stdev(offsets) / math.sqrt(len(offsets)) if offsets[1:] else None
+        )
         rows.append(Matched(value, statistics.fmean(numbers), statistics.fmean(offsets), margin, len(offsets)))
     return rows
+
+
+def t_quantile(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t distribution, without scipy, which a light install lacks.
+
+    P(|T| < t) is a finite sum over theta = atan(t / sqrt(freedom)): Abramowitz and Stegun, 26.7.3 and 26.7.4.
+    """
+    low, high = 0.0, math.pi / 2
+    while high - low > 1e-12:
+        theta = (low + high) / 2
+        odd = freedom % 2
+        total = term = math.cos(theta) if odd else 1.0
+        for k in range(2 + odd, freedom - 1, 2):
+            term *= (k - 1) / k * math.cos(theta) ** 2
+            total += term
+        within = math.sin(theta) * (total if freedom > 1 else 0.0)
+        if odd:
+            within = 2 / math.pi * (theta + within)
+        low, high = (theta, high) if within < 0.95 else (low, theta)
+    return math.sqrt(freedom) * math.tan(low)
 
 
 def unmatched(trials: Iterable[TrialState], name: str) -> str:

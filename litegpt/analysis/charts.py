@@ -63,8 +63,13 @@ def draw(name: str, caption: str, paint: Callable[[Axes], None], left: float = 0
     return Chart(name, caption, text[text.index("<svg") :])
 
 
-def bands_chart(bands: Sequence[Band], hyperparameter: str, metric: str, label: str) -> Chart:
-    """Draw mean and range by step, one colour per value; a line ends where the set of trials changes."""
+def bands_chart(
+    bands: Sequence[Band], hyperparameter: str, metric: str, label: str, *, is_symlog: bool = False
+) -> Chart:
+    """Draw mean and range by step, one colour per value; a line ends where the set of trials changes.
+
+    `is_symlog` makes the axis of steps logarithmic, and linear near 0.
+    """
 
     def paint(axes: Axes) -> None:
         styles = itertools.product(DASHES, COLOURS)
@@ -77,6 +82,8 @@ def bands_chart(bands: Sequence[Band], hyperparameter: str, metric: str, label: 
                 label_once = None
         axes.set_xlabel("step")
         axes.set_ylabel(label)
+        if is_symlog:
+            axes.set_xscale("symlog", linthresh=100)
         if len(bands) <= LEGEND_MAX:
             axes.legend(title=hyperparameter, loc="best", ncols=2, fontsize=8)
 

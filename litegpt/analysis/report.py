@@ -24,8 +24,8 @@ from litegpt.analysis.design import TARGETS, design
 from litegpt.analysis.evaluation_noise import evaluation_noise
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.imported import imported_vocab_size
-from litegpt.analysis.ladder import ladder, rank_samples
-from litegpt.analysis.leaderboard import best_elsewhere, leaderboard, leaderboard_columns
+from litegpt.analysis.ladder import ladder, rank_samples, sample_metrics
+from litegpt.analysis.leaderboard import best_elsewhere, leaderboard, leaderboard_columns, tie_note
 from litegpt.analysis.overfitting import overfitting
 from litegpt.analysis.page import Block, Chart, Grid, Heading, Listing, Notes, Paragraph, to_html, to_markdown
 from litegpt.analysis.study_text import CopyMeter
@@ -35,7 +35,7 @@ from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metric import METRICS
 from litegpt.results.ranking import measured, rank, ranking_of
-from litegpt.results.samples import Copied, read_samples
+from litegpt.results.samples import Copied, Sample, read_samples
 from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.study.document import read_text
 from litegpt.study.phase import default_ranking
@@ -171,9 +171,8 @@ def _won(material: Material) -> Iterator[Block]:
         yield Paragraph(elsewhere)
     yield Paragraph(f"The best of {phase.name} by {METRICS[by].label}.")
     yield Grid((*(column.heading for column in columns), "course"), tuple(grid), ("course",))
-    if any(row.tied for row in rows[:WINNERS]):
-        margin = f" ({noise:.4f})" if noise else ""
-        yield Notes((f"= noise cannot tell it from the first of that rank{margin}",))
+    if note := tie_note(rows[:WINNERS]):
+        yield Notes((note,))
 
 
 def _overfitting(material: Material) -> Iterator[Block]:
@@ -230,9 +229,11 @@ def baseline_blocks(baselines: Baselines | None, trials: Sequence[TrialState]) -
 def _by_hyperparameter(material: Material) -> Iterator[Block]:
     yield Heading("By hyperparameter")
     yield Paragraph(
-        "Lines end where the set of trials changes, because means over different trials do not compare. "
-        "The tables compare each value with the others on otherwise equal settings."
+        "A line stops where a phase ends, because the averaged trials change. The tables compare each value with the "
+        "others on otherwise equal settings, phase by phase: an effect can change with the length of the training. "
+        "± is a 95 % interval by Student's t."
     )
+    is_imported = material.state.corpus is None
     try:
         factors = design(material.trials, material.best).factors
     except InputError as error:
@@ -242,16 +243,36 @@ def _by_hyperparameter(material: Material) -> Iterator[Block]:
         name = "n_embd" if "n_embd" in factor.members else factor.members[0]
         if factor.members[1:]:
             yield Paragraph(f"{factor.name} go together; by {name}:")
-        for metric in ("train_loss", "val_loss") if material.last == "val_loss" else (material.last,):
+        for metric in (
+            ("train_loss", "val_loss", "seconds") if material.last == "val_loss" else (material.last, "seconds")
+        ):
             found = bands(material.trials, material.curves, name, metric)
             if any(band.segments for band in found):
-                yield charts.bands_chart(found, name, metric, METRICS[metric].label)
-        rows = matched(material.trials, name, material.best)
+                # The original study's charts have this axis.
+                yield charts.bands_chart(found, name, metric, METRICS[metric].label, is_symlog=is_imported)
+        rows = [row for phase in material.phases for row in _effects(phase, name, material.best)]
         if rows:
-            cells = tuple((display.value(r.value), f"{r.mean:.3f}", r.against, f"{r.settings:,}") for r in rows)
-            yield Grid((name, METRICS[material.best].label, "against the others", "settings"), cells)
+            head = ("phase", name, METRICS[material.best].label, "against the others", "time", "settings")
+            yield Grid(head, tuple(rows), ("phase",))
         else:
             yield Paragraph(unmatched(material.trials, name))
+
+
+def _effects(phase: PhaseState, name: str, metric: str) -> list[tuple[str, ...]]:
+    """Return one row per value of a hyperparameter in a phase: its mean, its effect and the mean trial time."""
+    trials = phase.current()
+    seconds = {row.value: row.mean for row in matched(trials, name, "seconds")}
+    return [
+        (
+            phase.name,
+            display.value(row.value),
+            f"{row.mean:.3f}",
+            row.against,
+            display.duration(seconds.get(row.value)),
+            f"{row.settings:,}",
+        )
+        for row in matched(trials, name, metric)
+    ]
 
 
 def _importance(material: Material) -> Iterator[Block]:
@@ -266,6 +287,8 @@ def _importance(material: Material) -> Iterator[Block]:
                 found = method(material.trials, target)
                 notes |= dict.fromkeys(found.notes)
                 yield charts.importance_chart(found)
+            if "seconds" in TARGETS[target]:
+                notes |= dict.fromkeys(_time_artefacts(material))
         variance = anova(material.trials, material.best)
         effects = tuple((effect.name, f"{effect.share:.1%}") for effect in variance.effects[:EFFECTS])
         rest = variance.rest + sum(effect.share for effect in variance.effects[EFFECTS:])
@@ -278,6 +301,16 @@ def _importance(material: Material) -> Iterator[Block]:
         yield Paragraph(str(error))
     if notes:
         yield Notes(tuple(notes))
+
+
+def _time_artefacts(material: Material) -> tuple[str, ...]:
+    """Name the hyperparameters that seem to matter for the time only because a few trials hung."""
+    try:
+        variance = anova(material.trials, "seconds")
+    except InputError:
+        variance = None
+    alone = importance.forest(material.trials, "seconds")
+    return importance.disagreements(alone, importance.permutation(material.trials, "seconds"), variance)
 
 
 def _cost(material: Material) -> Iterator[Block]:
@@ -301,7 +334,7 @@ def _cost(material: Material) -> Iterator[Block]:
 
 def _text(material: Material) -> Iterator[Block]:
     yield Heading("Samples by loss")
-    samples = ((trial, read_samples(material.folder.trial(trial.phase, trial.id).samples)) for trial in material.trials)
+    samples = [(trial, read_samples(material.folder.trial(trial.phase, trial.id).samples)) for trial in material.trials]
     ranked = [entry for entry in rank_samples(samples, material.last) if entry.value is not None]
     if not ranked:
         yield Paragraph("No samples were written.")
@@ -320,6 +353,7 @@ def _text(material: Material) -> Iterator[Block]:
         for entry in ladder(ranked)
     ]
     yield Grid(head, tuple(rows), ("text", "phase"))
+    yield from _text_by_training(material, samples, meter)
     if not is_measured:
         yield Notes(("Memorisation is unknown, because the corpus is missing.",))
         return
@@ -335,6 +369,24 @@ def _text(material: Material) -> Iterator[Block]:
     worst = [entry for _, entry in sorted(copies, key=lambda pair: -pair[0])[:WINNERS]]
     rows = [(e.trial.phase, f"{e.value:.3f}", *_copied(copied[id(e)]), e.trial.id) for e in worst]
     yield Grid((*head[:-1], "trial"), tuple(rows), ("trial", "phase"))
+
+
+def _text_by_training(
+    material: Material, samples: Sequence[tuple[TrialState, Sequence[Sample]]], meter: CopyMeter
+) -> Iterator[Block]:
+    """Yield the samples once more by losses of the training text, for a study that overfits.
+
+    There the validation loss puts memorised prose before gibberish.
+    """
+    for metric in sample_metrics(material.trials)[1:]:
+        rows = [
+            (entry.trial.phase, f"{entry.value:.3f}", *_copied(meter.measure(entry.sample))[:1], entry.sample.text)
+            for entry in ladder(rank_samples(samples, metric, material.curves))
+        ]
+        if rows:
+            yield Paragraph(f"The same by {METRICS[metric].label}:")
+            cells = tuple((*row[:-1], row[-1][:TEXT_CHARACTERS]) for row in rows)
+            yield Grid(("phase", METRICS[metric].label, "copied", "text"), cells, ("text", "phase"))
 
 
 def _promotions(material: Material) -> Iterator[Block]:

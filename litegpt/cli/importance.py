@@ -141,7 +141,7 @@ def bars_table(result: Importance, width: int) -> Table:
     return table
 
 
-def anova_table(found: Anova) -> Table:
+def anova_table(variance: Anova) -> Table:
     """Draw an analysis of variance."""
     table = _table(
         f"analysis of variance, exact: {variance.target} of {inert(variance.phase)} ({variance.cells:,} settings)",
@@ -156,7 +156,7 @@ def anova_table(found: Anova) -> Table:
     return table
 
 
-def scores_table(found: list[Score], metric: str) -> Table:
+def scores_table(scores: list[Score], metric: str) -> Table:
     """Draw the scores of single hyperparameters."""
     table = _table(f"one hyperparameter at a time: {metric}")
     for heading in ("hyperparameter", "F", "p", "mutual information", "Pearson"):

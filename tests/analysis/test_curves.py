@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
-from litegpt.analysis.bands import bands, matched, matched_trials, unmatched
+from litegpt.analysis.bands import bands, matched, matched_trials, t_quantile, unmatched
 from litegpt.analysis.curves import read_curves
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.overfitting import overfitting
@@ -67,7 +68,7 @@ def test_matched_values_are_compared_on_equal_settings(original: StudyFolder, se
     for value, row in rows.items():
         assert row.mean == pytest.approx(wide[value].mean())
         assert row.difference == pytest.approx(differences[value].mean())
-        assert row.margin == pytest.approx(1.96 * differences[value].sem())
+        assert row.margin == pytest.approx(scipy.stats.t.ppf(0.975, len(wide) - 1) * differences[value].sem())
     chosen = matched_trials(read_journal(original.journal).phases["phase1"].current(), "n_embd")
     assert len(chosen) == 182 * 7
 
@@ -181,3 +182,8 @@ def test_noise_is_not_overfitting() -> None:
     assert overfitting(rising).course == "overfitting"
     assert overfitting(rising, noise=0.1).course == "flat" or overfitting(rising, noise=0.1).course == "improving"
     assert overfitting(curve([(0, 1, 3.0)])) is None
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30, 181])
+def test_the_quantile_of_t_equals_scipy(freedom: int) -> None:
+    assert t_quantile(freedom) == pytest.approx(scipy.stats.t.ppf(0.975, freedom))

@@ -12,13 +12,16 @@ import pandas as pd
 import pytest
 
 from litegpt.analysis.export import write_tables
+from litegpt.analysis.findings import suspicious
 from litegpt.analysis.page import Grid, Heading, Listing, Notes, Paragraph, to_html, to_markdown
+from litegpt.analysis.report import read_material, report_blocks
 from litegpt.cli.main import main
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metrics import read_metrics
 from litegpt.study.trial import Trial
 from tests.analysis.conftest import imported_study, imported_trial
+from tests.builders import make_trial, trial_state
 
 EVIL = "<script>alert(1)</script> | *bold* \x1b[31m `x`"
 
@@ -54,6 +57,21 @@ def test_a_report_loads_nothing(made: StudyFolder, tmp_path: Path, capsys) -> No
     assert len(ids) == len(set(ids))
     for name in re.findall(r"\]\((charts/[^)]+)\)", text.read_text(encoding="utf-8")):
         ElementTree.parse(page.parent / name)
+
+
+@needs_matplotlib
+def test_effects_are_shown_per_phase(original: StudyFolder) -> None:
+    """In the original study a block of 128 is the worst at 500 steps and the best at 1,500."""
+    rows = [
+        row
+        for block in report_blocks(read_material(original))
+        if isinstance(block, Grid) and block.head[:2] == ("phase", "block_size")
+        for row in block.rows
+    ]
+    effects = {(row[0], row[1]): row[3] for row in rows}
+    assert effects["phase1", "128"].startswith("+0.060 ± 0.004")
+    assert effects["phase2", "128"].startswith("-0.018 ± 0.002")
+    assert all(row[4] != "-" for row in rows)
 
 
 @needs_matplotlib
@@ -144,3 +162,14 @@ def test_tensorboard_reads_the_curves(made: StudyFolder, tmp_path: Path) -> None
                 found[event.step] = value.simple_value
     expected = {e.step: e.val_loss for e in read_metrics(made.trial("phase1", trial.id).metrics)}
     assert found == pytest.approx(expected)
+
+
+def test_one_threshold_decides_what_is_worse_than_guessing() -> None:
+    """A uniform guess over 86 symbols has ln 86 = 4.454."""
+    losses = {1: 4.37, 2: 4.44, 3: 4.46, 4: 4.40}
+    trials = [
+        trial_state(make_trial(n_layer=n), val_loss=loss, best_val_loss=4.40 if n == 4 else 2.0)
+        for n, loss in losses.items()
+    ]
+    found = {suspicion.trial: suspicion.kind for suspicion in suspicious(trials, n_symbols=86)}
+    assert found == {trials[2].id: "worse than guessing", trials[3].id: "learned nothing"}
