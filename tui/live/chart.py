@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Literal, cast
 
+from litegpt.results.metric import METRICS, comparable_metrics
 from litegpt.study.trial import Trial
 from tui.charts.plot import Area, Line
 from tui.curve import Curve, CurveMetric
@@ -16,16 +17,20 @@ from tui.messages import TrialKey
 ChartMetrics = tuple[str, tuple[CurveMetric, ...]]
 """A title, and the metrics drawn under it."""
 
-METRICS: tuple[ChartMetrics, ...] = (
+CHOICES: tuple[ChartMetrics, ...] = (
     ("validation ━ and training ╌ loss, nats per token", ("val_loss", "train_loss")),
     ("validation loss, nats per token", ("val_loss",)),
     ("minibatch loss, nats per token", ("final_loss",)),
 )
-METRICS_BETWEEN_TOKENIZERS: tuple[ChartMetrics, ...] = (
-    ("validation, bits per character", ("bits_per_char",)),
-    *METRICS,
-)
-"""Losses per token of different tokenizers are not comparable, so bits per character come first."""
+
+
+def chart_choices(tokenizers_differ: bool) -> tuple[ChartMetrics, ...]:
+    """Return the choices; if tokenizers differ, the first is the metric that compares between them."""
+    if not tokenizers_differ:
+        return CHOICES
+    (name,) = comparable_metrics(("val_loss",), tokenizers_differ)
+    return ((f"validation, {METRICS[name].label}", (cast("CurveMetric", name),)), *CHOICES)
+
 
 XAxis = Literal["step", "seconds", "tokens"]
 X_AXES: tuple[XAxis, ...] = ("step", "seconds", "tokens")

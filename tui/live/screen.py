@@ -16,6 +16,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from litegpt.results.forecast import Forecast
+from litegpt.results.metric import comparable_metrics
 from litegpt.results.names import short_names
 from litegpt.results.ranking import rank
 from litegpt.results.state import CorpusIdentity, TrialState
@@ -24,12 +25,11 @@ from litegpt.study.trial import tokens_differ
 from tui.curve import CurveMetric
 from tui.devices import DeviceSampler, DeviceUsage
 from tui.live.chart import (
-    METRICS,
-    METRICS_BETWEEN_TOKENIZERS,
     X_AXES,
     Envelope,
     XAxis,
     baseline_lines,
+    chart_choices,
     trial_lines,
 )
 from tui.live.phases import devices_content, phases_content
@@ -79,7 +79,7 @@ class LiveScreen(StudyScreen):
         # The names of the listed trials.
         self._names: dict[TrialKey, str] = {}
         self._follows = True
-        self._choices = len(METRICS)
+        self._choices = len(chart_choices(False))
 
     def compose_panes(self) -> ComposeResult:
         with Horizontal(id="live-top"):
@@ -192,7 +192,7 @@ class LiveScreen(StudyScreen):
         chart = self.query_one("#live-chart", Chart)
         phase, settings = self._phase(), self.view.of(self.TAB)
         differ = self._tokenizers_differ()
-        choices = METRICS_BETWEEN_TOKENIZERS if differ else METRICS
+        choices = chart_choices(differ)
         self._choices = len(choices)
         title, metrics = choices[settings.get("figure", 0) % len(choices)]
         axis: XAxis = next((axis for axis in X_AXES if axis == settings.get("axis")), "step")
@@ -201,7 +201,7 @@ class LiveScreen(StudyScreen):
         names = short_names(self._trials(signs))
         lines = trial_lines(self.feed, signs, names, metrics, axis, series_colours(self.app))
         areas = []
-        if metrics[0] == "bits_per_char" or (metrics[0] == "val_loss" and not differ):
+        if comparable_metrics(("val_loss",), differ) == metrics[:1]:
             lines = [*baseline_lines(self.feed, lines, metrics[0]), *lines]
             area = self._envelope(phase, metrics[0]).area("grey") if axis == "step" else None
             areas = [area] if area else []
