@@ -172,3 +172,17 @@ def test_copied_text_has_no_control_characters(finished: StudyLocation, tmp_path
         assert (tmp_path / "state" / "litegpt" / "copied" / "sample.txt").read_text("utf-8") == app.clipboard
 
     run(app, drive)
+
+
+def test_the_selected_sample_is_visible_on_a_low_screen(finished: StudyLocation) -> None:
+    path = finished.folder.trial("phase2", phase_trials(3, max_iters=200)[0].id).samples
+    for step in range(1, 21):
+        append_sample(path, Sample(step=step, loss=1.5 + step, text="prose", prompt="", temperature=1.0, seed=0))
+    app = open_samples(finished)
+
+    async def drive(pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(Table)
+        await settled(app, pilot, lambda: table.count == 23)
+        await settled(app, pilot, lambda: table.cursor in table.rows_on_screen)
+
+    run(app, drive, (80, 24))

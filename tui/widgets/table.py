@@ -113,7 +113,8 @@ class Table(ScrollView, can_focus=True):
         size = Size(max(1, self.content_size.width), count + 1)
         if size != self.virtual_size:
             self.virtual_size = size
-            self._follow_cursor()
+            # Textual scrolls in the new size only after the next layout.
+            self.call_after_refresh(self._follow_cursor)
         self.refresh_changed()
 
     @property
