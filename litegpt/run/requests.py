@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from litegpt.files import read_json, write_whole
@@ -35,7 +36,12 @@ class Request:
 
     def names(self, phase: str, trial: str) -> bool:
         """Return whether the request includes a trial."""
-        return self.phase in (None, phase) and (not self.trials or trial in self.trials)
+        return self.phase in (None, phase) and (not self.trials or trial in self._trial_set)
+
+    @cached_property
+    def _trial_set(self) -> frozenset[str]:
+        """The trials for look-ups; a request may name thousands."""
+        return frozenset(self.trials)
 
 
 def send_request(folder: StudyFolder, kind: str, phase: str | None = None, trials: Sequence[str] = ()) -> Path:
