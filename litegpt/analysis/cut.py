@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from litegpt.analysis.evaluation_noise import TIE_SIGMAS
+from litegpt.results.metric import METRICS
 from litegpt.results.ranking import measured, rank, ranking_of
 from litegpt.results.state import PhaseState, StudyState, TrialState
 from litegpt.study.phase import RANKINGS
-from litegpt.study.trial import HYPERPARAMETERS, Trial
+from litegpt.study.trial import HYPERPARAMETERS, Trial, tokens_differ
 
 WINNERS = 8
 COMMON_MIN = 3
@@ -128,7 +129,10 @@ def deduce_promotion(source: PhaseState, target: PhaseState, default: str) -> De
     """
     settings = {_setting(trial.settings) for trial in target.current()}
     deduced = {}
+    differ = tokens_differ(trial.settings for phase in (source, target) for trial in phase.current())
     for by in RANKINGS:
+        if METRICS[by].per_token and differ:
+            continue
         ranked = [_setting(trial.settings) for trial in rank(source.current(), by)]
         if len(settings) < len(ranked) and set(ranked[: len(settings)]) == settings:
             deduced[by] = DeducedPromotion(by, "exact", len(settings), len(settings))
