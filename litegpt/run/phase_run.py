@@ -271,9 +271,8 @@ class PhaseRun:
 
     def pause(self, reason: str) -> None:
         """Let the packs write checkpoints, and start no other until the user resumes."""
-        if not self._context.state.paused:
-            self._journal.append(events.StudyPaused(reason=reason))
-        self.stop_packs()
+        if self._context.state.paused or self._journal.pause(reason):
+            self.stop_packs()
 
     def act(self, request: Request) -> None:
         """Carry out a request: stop or retry trials, pause or resume the run."""

@@ -178,7 +178,7 @@ class Runner:
         )
         self._journal.append(*reused)
         if reason := shortage(context, phase.name):
-            self._journal.append(events.StudyPaused(reason=reason))
+            self._journal.pause(reason)
         return PhaseRun(phase.name, context, self._workers)
 
     def _check_stop(self) -> None:

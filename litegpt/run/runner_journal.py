@@ -122,6 +122,18 @@ class RunnerJournal:
         if self._reader.state is not before:
             raise RunnerError(f"{self._folder.journal} was deleted or replaced while the study ran")
 
+    def pause(self, reason: str) -> bool:
+        """Record a pause, and return whether it holds.
+
+        It does not hold if this very event had to wait for the disk, and the user has resumed the run meanwhile.
+        """
+        resumes = self.resumes
+        self.append(StudyPaused(reason=reason))
+        if self.resumes == resumes:
+            return True
+        self.append(StudyResumed())
+        return False
+
     def resume(self) -> None:
         """Record that a pause has ended."""
         self.resumes += 1

@@ -109,3 +109,13 @@ def test_a_journal_of_a_later_format_is_left_alone(folder: StudyFolder) -> None:
     folder.journal.write_text('{"event": "study_opened", "format": 99, "study": "s"}\n')
     with pytest.raises(InputError, match="later version"):
         RunnerJournal(folder)
+
+
+def test_a_resume_also_ends_a_pause_that_waited_for_the_disk(folder: StudyFolder, full_disk: list[OSError]) -> None:
+    """The record of a worker's pause met the full disk itself, and was written after the user had resumed the run."""
+    with RunnerJournal(folder, User(folder).pause) as journal:
+        full_disk += [FULL, FULL]
+        assert not journal.pause("a worker cannot write")
+        assert journal.state.paused is None
+        assert journal.pause("a worker cannot write")
+        assert journal.state.paused == "a worker cannot write"
