@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from litegpt.analysis.bands import Band
 from litegpt.analysis.importance import Importance
-from litegpt.analysis.page import MARKER, Chart
+from litegpt.analysis.page import MARKER, ChartBlock
 
 COLOURS = (
     "#0072b2",
@@ -35,7 +35,7 @@ BAND_ALPHA = 0.12
 LEGEND_MAX = 12
 
 
-def draw(name: str, caption: str, paint: Callable[[Axes], None], left: float = 0.09) -> Chart:
+def draw(name: str, caption: str, paint: Callable[[Axes], None], left: float = 0.09) -> ChartBlock:
     """Return a chart that `paint` draws; `left` is the left margin as a share of the width."""
     style: Any = {
         "svg.fonttype": "none",  # text as text, not as paths
@@ -60,12 +60,12 @@ def draw(name: str, caption: str, paint: Callable[[Axes], None], left: float = 0
         target = io.StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = target.getvalue()
-    return Chart(name, caption, text[text.index("<svg") :])
+    return ChartBlock(name, caption, text[text.index("<svg") :])
 
 
 def bands_chart(
     bands: Sequence[Band], hyperparameter: str, metric: str, label: str, *, is_symlog: bool = False
-) -> Chart:
+) -> ChartBlock:
     """Draw mean and range by step, one colour per value; a line ends where the set of trials changes.
 
     `is_symlog` makes the axis of steps logarithmic, and linear near 0.
@@ -90,7 +90,7 @@ def bands_chart(
     return draw(f"{metric}_by_{hyperparameter}", f"{label} by {hyperparameter}: mean and range of all trials", paint)
 
 
-def importance_chart(importance: Importance) -> Chart:
+def importance_chart(importance: Importance) -> ChartBlock:
     """Draw one bar per factor, with its interval if the method has one."""
 
     def paint(axes: Axes) -> None:
@@ -116,7 +116,7 @@ def front_chart(
     groups: Sequence[tuple[str, Sequence[tuple[float, float]]]],
     front: Sequence[tuple[float, float]],
     label: str = "best validation loss",
-) -> Chart:
+) -> ChartBlock:
     """Draw loss against seconds, one colour per phase, and the line of the trials that no other beats."""
 
     def paint(axes: Axes) -> None:
@@ -139,7 +139,7 @@ def courses_chart(
     guess: float | None,
     baselines: Mapping[str, float] = MappingProxyType({}),
     label: str = "loss",
-) -> Chart:
+) -> ChartBlock:
     """Draw the median losses of each phase by step, with guessing and the n-gram baselines.
 
     A group is (phase, steps, training, validation); the training losses may be empty.

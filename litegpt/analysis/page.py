@@ -52,7 +52,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Chart:
+class ChartBlock:
     """A chart with a caption; its name becomes a file name."""
 
     name: str
@@ -70,7 +70,7 @@ class Chart:
         return '<?xml version="1.0" encoding="utf-8"?>\n' + self.svg.replace(MARKER, GREY)
 
 
-Block = Heading | Paragraph | Notes | Grid | Listing | Chart
+Block = Heading | Paragraph | Notes | Grid | Listing | ChartBlock
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --paper: #ffffff; --faint: #d0d7de; --dim: #59636e; }

@@ -27,7 +27,7 @@ from litegpt.analysis.imported import imported_vocab_size
 from litegpt.analysis.ladder import ladder, rank_samples, sample_metrics
 from litegpt.analysis.leaderboard import best_elsewhere, leaderboard, leaderboard_columns, tie_note
 from litegpt.analysis.overfitting import overfitting
-from litegpt.analysis.page import Block, Chart, Grid, Heading, Listing, Notes, Paragraph, to_html, to_markdown
+from litegpt.analysis.page import Block, ChartBlock, Grid, Heading, Listing, Notes, Paragraph, to_html, to_markdown
 from litegpt.analysis.study_text import CopyMeter
 from litegpt.errors import InputError
 from litegpt.estimate.cost import parameter_count
@@ -104,7 +104,7 @@ def write_report(folder: StudyFolder, out: Path) -> list[Path]:
     blocks = list(report_blocks(material))
     (out / "charts").mkdir(parents=True, exist_ok=True)
     files = {out / "report.html": to_html(title, blocks), out / "report.md": to_markdown(title, blocks)}
-    files |= {out / "charts" / f"{block.name}.svg": block.file for block in blocks if isinstance(block, Chart)}
+    files |= {out / "charts" / f"{block.name}.svg": block.file for block in blocks if isinstance(block, ChartBlock)}
     for path, text in files.items():
         path.write_text(text, encoding="utf-8")
     return list(files)

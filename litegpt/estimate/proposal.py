@@ -67,6 +67,14 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class _Request:
+    name: str
+    corpus: str  # relative to the study file
+    template: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class _Size:
     """The size of a study's models."""
 
@@ -181,9 +189,10 @@ def propose(
         needed = f"a study needs at least {BLOCK_MIN + 1}"
         raise InputError(f"the text is too short: its validation split has {characters}, and {needed}", corpus)
     assumed = None if throughput.is_known else _assumed(throughput)
+    request = _Request(name, corpus, template, 60 * minutes)
     fraction = FRACTION
     while True:
-        sizing = _Sizing(name, corpus, counts, fraction, assumed or throughput, 60 * minutes, template)
+        sizing = _Sizing(request, counts, fraction, assumed or throughput)
         text, seconds = sizing.largest()
         # Evaluations of a long validation split can take more than the whole time.
         if seconds < 1.2 * 60 * minutes or sizing.validation_characters < 10 * VALIDATION_MIN:
@@ -225,25 +234,13 @@ def _assumed(throughput: Throughput) -> Throughput:
 class _Sizing:
     """Finds the size, the grid and the lengths of a study for one text, device and time."""
 
-    def __init__(
-        self,
-        name: str,
-        corpus: str,
-        counts: TextCounts,
-        fraction: float,
-        throughput: Throughput,
-        seconds: float,
-        template: str,
-    ) -> None:
+    def __init__(self, request: _Request, counts: TextCounts, fraction: float, throughput: Throughput) -> None:
         self.validation_characters = counts.validation_characters(fraction)
-        self._name = name
-        self._corpus = corpus
+        self._request = request
         self._counts = counts
         self._fraction = fraction
         self._train_characters = counts.characters - self.validation_characters
         self._throughput = throughput
-        self._seconds = seconds
-        self._template = template
         self._start = START_SECONDS[throughput.device.kind]
 
     def largest(self) -> tuple[str, float]:
@@ -260,7 +257,7 @@ class _Sizing:
         # If longer trials would only overfit, the rest of the time goes to a wider grid.
         seconds = self._total(size, stages, lengths)
         for wider in BREADTHS[BREADTHS.index(breadth) + 1 :]:
-            if seconds > 0.7 * self._seconds:
+            if seconds > 0.7 * self._request.seconds:
                 break
             stages = self._stages(size, wider)
             lengths = self._lengths(size, stages)
@@ -269,7 +266,7 @@ class _Sizing:
 
     def _narrowest(self) -> _Breadth:
         """Return the narrowest grid that suits the time and gives every worker a trial."""
-        index = 0 if self._seconds < SHORT_SECONDS else 1 if self._seconds < WIDE_SECONDS else 2
+        index = 0 if self._request.seconds < SHORT_SECONDS else 1 if self._request.seconds < WIDE_SECONDS else 2
         enough = (breadth for breadth in BREADTHS[index:] if breadth.trials >= self._throughput.workers)
         return next(enough, BREADTHS[-1])
 
@@ -288,8 +285,8 @@ class _Sizing:
         return is_enough and min(lengths) >= ITERATIONS_MIN
 
     def _stages(self, size: _Size, breadth: _Breadth) -> list[_Stage]:
-        is_short = self._seconds < SHORT_SECONDS
-        return list(_TEMPLATE_STAGES[self._template](size, breadth, self._throughput.workers, is_short))
+        is_short = self._request.seconds < SHORT_SECONDS
+        return list(_TEMPLATE_STAGES[self._request.template](size, breadth, self._throughput.workers, is_short))
 
     def _lengths(self, size: _Size, stages: Sequence[_Stage]) -> list[int]:
         """Return the iterations with which each phase takes its share of the time."""
@@ -302,7 +299,7 @@ class _Sizing:
         ):
             per_iteration = (more - less) / (long - short)
             fixed = less - short * per_iteration
-            iterations = (stage.share * (self._seconds - self._start) - fixed) / per_iteration
+            iterations = (stage.share * (self._request.seconds - self._start) - fixed) / per_iteration
             passes = stage.passes_max * self._train_characters / size.step_tokens
             iterations = min(iterations, max(passes, ITERATIONS_MAX_LEAST * stage.passes_max / PASSES_MAX))
             lengths.append(stage.evaluations * _round(iterations / stage.evaluations))
@@ -345,8 +342,8 @@ class _Sizing:
         remarks = [remark for key, (_, remark) in defaults.items() if key not in axes]
         head = [
             "[study]",
-            f"name = {value_text(self._name)}",
-            f"corpus = {value_text(self._corpus)}  # relative to this file",
+            f"name = {value_text(self._request.name)}",
+            f"corpus = {value_text(self._request.corpus)}  # relative to this file",
             f"validation_fraction = {value_text(self._fraction)}  # the end of the text, on which losses are measured",
             "",
             "[defaults]  # used where a phase sets nothing itself",

@@ -49,7 +49,7 @@ EVENTS_AT_ONCE = 1000  # events written, or trials looked at, between two looks 
 T = TypeVar("T")
 
 
-class _StopRequestedError(Exception):
+class _PlanningStoppedError(Exception):
     """The run is to stop while it plans a phase."""
 
 
@@ -146,7 +146,7 @@ class Runner:
         try:
             expansion = self._plan_phase(phase)
             self._phase_run = self._prepare_phase(phase)
-        except _StopRequestedError:
+        except _PlanningStoppedError:
             # No pack of this phase has started, and the next run completes what the journal lacks.
             self.interrupted = True
             return
@@ -182,11 +182,11 @@ class Runner:
         return PhaseRun(phase.name, context, self._workers)
 
     def _check_stop(self) -> None:
-        """Raise _StopRequestedError if a signal or a request asks to stop the run while it plans a phase."""
+        """Raise _PlanningStoppedError if a signal or a request asks to stop the run while it plans a phase."""
         requests = take_requests(self._context.folder)
         self._postponed += requests
         if self._signals or any(request.kind == "stop" and request.concerns_run for request in requests):
-            raise _StopRequestedError
+            raise _PlanningStoppedError
 
     def _until_stopped(self, items: Iterable[T]) -> Iterator[T]:
         """Yield items, and look for signals and requests from time to time."""

@@ -1,4 +1,4 @@
-"""The rows of the leaderboard: ranked, filtered, sorted, and as cells."""
+"""The leaderboard's rows in the console: ranked, filtered, sorted and turned into cells."""
 
 from __future__ import annotations
 
@@ -37,25 +37,32 @@ STATE_CELLS: dict[str, Cell] = {
 
 @dataclass(frozen=True)
 class PromotionCut:
-    """Where a promotion cuts this list."""
+    """The cut of a promotion from the trials in the list."""
 
     top: int
     by: str
-    target: str  # the phase it leads to
+    target: str  # the phase into which it promotes
 
 
 class Board:
-    """The leaderboard of one phase, or of all. `rank` after the trials or the step change, `arrange` after the rest."""
+    """The leaderboard of one phase or of all phases.
+
+    Call `rank` when the trials or the step change, and `arrange` when the filter or the sorting changes.
+    """
 
     def __init__(self, feed: Feed) -> None:
-        self.rows: list[Row] = []  # as shown
-        self.hyperparameters: tuple[str, ...] = ()  # those that vary
-        self.best = self.sort = ranking_of(())  # the metric that suits the trials, and the column they are sorted by
+        self.rows: list[Row] = []
+        # The hyperparameters that vary among the trials.
+        self.hyperparameters: tuple[str, ...] = ()
+        # The metric that compares between the trials, and the column by which the rows are sorted.
+        self.best = ranking_of(())
+        self.sort = self.best
         self.step: int | None = None
         self.phase: str | None = None
         self._feed = feed
         self._ranked: list[Row] = []
-        self._columns: list[LeaderboardColumn] = []  # all of them, whether there is room or not
+        # All columns, including those that do not fit.
+        self._columns: list[LeaderboardColumn] = []
         self._records: list[dict[str, object]] | None = None
         self._noise: dict[tuple[str | None, str], float | None] = {}
         self._sparks: dict[TrialKey, tuple[int, str]] = {}
@@ -63,18 +70,18 @@ class Board:
 
     @property
     def total(self) -> int:
-        """How many rows there are without the filter."""
+        """The number of rows without the filter."""
         return len(self._ranked)
 
     @property
     def column_names(self) -> list[str]:
-        """The columns that there can be, but for the rank."""
+        """All columns except the rank."""
         return [column.name for column in self._columns]
 
     def rank(self, phase: str | None, by: str | None, step: int | None) -> None:
-        """Rank a phase's trials (of all phases: None), as they were at a step (now: None).
+        """Rank the trials of a phase as they were at a step; None means all phases, or now.
 
-        Without a valid `by`, the metric that fits the trials.
+        If `by` ranks nothing, the metric that compares between the trials is used.
         """
         self.phase, self.step = phase, step
         phases = [self._feed.state.phases[phase]] if phase in self._feed.state.phases else None
@@ -84,7 +91,7 @@ class Board:
         by = by if by in RANKINGS else self.best
         vocab = self._feed.state.corpus.vocab_size if self._feed.state.corpus else None
         seeds = len({trial.settings.seed for trial in trials}) > 1
-        noise = self._figure_noise(phase, by, trials)
+        noise = self._metric_noise(phase, by, trials)
         self._ranked = leaderboard(trials, by, n_symbols=vocab, noise=noise, group_seeds=seeds)
         self.hyperparameters = tuple(name for name in varying(self._ranked) if name != "seed")
         columns = [c for c in leaderboard_columns(self._ranked, by) if c.name not in ("rank", "id")]
@@ -93,7 +100,7 @@ class Board:
         self._records = None
 
     def arrange(self, sort: str | None, descending: bool, query: Query) -> None:
-        """Filter the rows and sort them by a column, or by the figure that suits the trials."""
+        """Filter the rows and sort them by a column, or by the metric that compares between the trials."""
         rows, sort = self._ranked, sort or self.best
         self.sort = sort
         if query.terms:
@@ -116,7 +123,7 @@ class Board:
         return None if key is None else self._places.get(key)
 
     def columns(self, width: int, hidden: Sequence[str]) -> list[Column]:
-        """Return the columns that fit, without those the user has hidden."""
+        """Return the columns that fit, without those that the user has hidden."""
         columns = [column for column in self._columns if column.name not in hidden]
         fitting = fit_columns(columns, width - RANK.width - 1)
         return [RANK, *(Column(column.name, column.heading, column.width, column.is_left) for column in fitting)]
@@ -126,7 +133,7 @@ class Board:
         return [self._cell(row, column, promoted, marks) for column in columns]
 
     def text(self, columns: Sequence[Column]) -> str:
-        """Return the rows shown as tab-separated text, under the names of the columns."""
+        """Return the rows as tab-separated text with a line of column names."""
         names = [column.name for column in columns if column.name != "curve"]
         records = [row.record() for row in self.rows]
         lines = [names]
@@ -158,7 +165,7 @@ class Board:
         return known[1]
 
     def _as_of(self, trial: TrialState, step: int | None) -> TrialState:
-        """Return a trial with the figures of a step, or with those of its last evaluation while it runs."""
+        """Return a trial with the metrics of a step; a running trial has those of its last evaluation."""
         if step is None and trial.state != "running":
             return trial
         curve = self._feed.curve((trial.phase, trial.id))
@@ -166,8 +173,8 @@ class Board:
             return trial if step is None or not trial.is_ended else replace(trial, metrics=NO_METRICS)
         return trial.at(math.inf if step is None else step, curve)
 
-    def _figure_noise(self, phase: str | None, by: str, trials: Sequence[TrialState]) -> float | None:
-        """Return the noise of the figure, from a few dozen curves that have been read; what was found stays."""
+    def _metric_noise(self, phase: str | None, by: str, trials: Sequence[TrialState]) -> float | None:
+        """Return the noise of a metric once enough curves have been read, and remember it."""
         if (phase, by) not in self._noise:
             curves = [self._feed.curve((trial.phase, trial.id)) for trial in trials[:NOISE_CURVES]]
             read = [curve for curve in curves if curve is not None]
@@ -178,12 +185,12 @@ class Board:
 
 
 def keys_of(row: Row) -> list[TrialKey]:
-    """Return the trials of a row, the best first."""
+    """List the trials of a row, the best first."""
     return [(row.phase, trial_id) for trial_id in (row.id, *(other for other in row.ids if other != row.id))]
 
 
 def state_cell(row: Row) -> Cell:
-    """Return a trial's state; one that ended after the step that is shown says how."""
+    """Return the cell of a state, with the later end of a trial that is shown as of an earlier step."""
     if row.later is None:
         return STATE_CELLS[row.state]
     text, role = STATE_CELLS[row.later]
