@@ -7,11 +7,28 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from litegpt.results.metric import METRICS, History
+from litegpt.results.ranking import rank
+from litegpt.results.state import TrialState
 
 THIRD_DIFFERENCE = (1, -3, 3, -1)
 NORMAL_MAD = 0.6745  # the median absolute deviation of a standard normal distribution
 TIE_SIGMAS = 1.96 * math.sqrt(2)  # 95 % margin of the difference of two values
 NEAR = 4  # evaluations on either side of a minimum
+SAMPLED_TRIALS = 48  # enough for a stable estimate, and quick to read
+
+
+def noise_sample(trials: Iterable[TrialState], by: str) -> list[TrialState]:
+    """Return the trials whose curves give the noise: the best of each phase, because ties matter there.
+
+    Commands, report and console sample the same trials, so that they mark the same ties.
+    """
+    phases: dict[str, list[TrialState]] = {}
+    for trial in trials:
+        phases.setdefault(trial.phase, []).append(trial)
+    share = max(1, SAMPLED_TRIALS // max(1, len(phases)))
+    # Imported trials may lack the metric.
+    is_measured = any(trial.metrics.value(by) is not None for phase in phases.values() for trial in phase)
+    return [trial for phase in phases.values() for trial in rank(phase, by if is_measured else None)[:share]]
 
 
 def evaluation_noise(curves: Iterable[History], metric: str) -> float | None:

@@ -21,7 +21,7 @@ from litegpt.analysis.baselines import FULL_CONTEXT, Baselines, baseline_levels,
 from litegpt.analysis.curves import Curves, key_of, read_curves
 from litegpt.analysis.cut import cut_safety
 from litegpt.analysis.design import TARGETS, design
-from litegpt.analysis.evaluation_noise import evaluation_noise
+from litegpt.analysis.evaluation_noise import evaluation_noise, noise_sample
 from litegpt.analysis.findings import pareto_front, suspicious
 from litegpt.analysis.imported import imported_vocab_size
 from litegpt.analysis.ladder import ladder, rank_samples, sample_metrics
@@ -47,7 +47,6 @@ TEXT_CHARACTERS = 160
 COPIED_HEADINGS = ("copied", "longest", "same in validation")
 EFFECTS = 8
 SUSPICIONS = 20
-NOISE_CURVES = 48
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def _won(material: Material) -> Iterator[Block]:
     yield Heading("What won")
     phase = material.phases[-1]
     by = ranking_of(phase.current())
-    noise = evaluation_noise([material.curves[key_of(t)] for t in rank(phase.current())[:NOISE_CURVES]], by)
+    noise = evaluation_noise([material.curves[key_of(t)] for t in noise_sample(phase.current(), by)], by)
     rows = leaderboard(phase.current(), n_symbols=material.n_symbols, noise=noise)
     columns = [column for column in leaderboard_columns(rows, by) if column.name not in UNREPORTED_COLUMNS]
     grid = []

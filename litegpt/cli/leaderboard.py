@@ -18,7 +18,7 @@ from litegpt import display
 from litegpt.analysis.baselines import BAR, FULL_CONTEXT, Baselines, baseline_levels, beats_bar, study_baselines
 from litegpt.analysis.curves import key_of, read_curves
 from litegpt.analysis.cut import cut_safety
-from litegpt.analysis.evaluation_noise import evaluation_noise
+from litegpt.analysis.evaluation_noise import evaluation_noise, noise_sample
 from litegpt.analysis.imported import imported_vocab_size
 from litegpt.analysis.leaderboard import (
     LeaderboardColumn,
@@ -36,16 +36,15 @@ from litegpt.errors import InputError, did_you_mean
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
 from litegpt.results.metric import METRICS
-from litegpt.results.ranking import check_ranking, rank, ranking_of
+from litegpt.results.ranking import check_ranking, ranking_of
 from litegpt.results.samples import read_samples
-from litegpt.results.state import PhaseState, StudyState, TrialState
+from litegpt.results.state import PhaseState, StudyState
 from litegpt.study.phase import RANKINGS, default_ranking
 from litegpt.study.trial import tokens_differ
 
 TOP = 20
 COLUMN_GAP = 3  # cells between two columns
 PIPE_WIDTH = 1000  # columns of a pipe, which has no width
-NOISE_CURVES = 48  # of the best trials of a phase; enough for a stable estimate, and quick to read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +87,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         by,
         query=query,
         n_symbols=state.corpus.vocab_size if state.corpus else imported_vocab_size(folder.journal),
-        noise=evaluation_noise(read_curves(folder, _sampled(phases, trials, by)).values(), by),
+        noise=evaluation_noise(read_curves(folder, noise_sample(trials, by)).values(), by),
     )
     top = arguments.top if arguments.top is not None else None if arguments.json else TOP
     shown = rows if top is None else rows[: max(0, top)]
@@ -146,13 +145,6 @@ def choose_phase(state: StudyState, name: str | None) -> PhaseState:
     if not phases:
         raise InputError("the study has no results yet")
     return next((phase for phase in reversed(phases) if phase.counts()["done"]), phases[0])
-
-
-def _sampled(phases: Sequence[PhaseState], trials: Sequence[TrialState], by: str) -> list[TrialState]:
-    """Return the trials whose curves give the noise: the best ones, because ties matter there."""
-    share = max(1, NOISE_CURVES // max(1, len(phases)))
-    is_measured = any(trial.metrics.value(by) is not None for trial in trials)
-    return [trial for phase in phases for trial in rank(phase.current(), by if is_measured else None)[:share]]
 
 
 def _copied(folder: StudyFolder, state: StudyState, rows: Sequence[Row]) -> dict[str, float | None]:

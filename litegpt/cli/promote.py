@@ -10,14 +10,13 @@ from pathlib import Path
 
 from litegpt.analysis.curves import read_curves
 from litegpt.analysis.cut import ties_at_cut
-from litegpt.analysis.evaluation_noise import evaluation_noise
+from litegpt.analysis.evaluation_noise import evaluation_noise, noise_sample
 from litegpt.analysis.promote import ProposedPhase, exclusion_reasons, incomparable, preview_promotion
 from litegpt.cli.command import Exit, complain
-from litegpt.cli.leaderboard import NOISE_CURVES
 from litegpt.display import inert
 from litegpt.results.folder import StudyFolder
 from litegpt.results.journal import read_journal
-from litegpt.results.ranking import rank, ranking_of
+from litegpt.results.ranking import ranking_of
 from litegpt.results.state import TrialState
 from litegpt.study.document import read_text
 from litegpt.study.edit.save import FileChangedError, save
@@ -84,7 +83,7 @@ def _warnings(preview: ProposedPhase, folder: StudyFolder, trials: Sequence[Tria
         yield warning
     if preview.unfinished:
         yield f"{preview.unfinished:,} trials of {rule.source} have not ended: the best may change"
-    curves = read_curves(folder, rank(trials, rule.by)[:NOISE_CURVES])
+    curves = read_curves(folder, noise_sample(trials, rule.by))
     if ties := ties_at_cut(trials, rule.by, rule.top, evaluation_noise(curves.values(), rule.by)):
         yield ties.sentence()
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from litegpt.analysis.evaluation_noise import evaluation_noise
+from litegpt.analysis.evaluation_noise import evaluation_noise, noise_sample
 from litegpt.analysis.leaderboard import LeaderboardColumn, Row, fit_columns, leaderboard, leaderboard_columns, varying
 from litegpt.analysis.query import Query
 from litegpt.display import spreadsheet_cell
@@ -19,7 +19,6 @@ from tui.feed import Feed
 from tui.messages import TrialKey
 from tui.widgets.table import Cell, Column
 
-NOISE_CURVES = 48
 SPARK_CELLS = 10
 
 RANK = Column("rank", "#", 5)
@@ -176,7 +175,7 @@ class Board:
     def _metric_noise(self, phase: str | None, by: str, trials: Sequence[TrialState]) -> float | None:
         """Return the noise of a metric once enough curves have been read, and remember it."""
         if (phase, by) not in self._noise:
-            curves = [self._feed.curve((trial.phase, trial.id)) for trial in trials[:NOISE_CURVES]]
+            curves = [self._feed.curve((trial.phase, trial.id)) for trial in noise_sample(trials, by)]
             read = [curve for curve in curves if curve is not None]
             if not read or len(read) < len(curves):
                 return None

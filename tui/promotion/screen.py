@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Static
 
+from litegpt.analysis.evaluation_noise import noise_sample
 from litegpt.analysis.promote import default_length, exclusion_reasons
 from litegpt.display import duration, inert, short_range
 from litegpt.errors import InputError
@@ -38,8 +39,7 @@ BEST, MARKED = "the best", "the marked"
 VALUES_MAX = 6
 REASON_LINES = 3
 TEXT_LINES = 16
-# The noise is measured on the curves of this many of the best trials, which are awaited this often.
-NOISE_CURVES = 48
+# The curves that give the noise are awaited this often.
 CURVES_SECONDS = 0.2
 
 
@@ -109,7 +109,7 @@ class PromotionScreen(ModalScreen[None]):
     def _curves(self) -> tuple[Curve, ...]:
         """Return the curves of the best trials, empty until all of them have been read."""
         feed = self.session.feed
-        keys = [(trial.phase, trial.id) for trial in self._ranked()[:NOISE_CURVES]]
+        keys = [(trial.phase, trial.id) for trial in noise_sample(self._ranked(), self._by.value)]
         feed.want(keys)
         curves = tuple(curve for key in keys if (curve := feed.curve(key)) is not None)
         return curves if len(curves) == len(keys) else ()
