@@ -47,12 +47,35 @@ how = "exact"
 start = "checkpoint"
 """
 
+VARIANTS = """
+[[phase]]
+name = "first"
+max_iters = 120
+tokenizer = "bpe"
+vocab_size = 300
+activation = "swiglu"
+optimizer = "muon"
+[phase.grid]
+seed = [1, 2]
+n_embd = [16, 24]
+
+[[phase]]
+name = "longer"
+max_iters = 160
+[phase.promote]
+from = "first"
+top = 2
+how = "exact"
+start = "checkpoint"
+"""
+
 
 class Disturbed:
     """A study under attack, with the lines seen on its disk and the number of killed workers."""
 
     def __init__(self, study: StudyFiles, chance: random.Random) -> None:
-        self.study, self.chance = study, chance
+        self.study = study
+        self.chance = chance
         self.seen: dict[Path, bytes] = {}
         self.runner: subprocess.Popen[str] | None = None
         self.worker_kills = 0
@@ -106,9 +129,12 @@ def curves(study: StudyFiles) -> dict[tuple[str, str], Any]:
     }
 
 
-def test_kills_at_random_moments(new_study: NewStudy, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("phases", "rounds"), [(PHASES, ROUNDS), (VARIANTS, ROUNDS // 2)], ids=["plain", "variants"])
+def test_kills_at_random_moments(
+    phases: str, rounds: int, new_study: NewStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
     chance = random.Random(SEED)
-    undisturbed = new_study(PHASES)
+    undisturbed = new_study(phases)
     started = time.monotonic()
     assert undisturbed.run("--workers", "2", seconds=300).returncode == 0
     longest_wait = LONGEST_WAIT * (time.monotonic() - started)
@@ -117,11 +143,11 @@ def test_kills_at_random_moments(new_study: NewStudy, capsys: pytest.CaptureFixt
     kills = {"runner": 0, "worker": 0}
     finished = 0
     disturbed: Disturbed | None = None
-    while disturbed is not None or sum(kills.values()) < ROUNDS:
-        disturbed = disturbed or Disturbed(new_study(PHASES), chance)
+    while disturbed is not None or sum(kills.values()) < rounds:
+        disturbed = disturbed or Disturbed(new_study(phases), chance)
         disturbed.start()
         is_over = disturbed.wait(chance.uniform(0, longest_wait))
-        if not is_over and sum(kills.values()) < ROUNDS:
+        if not is_over and sum(kills.values()) < rounds:
             kills[disturbed.kill()] += 1
         elif is_over:
             disturbed.check()
