@@ -19,6 +19,7 @@ from litegpt.results.lines import LineReader
 from litegpt.results.metric import TrialMetrics, bits_per_char
 from litegpt.results.metrics import Evaluation, Evaluations, MetricsWriter
 from litegpt.results.samples import Sample, append_sample
+from litegpt.study.settings import plain_value
 from litegpt.study.trial import HYPERPARAMETERS, Trial
 
 JOURNAL_HEAD_BYTES = 4096
@@ -111,7 +112,7 @@ def check_trials(name: str, raws: Sequence[RawTrial], damages: Sequence[Damage])
     usual = counts.most_common(1)[0][0] if counts else 0
     trials: dict[Trial, ImportedTrial] = {}
     for raw in raws:
-        reason = _incompleteness(raw, usual)
+        reason = _incompleteness(raw, usual) or _impossible_setting(raw.settings)
         if reason is None:
             trial = _trial(raw)
             reason = "repeats a setting; only the first is taken" if trial.settings in trials else None
@@ -136,6 +137,16 @@ def _incompleteness(raw: RawTrial, usual: int) -> str | None:
         return f"lacks evaluations: it has the steps {', '.join(map(str, steps[:20]))}"
     if len(steps) < usual:
         return f"has {len(steps)} evaluations, the others {usual}"
+    return None
+
+
+def _impossible_setting(settings: Mapping[str, Any]) -> str | None:
+    """Return why a hyperparameter cannot have its value; the study file of the import could not be written."""
+    for name, value in settings.items():
+        try:
+            plain_value(name, value)
+        except ValueError as error:
+            return f"cannot be imported: {name} {error}"
     return None
 
 

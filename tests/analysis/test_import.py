@@ -350,3 +350,12 @@ def test_a_mapping_with_an_endless_number_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mapping.toml").write_text(f"[fixed]\nn_head = {'9' * 5000}\n")
     with pytest.raises(InputError, match="invalid TOML"):
         read_mapping(tmp_path / "mapping.toml")
+
+
+@pytest.mark.parametrize("rate", ["1e999", "-1"])
+def test_a_setting_that_no_study_can_have_is_damage(tmp_path: Path, rate: str) -> None:
+    (tmp_path / "map.toml").write_text(MAPPING.replace('step = "it"', 'max_iters = "it"'))
+    (tmp_path / "mine.csv").write_text(f"lr,width,it,loss/train,loss/val,t\n{rate},64,500,1.5,1.7,9\n")
+    phase = read_table(tmp_path / "mine.csv", read_mapping(tmp_path / "map.toml"))
+    assert phase.trials == ()
+    assert "cannot be imported: learning_rate must be" in phase.damages[0].message
