@@ -20,7 +20,8 @@ SAMPLED_TRIALS = 48  # enough for a stable estimate, and quick to read
 def noise_sample(trials: Iterable[TrialState], by: str) -> list[TrialState]:
     """Return the trials whose curves give the noise: the best of each phase, because ties matter there.
 
-    Commands, report and console sample the same trials, so that they mark the same ties.
+    If few trials have ended, the others follow. Commands, report and console sample the same trials, so that they mark
+    the same ties.
     """
     phases: dict[str, list[TrialState]] = {}
     for trial in trials:
@@ -28,7 +29,12 @@ def noise_sample(trials: Iterable[TrialState], by: str) -> list[TrialState]:
     share = max(1, SAMPLED_TRIALS // max(1, len(phases)))
     # Imported trials may lack the metric.
     is_measured = any(trial.metrics.value(by) is not None for phase in phases.values() for trial in phase)
-    return [trial for phase in phases.values() for trial in rank(phase, by if is_measured else None)[:share]]
+    sample: list[TrialState] = []
+    for phase in phases.values():
+        best = rank(phase, by if is_measured else None)[:share]
+        ids = {trial.id for trial in best}
+        sample += [*best, *(trial for trial in phase if trial.id not in ids)][:share]
+    return sample
 
 
 def evaluation_noise(curves: Iterable[History], metric: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -75,8 +76,10 @@ def test_a_hyperparameter_is_added_by_its_declaration_alone(tmp_path: Path) -> N
     shutil.copytree(PACKAGE, tmp_path / "litegpt", ignore=shutil.ignore_patterns("__pycache__"))
     module = tmp_path / "litegpt" / "study" / "trial.py"
     module.write_text(module.read_text().replace(SEED, ADDED + SEED))
-    command = [sys.executable, "-c", USED]
-    used = subprocess.run(command, input=STUDY, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-c", USED]
+    # The copy comes first on the path, whether or not an earlier test has protected the environment of this process.
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    used = subprocess.run(command, input=STUDY, env=environment, capture_output=True, text=True, check=False)
     assert used.stdout.splitlines() == [
         f"4 {Trial(2, 2, 64, 32, 16, 1e-3, 10).id}",
         "[2, 2]",
