@@ -128,12 +128,14 @@ def deduce_promotion(source: PhaseState, target: PhaseState, default: str) -> De
     If several metrics do, `default` is preferred. None if no metric does.
     """
     settings = {_setting(trial.settings) for trial in target.current()}
+    # Every ranking orders the same trials, so each trial's setting is made only once.
+    setting_of = {trial.id: _setting(trial.settings) for trial in source.current()}
     deduced = {}
     differ = tokens_differ(trial.settings for phase in (source, target) for trial in phase.current())
     for by in RANKINGS:
         if METRICS[by].per_token and differ:
             continue
-        ranked = [_setting(trial.settings) for trial in rank(source.current(), by)]
+        ranked = [setting_of[trial.id] for trial in rank(source.current(), by)]
         if len(settings) < len(ranked) and set(ranked[: len(settings)]) == settings:
             deduced[by] = DeducedPromotion(by, "exact", len(settings), len(settings))
         elif counts := _spanning_counts(ranked, settings):
@@ -161,8 +163,9 @@ def _spanning_counts(ranked: Sequence[Trial], settings: set[Trial]) -> list[int]
 
 def _cut(source: PhaseState, target: PhaseState, by: str, rule: str, winners: int) -> CutSafety | None:
     sources = rank(source.current(), by)
-    ranks = {_setting(trial.settings): place for place, trial in enumerate(sources, 1)}
-    values = {_setting(trial.settings): value for trial, value in measured(sources, by)}
+    setting_of = {trial.id: _setting(trial.settings) for trial in sources}
+    ranks = {setting_of[trial.id]: place for place, trial in enumerate(sources, 1)}
+    values = {setting_of[trial.id]: value for trial, value in measured(sources, by)}
     targets = [trial for trial in rank(target.current(), by) if _setting(trial.settings) in ranks]
     if not targets:
         return None
